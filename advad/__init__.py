@@ -1,0 +1,79 @@
+"""advad: adversarial and robust image anomaly detection, to be read, taught and checked.
+
+What is named here is the public face. Each name is imported when it is first used, so that `import advad` costs
+little more than `import torch`.
+"""
+
+# ruff: noqa: F401 (the names under TYPE_CHECKING are those of _HOMES)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import torch as _torch  # everything here stands on it
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "advad.analysis.metrics": [
+        "Interval",
+        "auprc",
+        "auroc",
+        "balanced_accuracy",
+        "best_f1",
+        "bootstrap",
+        "f1_at",
+        "fpr_at_tpr",
+        "rate_interval",
+        "threshold_at",
+    ],
+    "advad.datasets.protocols": ["Split", "leave_one_out", "merged", "one_class"],
+    "advad.datasets.sources": ["ImageSet", "load"],
+    "advad.engine.detector": ["Detector"],
+    "advad.engine.training": ["DivergedError"],
+    "advad.methods": ["load_detector"],
+    "advad.methods.aae": ["AAE"],
+    "advad.methods.alcn": ["ALCN"],
+    "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
+    "advad.methods.autoencoder": ["AE", "DAE"],
+    "advad.methods.itsr": ["ITSR"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+if TYPE_CHECKING:  # what editors and type checkers see
+    from advad.analysis.metrics import (
+        Interval,
+        auprc,
+        auroc,
+        balanced_accuracy,
+        best_f1,
+        bootstrap,
+        f1_at,
+        fpr_at_tpr,
+        rate_interval,
+        threshold_at,
+    )
+    from advad.datasets.protocols import Split, leave_one_out, merged, one_class
+    from advad.datasets.sources import ImageSet, load
+    from advad.engine.detector import Detector
+    from advad.engine.training import DivergedError
+    from advad.methods import load_detector
+    from advad.methods.aae import AAE
+    from advad.methods.alcn import ALCN
+    from advad.methods.arae import ARAE, ARAE_A, ARAE_R
+    from advad.methods.autoencoder import AE, DAE
+    from advad.methods.itsr import ITSR
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'advad' has no attribute {name!r}. It has {', '.join(__all__)}.")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

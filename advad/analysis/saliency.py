@@ -1,0 +1,173 @@
+"""Which pixels a detector looks at: occlusion maps, and two tests of whether to believe them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from advad.analysis.inputs import as_numbers, as_numpy, as_pixels, as_score
+from advad.analysis.metrics import auroc
+from advad.checks import check_number, reject
+
+
+@torch.no_grad()
+def occlusion_map(
+    score: Any, images: Any, *, patch: int = 1, stride: int = 1, fill: float = 0.0, batch_size: int = 512
+) -> np.ndarray:
+    """Occlude each place of each image in turn and map the change of the score: score(occluded) − score(image).
+
+    A pixel's value is the mean over the patches that cover it; with `patch=1` (occlusion-1) it is that pixel's change.
+    A patch that already has the fill value changes nothing, so it costs no call and its change is exactly 0.
+
+    Parameters
+    ----------
+    score : detector or callable
+        A callable takes a float Tensor (B, C, H, W) in [0, 1] and returns B scores, higher = more anomalous.
+    images : array-like of shape (N, C, H, W) or (N, H, W)
+        `uint8`, or float in [0, 1].
+    patch : int
+        Side of the occluded square, in pixels; at most the image's shorter side.
+    stride : int
+        Step between patches, in pixels; at most `patch`. The last patch ends at the border, whatever the step.
+    fill : float in [0, 1]
+        What covers the patch; 0 is black. Occluding dark pixels of a bright image says nothing of them unless the
+        fill differs: compare several.
+    batch_size : int
+        Occluded images in one call.
+
+    Returns
+    -------
+    ndarray of shape (N, H, W), float32, in units of the score
+        Below 0 (red in the paper): without this place the image is *less* anomalous, so the place is suspicious.
+        Above 0 (blue): the place speaks for a normal image.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Bad images or numbers; a score that is not finite or not one number an image.
+
+    Source : Salehi et al. 2020 (ARAE), "Interpreting with Occlusion-1"; Zeiler and Fergus 2014.
+    """
+    owner = "occlusion_map"
+    function = as_score(owner, score)
+    x = as_pixels(owner, "images", images, score)  # (N, C, H, W)
+    n, _, height, width = x.shape
+    check_number(owner, "patch", patch, 1, min(height, width), integer=True)
+    check_number(owner, "stride", stride, 1, patch, integer=True, remedy="A longer step leaves pixels uncovered.")
+    check_number(owner, "fill", fill, 0, 1)
+    check_number(owner, "batch_size", batch_size, 1, integer=True)
+
+    # The book-keeping stays on the CPU, in float64, which Apple's devices lack; only images travel.
+    tops, lefts = _starts(height, patch, stride), _starts(width, patch, stride)
+    differs = (x != fill).any(dim=1, keepdim=True).float().cpu()  # (N, 1, H, W)
+    altered = F.max_pool2d(differs, patch, stride=1)[:, 0, tops][:, :, lefts]  # (N, R, S): 1 where a patch differs
+    which, row, column = altered.nonzero(as_tuple=True)  # (K,) each: the occlusions to try
+    rows = (tops[row, None] + torch.arange(patch))[:, :, None]  # (K, patch, 1)
+    columns = (lefts[column, None] + torch.arange(patch))[:, None, :]  # (K, 1, patch)
+
+    before = torch.cat([function(batch) for batch in x.split(batch_size)]).cpu().double()  # (N,)
+    change = torch.zeros(altered.shape, dtype=torch.float64)
+    for first in range(0, len(which), batch_size):
+        k = slice(first, first + batch_size)
+        occluded = x[which[k]]  # (B, C, H, W), a copy
+        occluded[torch.arange(len(occluded))[:, None, None], :, rows[k], columns[k]] = fill
+        change[which[k], row[k], column[k]] = function(occluded).cpu().double() - before[which[k]]
+
+    down, across = (_cover(starts, patch, length) for starts, length in ((tops, height), (lefts, width)))
+    covered = torch.outer(down.sum(dim=0), across.sum(dim=0))  # (H, W): how many patches cover each pixel
+    return ((down.T @ change @ across) / covered).float().numpy()
+
+
+def _starts(length: int, patch: int, stride: int) -> Tensor:
+    """Return where patches start along a side; the last one ends at the border."""
+    last = length - patch
+    return torch.tensor(sorted({*range(0, last, stride), last}))
+
+
+def _cover(starts: Tensor, patch: int, length: int) -> Tensor:
+    """Return 1 where a patch covers a pixel along a side, shape (number of patches, length)."""
+    after = torch.arange(length) - starts[:, None]
+    return ((after >= 0) & (after < patch)).double()
+
+
+class Agreement(NamedTuple):
+    """How well maps find the defects of `images` images: the means of the AUROC and of the IoU, both in [0, 1]."""
+
+    auroc: float
+    iou: float
+    images: int
+
+
+def mask_agreement(maps: Any, masks: Any) -> Agreement:
+    """Compare maps with ground-truth masks, image by image.
+
+    Parameters
+    ----------
+    maps : array-like of shape (N, H, W)
+        Higher = more suspicious. An occlusion map is *low* at suspicious places: pass its negative.
+    masks : array-like of shape (N, H, W)
+        Above 0 = defect. Images whose mask is empty or full are left out.
+
+    Returns
+    -------
+    Agreement
+        `auroc` of the pixels of an image, and `iou`: intersection over union of the mask and the map's highest
+        pixels, as many as the mask has (and all that tie with the last of them). Both higher = better, and both means
+        over the images; chance is 0.5 for the AUROC.
+
+    Raises
+    ------
+    ValueError
+        Different shapes, NaN, or no image with both a defect and sound pixels.
+    """
+    maps = as_numbers("mask_agreement", "maps", maps, 3)
+    defects = as_numbers("mask_agreement", "masks", masks, 3) > 0
+    if defects.shape != maps.shape:
+        reject("mask_agreement", "masks", f"have shape {maps.shape}, as the maps", as_numpy(masks))
+    aurocs, ious = [], []
+    for values, defect in zip(maps, defects, strict=True):
+        area = int(defect.sum())
+        if area in (0, defect.size):
+            continue
+        aurocs.append(auroc(defect.ravel(), values.ravel()))
+        found = values >= np.sort(values, axis=None)[-area]
+        ious.append((found & defect).sum() / (found | defect).sum())
+    if not ious:
+        reject("mask_agreement", "masks", "hold at least one image with defect and sound pixels", as_numpy(masks))
+    return Agreement(float(np.mean(aurocs)), float(np.mean(ious)), len(ious))
+
+
+def randomised_weights(detector: Any, *, seed: int = 0) -> Any:
+    """Return a copy of a detector that has forgotten what it learned: each weight tensor's entries are shuffled.
+
+    A map that looks the same for the copy shows the image, not what the detector learned. Shuffling in place of a new
+    draw keeps the scale of every layer, so that the copy's scores and maps stay comparable.
+
+    Parameters
+    ----------
+    detector : detector
+        Fitted, with its networks in `networks_`; it is not changed.
+    seed : int
+
+    Raises
+    ------
+    TypeError
+        The detector has no networks (it is classical, or not fitted).
+
+    Source : Adebayo et al. 2018, the model parameter randomisation test (which draws new weights).
+    """
+    check_number("randomised_weights", "seed", seed, 0, integer=True)
+    if not isinstance(getattr(detector, "networks_", None), torch.nn.Module):
+        reject("randomised_weights", "detector", "be a fitted detector with networks", detector, error=TypeError)
+    forgetful = copy.deepcopy(detector)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weights in forgetful.networks_.parameters():
+            order = torch.randperm(weights.numel(), generator=generator).to(weights.device)
+            weights.copy_(weights.flatten()[order].view_as(weights))
+    return forgetful

@@ -1,0 +1,170 @@
+"""Argument checks with one message form: what, rule, got, remedy, in one line.
+
+The ground that every other module stands on; it knows none of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def brief(value: Any, length: int = 60) -> str:
+    """Return `value` as a short text for an error message."""
+    if isinstance(value, (np.ndarray, Tensor)):
+        return f"{type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
+    text = repr(value)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def reject(
+    owner: str, name: str, rule: str, value: Any, remedy: str = "", error: type[Exception] = ValueError
+) -> NoReturn:
+    """Raise `error` in the house's form: "owner: name must rule; got value. Remedy"."""
+    message = f"{owner}: {name} must {rule}; got {brief(value)}."
+    raise error(f"{message} {remedy}" if remedy else message)
+
+
+def check_number(
+    owner: str,
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    ends: str = "[]",
+    integer: bool = False,
+    remedy: str = "",
+) -> None:
+    """Check that `value` is a finite number inside an interval.
+
+    Parameters
+    ----------
+    owner, name : str
+        Who asks, and what the argument is called; both open the message.
+    value : object
+        The argument.
+    low, high : float
+        The interval; infinite ends are left out of the message.
+    ends : {"[]", "(]", "[)", "()"}
+        Whether each end belongs to it.
+    integer : bool
+        Whether only whole numbers are allowed.
+    remedy : str
+        A last sentence that tells what to do.
+
+    Raises
+    ------
+    TypeError
+        Not a number (or not a whole one).
+    ValueError
+        Outside the interval, or not finite.
+    """
+    kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        reject(owner, name, "be a whole number" if integer else "be a number", value, remedy, TypeError)
+    above = value > low if ends[0] == "(" else value >= low
+    below = value < high if ends[1] == ")" else value <= high
+    if not (above and below and math.isfinite(value)):
+        if math.isinf(low) and math.isinf(high):
+            rule = "be finite"
+        elif math.isinf(high):
+            rule = f"be {'above' if ends[0] == '(' else 'at least'} {low:g}"
+        elif math.isinf(low):
+            rule = f"be {'below' if ends[1] == ')' else 'at most'} {high:g}"
+        else:
+            rule = f"be in {ends[0]}{low:g}, {high:g}{ends[1]}"
+        reject(owner, name, rule, value, remedy)
+
+
+def check_choice(owner: str, name: str, value: Any, choices: Iterable[Any], remedy: str = "") -> None:
+    """Check that `value` is one of `choices`; raise ValueError with the list otherwise."""
+    choices = list(choices)
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        reject(owner, name, "be one of " + ", ".join(map(repr, choices)), value, remedy)
+
+
+def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, int, int] | None = None) -> Tensor:
+    """Return images as one tensor of shape (N, C, H, W), `uint8` or `float32` in [0, 1].
+
+    Parameters
+    ----------
+    owner, name : str
+        Who asks, and what the argument is called; both open the message.
+    X : ndarray or Tensor of shape (N, H, W) or (N, C, H, W)
+        `uint8`, or floating point in [0, 1].
+    image_shape : (C, H, W), optional
+        The shape that is expected of each image.
+
+    Raises
+    ------
+    TypeError
+        `X` is no array of images, or of another dtype.
+    ValueError
+        It has no image, another shape, values that are not finite or lie outside [0, 1].
+    """
+    if isinstance(X, (list, tuple)):
+        try:
+            X = np.asarray(X)
+        except ValueError:  # images of different sizes
+            reject(owner, name, "hold images of one size", X, "Resize them first.")
+    if isinstance(X, np.ndarray):
+        if X.dtype.kind not in "uif":
+            reject(owner, name, "be uint8 or float in [0, 1]", X, error=TypeError)
+        X = torch.from_numpy(np.require(X, requirements=["C", "W"]))  # copies what torch could not share
+    if not isinstance(X, Tensor):
+        reject(owner, name, "be an array of images, (N, H, W) or (N, C, H, W)", X, error=TypeError)
+    if X.ndim == 3:
+        X = X.unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
+    if X.ndim != 4:
+        remedy = "One image is X[None]; flat rows need X.reshape(-1, channels, height, width)."
+        reject(owner, name, "have shape (N, H, W) or (N, C, H, W)", X, remedy)
+    if len(X) == 0 or 0 in X.shape:
+        reject(owner, name, "hold at least one image", X)
+    if X.shape[1] not in (1, 3):
+        reject(
+            owner, name, "have 1 or 3 channels, as in (N, C, H, W)", X, "From (N, H, W, C): X.transpose(0, 3, 1, 2)."
+        )
+    if X.dtype != torch.uint8:
+        if not X.is_floating_point():
+            reject(owner, name, "be uint8 or float in [0, 1]", X, error=TypeError)
+        X = X.detach().to(torch.float32)
+        low, high = X.aminmax()
+        if not (torch.isfinite(low) and torch.isfinite(high)):
+            reject(owner, name, "be finite", X, "It holds NaN or infinite pixels.")
+        if low < 0 or high > 1:
+            found = f"values from {low.item():.4g} to {high.item():.4g}"
+            raise ValueError(
+                f"{owner}: {name} must be in [0, 1] when float; got {found}. Divide by 255, or pass uint8."
+            )
+    if image_shape is not None and tuple(X.shape[1:]) != tuple(image_shape):
+        expected = "×".join(map(str, image_shape))
+        reject(owner, name, f"hold images of shape {expected}, as in fit", X)
+    return X
+
+
+def as_labels(owner: str, y: Any, n: int, *, name: str = "y") -> Tensor:
+    """Return labels as a bool tensor of shape (n,); True marks an anomaly.
+
+    Raises
+    ------
+    TypeError
+        `y` is no array of numbers.
+    ValueError
+        Another length, or values other than 0 (normal) and 1 (anomalous).
+    """
+    try:
+        labels = torch.as_tensor(np.asarray(y))
+    except TypeError:
+        reject(owner, name, "be an array of 0 and 1", y, error=TypeError)
+    if tuple(labels.shape) != (n,):
+        reject(owner, name, f"have shape ({n},), one label an image", labels)
+    if not bool(((labels == 0) | (labels == 1)).all()):
+        found = sorted(set(labels.tolist()))[:5]
+        reject(owner, name, "be 0 (normal) or 1 (anomalous)", found)
+    return labels.bool()

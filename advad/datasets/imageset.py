@@ -1,0 +1,126 @@
+"""An image set in memory, and the numbers of its classes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from advad.checks import reject
+
+Classes = int | str | Iterable[int | str]  # by number or name, one or several
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageSet:
+    """Images with their classes, all in memory.
+
+    Parameters
+    ----------
+    name : str
+        What to call the set.
+    images : Tensor of shape (N, C, H, W), uint8
+        C is 1 or 3.
+    labels : Tensor of shape (N,), int64
+        Class numbers, positions in `classes`.
+    classes : tuple of str
+        Class names.
+    is_test : Tensor of shape (N,), bool
+        The official test part; all False where a set has none.
+    masks : Tensor of shape (N, H, W), uint8, optional
+        1 where a pixel is anomalous, else 0.
+
+    Raises
+    ------
+    ValueError
+        The tensors do not fit each other.
+    """
+
+    name: str
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    is_test: Tensor
+    masks: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        owner, shape = f"ImageSet {self.name!r}", tuple(self.images.shape)
+        if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3) or 0 in shape:
+            reject(owner, "images", "be uint8 of shape (N, C, H, W) with 1 or 3 channels", self.images)
+        if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
+            reject(owner, "labels", f"be int64 of shape ({shape[0]},), one label an image", self.labels)
+        low, high, last = int(self.labels.min()), int(self.labels.max()), len(self.classes) - 1
+        if low < 0 or high > last:
+            raise ValueError(f"{owner}: labels must be in [0, {last}], positions in classes; got {low} to {high}.")
+        if self.is_test.dtype != torch.bool or tuple(self.is_test.shape) != shape[:1]:
+            reject(owner, "is_test", f"be bool of shape ({shape[0]},), one an image", self.is_test)
+        mask_shape = (shape[0], *shape[2:])
+        if self.masks is not None and (self.masks.dtype != torch.uint8 or tuple(self.masks.shape) != mask_shape):
+            reject(owner, "masks", f"be uint8 of shape {mask_shape}, one mask an image", self.masks)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def is_of(self, numbers: Iterable[int]) -> Tensor:
+        """Return which images are of the classes with these numbers, a bool tensor of shape (N,)."""
+        return torch.isin(self.labels, torch.tensor(list(numbers)))
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.images.shape[1:]))
+        masks = "" if self.masks is None else ", with masks"
+        counts = f"{len(self)} images of {shape}, {len(self.classes)} classes, {int(self.is_test.sum())} for test"
+        return f"ImageSet({self.name}: {counts}{masks})"
+
+
+def class_numbers(owner: str, name: str, classes: Classes, images: ImageSet) -> list[int]:
+    """Return the sorted numbers of one or several classes, given by number or name.
+
+    Parameters
+    ----------
+    owner, name : str
+        Who asks, and what the argument is called; both open the message.
+    classes : int, str, or several of them
+        A text is always a name, also where names look like numbers.
+    images : ImageSet
+        The set the classes belong to.
+
+    Raises
+    ------
+    TypeError
+        Neither number nor name; no ImageSet.
+    ValueError
+        No class given, or one that does not exist or has no image.
+    """
+    if not isinstance(images, ImageSet):
+        reject(owner, "images", "be an ImageSet", images, "advad.load makes one.", TypeError)
+    if isinstance(classes, (np.ndarray, Tensor)):
+        classes = classes.tolist()
+    given = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
+    if not given:
+        reject(owner, name, "name at least one class", classes)
+    return sorted({_class_number(owner, name, single, images) for single in given})
+
+
+def _class_number(owner: str, name: str, given: Any, images: ImageSet) -> int:
+    """Return the number of one class."""
+    known = ", ".join(images.classes[:12]) + (", …" if len(images.classes) > 12 else "")
+    rule = f"be classes of {images.name} ({known}) or their numbers, 0 to {len(images.classes) - 1}"
+    if isinstance(given, str):
+        if given not in images.classes:
+            close = difflib.get_close_matches(given, images.classes, n=1, cutoff=0.5)
+            reject(owner, name, rule, given, f"Did you mean {close[0]!r}?" if close else "")
+        number = images.classes.index(given)
+    elif isinstance(given, (int, np.integer)) and not isinstance(given, bool):
+        number = int(given)
+        if not 0 <= number < len(images.classes):
+            reject(owner, name, rule, number)
+    else:
+        reject(owner, name, rule, given, error=TypeError)
+    if not (images.labels == number).any():
+        reject(owner, name, "be classes that have images", images.classes[number], f"{images.name} has none of it.")
+    return number

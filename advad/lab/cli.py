@@ -1,0 +1,201 @@
+"""The command `advad`: doctor, lab, tour, run.
+
+Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from advad.lab.rerun import Outcome
+
+PROFILES = click.Choice(["smoke", "lab", "paper"])
+DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
+PATH = click.Path(path_type=Path)
+TIMEOUT = click.option(
+    "--timeout", type=click.IntRange(1), default=3600, show_default=True, help="Seconds that one cell may take."
+)
+BAD_ARGUMENT, INTERRUPTED = 2, 130
+
+
+class OneLine(click.ClickException):
+    """An error that is told in one line on stderr; `exit_code` is the process's."""
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message.strip().replace("\n", " "))
+        self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue] (click allows it)
+
+    def show(self, file: Any = None) -> None:
+        """Print the message and nothing else."""
+        click.echo(f"advad: {self.message}", err=True)
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a user can cause into one line and an exit code."""
+    from advad.lab.parameters import ParameterError
+    from advad.lab.rerun import LessonError, NoLessonError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise OneLine("interrupted", INTERRUPTED) from None
+    except (ParameterError, NoLessonError) as error:
+        raise OneLine(str(error), BAD_ARGUMENT) from None
+    except (LessonError, OSError) as error:
+        raise OneLine(str(error)) from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="advad", prog_name="advad", message="%(prog)s %(version)s")
+def main() -> None:
+    r"""Image anomaly detection, to be read, taught and checked.
+
+    \b
+    Start with:  advad doctor   is everything here?
+                 advad lab      work through the lessons
+                 advad tour     run them all and look at what they found
+    """
+
+
+@main.command()
+@click.option("--root", type=PATH, help="Folder of image sets  [default: $ADVAD_DATA, else data/]")
+def doctor(root: Path | None) -> None:
+    """Check versions, device, data, the kernel and the widgets.
+
+    One line each: ok, warn (works with less) or fail. The exit code is 1 if anything failed.
+    """
+    from advad.lab import doctor as checks
+
+    worst = "ok"
+    for name, check in checks.CHECKS.items():
+        state, text = checks.examine(check, root)
+        click.echo(f"{click.style(f'{state:<4}', fg=checks.COLOURS[state])}  {name:<8}  {text}")
+        worst = "fail" if "fail" in (state, worst) else worst
+    sys.exit(worst == "fail")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: Sequence[str]) -> None:
+    """Open the lessons in JupyterLab.
+
+    Further ARGUMENTS go to JupyterLab, such as --no-browser or --port 8890.
+    """
+    import os
+
+    from advad.lab.rerun import lessons
+
+    with one_line_errors():
+        folder = lessons()[0].parent
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *arguments]
+    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"}  # this environment's kernel before a user's
+    with subprocess.Popen(command, env=environment) as server:
+        while server.poll() is None:
+            with contextlib.suppress(KeyboardInterrupt):  # JupyterLab asks by itself whether to stop
+                server.wait()
+    sys.exit(server.returncode)
+
+
+@main.command()
+@click.option("--profile", type=PROFILES, default="smoke", show_default=True, help="Size of everything.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
+@TIMEOUT
+def tour(profile: str, device: str, out: Path, timeout: int) -> None:
+    """Run all lessons and write a gallery of what they found.
+
+    In the smoke profile everything runs on the embedded digits, without a network. A lesson that fails is reported,
+    the others go on, and the exit code is 1.
+    """
+    from advad.lab import gallery, rerun
+    from advad.lab.parameters import check_parameters, read_parameters
+
+    rows: list[Outcome] = []
+    with one_line_errors():
+        wanted = {"profile": profile, "device": device}
+        given = {}
+        for notebook in rerun.lessons():  # all are checked before the first one runs
+            mine = {name: value for name, value in wanted.items() if name in read_parameters(notebook)}
+            given[notebook] = check_parameters(notebook, mine)
+        for notebook, values in given.items():
+            try:
+                rows.append(rerun.run_lesson(notebook, parameters=values, folder=out, timeout=timeout))
+            except rerun.LessonError as error:
+                rows.append(error.outcome)
+        index = gallery.write_gallery(out, rows)
+    click.echo(table(rows))
+    failed = [row.lesson for row in rows if row.error]
+    click.echo(f"\nGallery: {index.resolve()}")
+    if failed:
+        raise OneLine(f"{len(failed)} of {len(rows)} lessons failed: {', '.join(failed)}")
+
+
+@main.command()
+@click.argument("lesson")
+@click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter; repeat for more.")
+@click.option("--profile", type=PROFILES, help="The same as -p profile=….")
+@click.option("--out", type=PATH, default=Path("runs"), show_default=True, help="Where to write.")
+@TIMEOUT
+@click.option("--list", "listing", is_flag=True, help="Only list the lesson's parameters.")
+def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeout: int, listing: bool) -> None:
+    r"""Run one LESSON with checked parameters: its number, its name, or the path of a notebook.
+
+    \b
+    advad run 01 --list
+    advad run 01_identity_collapse --profile lab -p seed=3 -p device=cuda
+    """
+    from advad.lab import rerun
+    from advad.lab.parameters import read_parameters
+
+    with one_line_errors():
+        notebook = rerun.find_lesson(lesson)
+        if listing:
+            declared = read_parameters(notebook).values()
+            settings = [f"{parameter.name} = {parameter.default!r}" for parameter in declared]
+            for setting, parameter in zip(settings, declared, strict=True):
+                click.echo(f"{setting:<{max(map(len, settings))}}  {parameter.help}")
+            return
+        given = dict(pair_of(pair) for pair in pairs)
+        if profile is not None:
+            given["profile"] = profile
+        outcome = rerun.run_lesson(notebook, parameters=given, folder=out, timeout=timeout)
+    click.echo(f"{outcome.finding}\n{outcome.seconds:.1f} s on {outcome.device}: {rerun.shown(outcome.page)}")
+
+
+def pair_of(text: str) -> tuple[str, str]:
+    """Return the name and the value of "name=value"."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip()):
+        raise OneLine(f"-p must be name=value; got {text!r}.", BAD_ARGUMENT)
+    return name.strip(), value
+
+
+def table(rows: Sequence[Outcome]) -> str:
+    """Return the outcomes as a table that fits the terminal; the finding takes what the other columns leave."""
+    from advad.lab.rerun import shown
+
+    lines: list[tuple[str, ...]] = [("lesson", "finding", "seconds", "device", "path")]
+    for row in rows:
+        text = f"FAILED: {row.error}" if row.error else row.finding
+        lines.append((row.lesson, text, f"{row.seconds:.1f}", row.device, shown(row.page)))
+    lesson, finding, seconds, device, path = (max(map(len, column)) for column in zip(*lines, strict=True))
+    room = shutil.get_terminal_size((120, 24)).columns - (lesson + seconds + device + path + 4 * 2)
+    finding = max(30, min(finding, room))
+    lines.insert(1, tuple("─" * width for width in (lesson, finding, seconds, device, path)))
+    shaped = []
+    for name, text, took, where, file in lines:
+        first, *more = textwrap.wrap(text, finding) or [""]
+        shaped.append(f"{name:<{lesson}}  {first:<{finding}}  {took:>{seconds}}  {where:<{device}}  {file}")
+        shaped += [f"{'':<{lesson}}  {part}" for part in more]
+    return "\n".join(shaped)

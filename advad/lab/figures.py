@@ -1,0 +1,429 @@
+"""Arrays in, figures out: the plots and picture grids of the lessons and explorers.
+
+Plots are plotly's; picture grids are one PIL image, so that a hundred pictures cost one PNG. Colours are
+Okabe and Ito's, which colour-blind readers can tell apart, and each comes with a second cue: a dash or a symbol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+    "#F0E442",
+    "#222222",
+)
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
+
+
+def layout(title: str, x_title: str = "", y_title: str = "", **settings: Any) -> dict[str, Any]:
+    """Return the layout that all our plots share; `settings` go over it."""
+    axis = {"showline": True, "linecolor": "#888", "gridcolor": "#e6e6e6", "zeroline": False, "ticks": "outside"}
+    return {
+        "template": "none",
+        "title": {"text": title, "font": {"size": 16}, "x": 0.01, "xanchor": "left"},
+        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#222"},
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "xaxis": {**axis, "title": {"text": x_title, "standoff": 8}, "automargin": True},
+        "yaxis": {**axis, "title": {"text": y_title, "standoff": 8}, "automargin": True},
+        "margin": {"l": 60, "r": 20, "t": 56, "b": 50},
+        "legend": {"bgcolor": "rgba(255,255,255,0.8)"},
+        "height": 400,
+        "hoverlabel": {"font": {"size": 13}},
+        **settings,
+    }
+
+
+def curves(
+    x: ArrayLike | Mapping[str, ArrayLike],
+    series: Mapping[str, ArrayLike],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    log_y: bool = False,
+    log_x: bool = False,
+) -> go.Figure:
+    """Return lines over a common axis, each in its own colour, dash and symbol.
+
+    Parameters
+    ----------
+    x : array of shape (n,), or a mapping of names to such arrays
+        Common to all lines, or one a line.
+    series : mapping of str to array of shape (n,)
+        The lines; None and NaN leave gaps.
+    bands : mapping of str to (low, high), optional
+        A shaded range around a line, such as the spread over seeds.
+    title, x_title, y_title : str
+        Texts.
+    log_x, log_y : bool
+        Logarithmic axes.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=layout(title, x_title, y_title))
+    for k, (name, y) in enumerate(series.items()):
+        colour, positions = PALETTE[k % len(PALETTE)], np.asarray(x[name] if isinstance(x, Mapping) else x)
+        if bands and name in bands:
+            low, high = (np.asarray(end) for end in bands[name])
+            around = {"x": np.concatenate([positions, positions[::-1]]), "y": np.concatenate([high, low[::-1]])}
+            look = {"fill": "toself", "fillcolor": colour, "opacity": 0.15, "line": {"width": 0}}
+            figure.add_scatter(**around, **look, hoverinfo="skip", showlegend=False, legendgroup=name)
+        figure.add_scatter(
+            x=positions,
+            y=np.asarray(y, dtype=float),
+            name=name,
+            legendgroup=name,
+            mode="lines+markers" if len(positions) <= 60 else "lines",
+            line={"color": colour, "dash": DASHES[k % len(DASHES)], "width": 2.5},
+            marker={"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 7},
+        )
+    figure.update_xaxes(type="log" if log_x else "linear")
+    figure.update_yaxes(type="log" if log_y else "linear")
+    return figure
+
+
+def interval_curves(
+    x: ArrayLike, intervals: Mapping[str, Sequence[tuple[float, float, float]]], **settings: Any
+) -> go.Figure:
+    """Return lines with a shaded interval around each; `settings` are those of :func:`curves`.
+
+    Parameters
+    ----------
+    x : array of shape (n,)
+        Common to all lines.
+    intervals : mapping of str to n triples (value, low, high)
+        Such as `advad.bootstrap` returns.
+    """
+    columns = {name: np.asarray(triples, dtype=float).T for name, triples in intervals.items()}  # (3, n) each
+    bands = {name: (low, high) for name, (_, low, high) in columns.items()}
+    return curves(x, {name: values for name, (values, _, _) in columns.items()}, bands=bands, **settings)
+
+
+def scatter(
+    groups: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    x_line: float | None = None,
+    y_line: float | None = None,
+    log_x: bool = False,
+) -> go.Figure:
+    """Return points in groups, each in its own colour and symbol, with a line at a level of x and of y.
+
+    Parameters
+    ----------
+    groups : mapping of str to (x, y), arrays of shape (n,)
+        Small groups come last, on top.
+    title, x_title, y_title : str
+        Texts.
+    x_line, y_line : float, optional
+        Thresholds.
+    log_x : bool
+        Logarithmic axis.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=layout(title, x_title, y_title))
+    for k, (name, (x, y)) in enumerate(groups.items()):
+        marker = {"color": PALETTE[k % len(PALETTE)], "symbol": SYMBOLS[k % len(SYMBOLS)], "size": 7, "opacity": 0.7}
+        figure.add_scattergl(x=np.asarray(x), y=np.asarray(y), name=f"{name} (n = {len(np.asarray(x))})", marker=marker)
+    figure.update_traces(mode="markers")
+    for level, add in ((x_line, figure.add_vline), (y_line, figure.add_hline)):
+        if level is not None:
+            add(level, line={"color": BLACK, "dash": "dash", "width": 1.5})
+    figure.update_xaxes(type="log" if log_x else "linear")
+    return figure
+
+
+def roc(is_anomaly: ArrayLike, scores: Mapping[str, ArrayLike], *, title: str = "ROC curve") -> go.Figure:
+    """Return ROC curves with their AUROC in the legend, and the diagonal of chance.
+
+    Parameters
+    ----------
+    is_anomaly : array of shape (n,)
+        Truth.
+    scores : mapping of str to array of shape (n,)
+        Higher = more anomalous.
+    title : str
+        Text.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    truth = np.asarray(is_anomaly).astype(int)
+    lines, positions = {}, {}
+    for name, values in scores.items():
+        false_alarms, found, _ = roc_curve(truth, np.asarray(values))
+        label = f"{name} (AUROC {roc_auc_score(truth, np.asarray(values)):.3f})"
+        positions[label], lines[label] = false_alarms, found
+    x_title, y_title = "share of normals called anomalous", "share of anomalies found"
+    figure = curves(positions, lines, title=title, x_title=x_title, y_title=y_title)
+    figure.update_traces(mode="lines")
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], name="chance", mode="lines", line={"color": "#999", "dash": "dot", "width": 1}
+    )
+    figure.update_layout(legend={"x": 0.98, "y": 0.04, "xanchor": "right", "yanchor": "bottom"})
+    figure.update_xaxes(range=[-0.01, 1.01])
+    figure.update_yaxes(range=[-0.01, 1.01])
+    return figure
+
+
+def histograms(
+    groups: Mapping[str, ArrayLike],
+    *,
+    title: str,
+    x_title: str,
+    threshold: float | None = None,
+    threshold_name: str = "threshold",
+    bins: int = 40,
+) -> go.Figure:
+    """Return the groups' histograms over common bins as outlines, each summing to 1, with a threshold line.
+
+    Parameters
+    ----------
+    groups : mapping of str to array
+        One histogram each.
+    title, x_title : str
+        Texts.
+    threshold : float, optional
+        A vertical line.
+    threshold_name : str
+        Its label.
+    bins : int
+        How many.
+    """
+    import plotly.graph_objects as go
+
+    everything = np.concatenate([np.ravel(values) for values in groups.values()])
+    low, high = np.quantile(everything, [0, 0.995])
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    figure = go.Figure(layout=layout(title, x_title, "share of the group", legend={"x": 0.98, "xanchor": "right"}))
+    for k, (name, values) in enumerate(groups.items()):
+        values = np.clip(np.ravel(values), edges[0], edges[-1])  # the tail stands in the last bin
+        share = np.histogram(values, edges)[0] / len(values)
+        colour = PALETTE[k % len(PALETTE)]
+        figure.add_scatter(
+            x=edges,
+            y=np.append(share, share[-1]),
+            name=f"{name} (n = {len(values)})",
+            mode="lines",
+            line={"shape": "hv", "color": colour, "dash": DASHES[k % len(DASHES)], "width": 2},
+            fill="tozeroy",
+            fillcolor=f"rgba{(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), 0.15)}",
+        )
+    if threshold is not None:
+        figure.add_vline(x=threshold, line={"color": BLACK, "dash": "dash"}, annotation_text=threshold_name)
+    return figure
+
+
+def bars(
+    values: Mapping[str, float],
+    *,
+    title: str,
+    y_title: str,
+    x_title: str = "",
+    highlight: Sequence[str] = (),
+    line: float | None = None,
+    line_name: str = "",
+) -> go.Figure:
+    """Return one bar a name; those in `highlight` differ in colour and hatching, `line` is a level to compare with."""
+    import plotly.graph_objects as go
+
+    names = list(values)
+    marked = [name in highlight for name in names]
+    figure = go.Figure(layout=layout(title, x_title, y_title))
+    figure.add_bar(
+        x=names,
+        y=list(values.values()),
+        text=[f"{value:.3g}" for value in values.values()],
+        textposition="outside",
+        cliponaxis=False,
+        marker={
+            "color": [VERMILION if mark else BLUE for mark in marked],
+            "pattern": {"shape": ["/" if mark else "" for mark in marked]},
+        },
+    )
+    if line is not None:
+        figure.add_hline(y=line, line={"color": BLACK, "dash": "dash"}, annotation_text=line_name)
+    figure.update_xaxes(type="category")
+    return figure
+
+
+def heatmap(
+    values: ArrayLike,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    x_title: str,
+    y_title: str,
+    limits: tuple[float, float] | None = None,
+    digits: int = 2,
+) -> go.Figure:
+    """Return a table of numbers as coloured cells, the number in each; the first row is at the top.
+
+    Parameters
+    ----------
+    values : array of shape (n, m)
+    rows, columns : sequence of n and m str
+        The cells' names.
+    title, x_title, y_title : str
+        Texts.
+    limits : (low, high), optional
+        The ends of the colour scale (cividis, bright = high); the values' own unless given.
+    digits : int
+        Decimals of the numbers.
+    """
+    import plotly.graph_objects as go
+
+    cells = np.asarray(values, dtype=float)
+    low, high = limits or (float(np.nanmin(cells)), float(np.nanmax(cells)))
+    figure = go.Figure(layout=layout(title, x_title, y_title))
+    scale = {"zmin": low, "zmax": high, "colorscale": "Cividis"}
+    figure.add_heatmap(z=cells, x=list(columns), y=list(rows), xgap=2, ygap=2, **scale)
+    for i, row in enumerate(rows):
+        for k, column in enumerate(columns):
+            bright = cells[i, k] > low + 0.55 * (high - low)  # black on yellow, white on blue
+            colour = "black" if bright else "white"
+            figure.add_annotation(
+                x=column, y=row, text=f"{cells[i, k]:.{digits}f}", showarrow=False, font={"color": colour, "size": 14}
+            )
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
+    return figure
+
+
+def matrix(
+    values: ArrayLike, rows: Sequence[str], columns: Sequence[str], *, title: str, x_title: str, y_title: str
+) -> go.Figure:
+    """Return a table of numbers as coloured cells, each with its number.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows, n_columns)
+        The numbers; NaN is left empty.
+    rows, columns : sequence of str
+        Names; the first row stands on top.
+    title, x_title, y_title : str
+        Texts.
+    """
+    import plotly.graph_objects as go
+
+    cells = np.asarray(values, dtype=float)
+    figure = go.Figure(layout=layout(title, x_title, y_title, height=120 + 42 * len(rows)))
+    look = {"colorscale": "Cividis", "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "showscale": False}
+    text = [["" if np.isnan(cell) else f"{cell:.3g}" for cell in row] for row in cells]
+    figure.add_heatmap(z=cells, x=list(columns), y=list(rows), text=text, **look)
+    figure.update_yaxes(autorange="reversed", showline=False, ticks="")
+    figure.update_xaxes(showline=False, ticks="", side="bottom")
+    return figure
+
+
+def to_pixels(image: ArrayLike) -> np.ndarray:
+    """Return an image as `uint8` of shape (H, W, 3).
+
+    Parameters
+    ----------
+    image : array of shape (H, W), (1, H, W) or (3, H, W)
+        `uint8`, or float in [0, 1]; what lies outside is clipped.
+    """
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8:
+        pixels = (np.clip(np.nan_to_num(pixels), 0, 1) * 255).round().astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = pixels[None]
+    return np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
+
+
+def overlay(pictures: ArrayLike, maps: ArrayLike) -> np.ndarray:
+    """Return pictures in pale grey under signed maps: vermilion where a map is below 0, blue where it is above.
+
+    Each map is scaled by its own strongest value, so colours say where, not how much.
+
+    Parameters
+    ----------
+    pictures : array of shape (n, C, H, W)
+        `uint8`, or float in [0, 1].
+    maps : array of shape (n, H, W)
+        Such as occlusion maps, whose negative places are suspicious.
+
+    Returns
+    -------
+    ndarray of shape (n, 3, H, W), float in [0, 1]
+        For :func:`grid`.
+    """
+    pixels = np.asarray(pictures)
+    grey = (pixels / 255 if pixels.dtype == np.uint8 else pixels).mean(1)[..., None]  # (n, H, W, 1)
+    signed = np.asarray(maps, dtype=float)
+    strongest = np.abs(signed).max((1, 2), keepdims=True)
+    share = (signed / np.where(strongest > 0, strongest, 1))[..., None]
+    below, above = (np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for colour in (VERMILION, BLUE))
+    pale = 0.35 + 0.6 * grey
+    mixed = (1 - np.abs(share)) * pale + np.abs(share) * np.where(share < 0, below, above)
+    return mixed.transpose(0, 3, 1, 2)
+
+
+def grid(
+    rows: Mapping[str, Any],
+    *,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    columns: Sequence[str] = (),
+    tile: int = 60,
+) -> Image.Image:
+    """Return pictures in labelled rows as one image on white.
+
+    Parameters
+    ----------
+    rows : mapping of str to array of shape (n, C, H, W) or (n, H, W)
+        One row of pictures each, the label to its left; `uint8` or float in [0, 1].
+    captions : mapping of row label to n texts, optional
+        Under the pictures of that row, such as their scores.
+    columns : sequence of str
+        Above the columns.
+    tile : int
+        Pixels a side of each picture; small ones are enlarged with sharp pixels.
+    """
+    captions, gap, scale = captions or {}, 6, 2  # drawn at twice the size: sharp on a dense screen
+    font = ImageFont.load_default(13 * scale)
+    side, margin, text_height = tile * scale, gap * scale, 18 * scale
+    label_width = max([round(font.getlength(label)) for label in rows], default=0) + 2 * margin
+    n = max(len(pictures) for pictures in rows.values())
+    heights = [side + margin + (text_height if label in captions else 0) for label in rows]
+    top = text_height + margin if columns else margin
+    canvas = Image.new("RGB", (label_width + n * (side + margin), top + sum(heights)), "white")
+    canvas.info["dpi"] = (96 * scale, 96 * scale)
+    draw = ImageDraw.Draw(canvas)
+    for column, text in enumerate(columns):
+        centre = label_width + column * (side + margin) + side // 2
+        draw.text((centre, margin), text, fill=BLACK, font=font, anchor="ma")
+    y = top
+    for (label, pictures), height in zip(rows.items(), heights, strict=True):
+        draw.text((label_width - margin, y + side // 2), label, fill=BLACK, font=font, anchor="rm")
+        for column, picture in enumerate(pictures):
+            x = label_width + column * (side + margin)
+            pixels = Image.fromarray(to_pixels(picture))
+            method = Image.Resampling.NEAREST if pixels.width <= side else Image.Resampling.LANCZOS
+            canvas.paste(pixels.resize((side, side), method), (x, y))
+            draw.rectangle((x, y, x + side - 1, y + side - 1), outline="#bbb")
+            if label in captions and column < len(captions[label]):
+                draw.text((x + side // 2, y + side + 4), captions[label][column], fill=BLACK, font=font, anchor="ma")
+        y += height
+    return canvas

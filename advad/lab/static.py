@@ -1,0 +1,144 @@
+"""Plotly figures as pictures, without a browser: matplotlib draws the traces that our figures are made of.
+
+It reads scatter, bar and heatmap traces, titles, ranges, legends, colour bars and lines across; what else a figure
+may hold is left out. Plotly's own way (kaleido) starts a Chromium.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+DASHES = {
+    "solid": "-",
+    "dash": (0, (5, 3)),
+    "dot": (0, (1, 2)),
+    "dashdot": (0, (5, 2, 1, 2)),
+    "longdash": (0, (9, 3)),
+    "longdashdot": (0, (9, 3, 1, 3)),
+}
+MARKERS = {
+    "circle": "o",
+    "diamond": "D",
+    "square": "s",
+    "triangle-up": "^",
+    "cross": "P",
+    "x": "X",
+    "star": "*",
+}
+
+
+def picture_of(figure: Any, *, width: int | None = None, height: int | None = None) -> Image.Image:
+    """Return a plotly figure as a picture for a dense screen (192 dots an inch).
+
+    Parameters
+    ----------
+    figure : plotly.graph_objects.Figure or FigureWidget
+        Not changed.
+    width, height : int, optional
+        In CSS pixels; else the figure's own, else 700 × 400.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    layout = figure.layout
+    size = (width or layout.width or 700) / 96, (height or layout.height or 400) / 96
+    drawing = Figure(figsize=size, dpi=192, layout="constrained")
+    axes = drawing.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#e6e6e6", zorder=0)
+    axes.set_axisbelow(True)
+    axes.set_title(layout.title.text or "", loc="left", fontsize=12)
+    axes.set_xlabel(layout.xaxis.title.text or "")
+    axes.set_ylabel(layout.yaxis.title.text or "")
+    for trace in figure.data:
+        if trace.visible is False or trace.opacity == 0:
+            continue
+        if trace.type == "bar":
+            axes.bar([str(name) for name in trace.x], trace.y, color=trace.marker.color, label=trace.name)
+        elif trace.type == "heatmap":
+            axes.pcolormesh(
+                _numbers(trace.x), _numbers(trace.y), np.asarray(trace.z), cmap="cividis", shading="nearest"
+            )
+        else:
+            _scatter(drawing, axes, trace)
+    for shape in layout.shapes:
+        if shape.type == "line":
+            line = {"color": shape.line.color or "#222", "linestyle": DASHES[shape.line.dash or "solid"]}
+            across, at = (axes.axhline, shape.y0) if shape.y0 == shape.y1 else (axes.axvline, shape.x0)
+            across(at, **line)
+    for scale, axis in ((axes.set_xscale, layout.xaxis), (axes.set_yscale, layout.yaxis)):
+        if axis.type == "log":
+            scale("log")
+    for limit, axis in ((axes.set_xlim, layout.xaxis), (axes.set_ylim, layout.yaxis)):
+        if axis.range is not None:
+            limit(*(10 ** np.asarray(axis.range, float) if axis.type == "log" else axis.range))
+    handles, names = axes.get_legend_handles_labels()
+    if handles and layout.showlegend is not False and (len(handles) > 1 or layout.showlegend):
+        many = len(handles) > 3
+        where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if many else {"loc": "best"}
+        axes.legend(handles, names, fontsize=8, frameon=not many, **where)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(drawing).print_png(buffer)
+    image = Image.open(buffer).convert("RGB")
+    image.info["dpi"] = (192, 192)
+    return image
+
+
+def _scatter(drawing: Any, axes: Any, trace: Any) -> None:
+    """Draw a scatter trace: its lines, its markers, what it fills."""
+    mode = trace.mode or "lines"
+    x, y = _numbers(trace.x), _numbers(trace.y)
+    label = trace.name if trace.name and trace.showlegend is not False else "_"
+    if trace.fill == "toself":
+        axes.fill(x, y, color=trace.fillcolor, alpha=trace.opacity or 1, linewidth=0)
+    steps = {"drawstyle": "steps-post"} if trace.line.shape == "hv" else {}
+    if trace.fill == "tozeroy":
+        axes.fill_between(x, 0, y, color=trace.line.color, alpha=0.15, linewidth=0, step="post" if steps else None)
+    if "lines" in mode and trace.fill != "toself":
+        look = {"color": trace.line.color, "linestyle": DASHES[trace.line.dash or "solid"]}
+        axes.plot(x, y, linewidth=(trace.line.width or 2) * 0.75, label=label, zorder=2, **look, **steps)
+        label = "_"
+    if "markers" in mode:
+        _markers(drawing, axes, trace, x, y, label)
+
+
+def _markers(drawing: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, label: str) -> None:
+    """Draw a trace's markers, one matplotlib collection a symbol; what is not picked out fades."""
+    from matplotlib.colors import to_rgba_array
+
+    marker = trace.marker
+    symbols = np.broadcast_to(np.asarray("circle" if marker.symbol is None else marker.symbol, dtype=object), x.shape)
+    sizes = np.broadcast_to(np.asarray(6 if marker.size is None else marker.size, dtype=float), x.shape)
+    colours = np.asarray(marker.color if marker.color is not None else trace.line.color)
+    by_number = colours.dtype.kind in "fiu"
+    colours = np.broadcast_to(colours, x.shape)
+    strength = np.full(len(x), 1.0 if trace.opacity is None else trace.opacity)
+    if trace.selectedpoints:
+        strength *= 0.15
+        strength[list(trace.selectedpoints)] = 1
+    drawn: Any = None
+    for symbol in dict.fromkeys(symbols):
+        of, hollow = symbols == symbol, symbol.endswith("-open")
+        settings: dict[str, Any] = {"marker": MARKERS[symbol.removesuffix("-open")], "s": (sizes[of] * 0.75) ** 2}
+        if by_number:
+            settings |= {"c": colours[of], "cmap": "cividis", "vmin": marker.cmin, "vmax": marker.cmax}
+            settings["alpha"] = strength[of]
+        else:
+            paint = to_rgba_array(colours[of].tolist())
+            paint[:, 3] = strength[of]
+            settings |= {"facecolors": "none" if hollow else paint, "edgecolors": marker.line.color or paint}
+        wide = 0.9 if hollow else (marker.line.width or 0) * 0.75
+        drawn = axes.scatter(x[of], y[of], zorder=3, linewidths=wide, **settings)
+    if drawn is not None:
+        drawn.set_label(label)
+        if by_number and marker.showscale:
+            drawing.colorbar(drawn, ax=axes, shrink=0.75, label=marker.colorbar.title.text or "")
+
+
+def _numbers(values: Any) -> np.ndarray:
+    """Return coordinates as floats; None becomes NaN."""
+    return np.asarray([] if values is None else values, dtype=float)

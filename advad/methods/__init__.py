@@ -1,0 +1,45 @@
+"""The methods, one published method a file; none imports another unless its paper builds on the other's."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from advad.engine.detector import Detector
+
+METHODS = {  # class -> file
+    "AE": "autoencoder",
+    "DAE": "autoencoder",
+    "ARAE": "arae",
+    "AAE": "aae",
+    "ITSR": "itsr",
+    "ALCN": "alcn",
+}
+
+
+def load_detector(path: str | Path, device: str | None = None) -> Detector:
+    """Return a detector that `Detector.save` wrote, whatever its method.
+
+    Parameters
+    ----------
+    path : str or Path
+        As given to `save`; the ending may be left out.
+    device : str, optional
+        Where to put it, instead of where its parameter says.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file.
+    ValueError
+        A damaged file, a checkpoint, or a method that this version does not know.
+    """
+    from advad.engine.detector import saved_path
+    from advad.engine.storage import read_state
+
+    method = read_state(saved_path(path))[1].get("method")
+    if method not in METHODS:
+        raise ValueError(f"load_detector: {path} holds {method!r}, which is none of {', '.join(METHODS)}.")
+    return getattr(importlib.import_module(f"advad.methods.{METHODS[method]}"), method).load(path, device)

@@ -1,0 +1,189 @@
+"""Each method on real images, beside the published figure. `python -m tests.bench_methods [METHOD …] [--write]`.
+
+Last epoch, no choice made on test data, all test images. `--write` puts the rows into data/measured.csv, in place of
+older rows of the same method, data, metric, budget and hardware. Needs ADVAD_DATA (or data/) with MNIST, and
+cifar10_part.npz for the GANs.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import inspect
+import json
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import click
+import torch
+
+import advad
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+COLUMNS = (
+    "method dataset protocol normal contamination labelled metric value spread n_seeds seconds parameters settings "
+    "hardware date command"
+).split()
+
+RELU = {"activation": "relu"}
+# method -> budget -> settings; "lab" is some minutes on a laptop's core, "paper" the paper's own, for a GPU
+SETTINGS = {
+    "AE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
+    "DAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
+    "ARAE": {"lab": {"epochs": 40, "attack_steps": 5, **RELU}, "paper": {"epochs": 1600, "batch_size": 256}},
+    "ALCN": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
+    "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
+    "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
+}
+# published name of a method where it is another than ours
+PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
+
+
+def mnist_8(seed: int) -> advad.Split:
+    """Return MNIST with class 8 normal, protocol 2; a tenth of the training images is held out, for thresholds."""
+    return advad.one_class(advad.load("MNIST"), normal=8, holdout=0.1, seed=seed)
+
+
+def automobile(seed: int) -> advad.Split:
+    """Return CIFAR-10 with class automobile normal, protocol 2; a tenth held out."""
+    return advad.one_class(advad.load("cifar10_part.npz"), normal=1, holdout=0.1, seed=seed)
+
+
+def mnist_0_2(seed: int) -> advad.Split:
+    """Return MNIST with class 0 normal and 5 % of class 2 in the training set; a tenth of the normals held out."""
+    images = advad.load("MNIST")
+    return advad.one_class(images, normal=0, contamination=0.05, contaminants=[2], holdout=0.1, seed=seed)
+
+
+TASKS = {"MNIST-8": mnist_8, "CIFAR10-automobile": automobile, "MNIST-0+2": mnist_0_2}
+TASKS_OF = {name: ["MNIST-8"] for name in SETTINGS}
+TASKS_OF |= {"AE": ["MNIST-8", "MNIST-0+2"], "AAE": ["MNIST-0+2"], "ITSR": ["MNIST-0+2"]}
+
+
+def figures_of(detector: advad.Detector, split: advad.Split) -> dict[str, float]:
+    """Return the metrics of a fitted detector: AUROC; with contamination, also the paper's balanced accuracies."""
+    scores = detector.anomaly_score(split.test)
+    found = {"auroc": advad.auroc(split.test_is_anomaly, scores)}
+    if split.settings["contamination"]:
+        # Beggel et al. 2019, Sec. 3.3: the threshold is the 90th percentile of the training errors
+        in_training = advad.threshold_at(detector.anomaly_score(split.train), 0.1)
+        held_out = advad.threshold_at(detector.anomaly_score(split.holdout), 0.1)
+        normal = ~split.test_is_anomaly
+        observed = normal | (split.test_labels == 2)
+        for part, rows in {"observed": observed, "unobserved": normal | (split.test_labels != 2)}.items():
+            truth, some = split.test_is_anomaly[rows], scores[rows.numpy()]
+            found[f"auroc_{part}"] = advad.auroc(truth, some)
+            found[f"balanced_accuracy_{part}"] = advad.balanced_accuracy(truth, some, in_training)
+            found[f"balanced_accuracy_{part}_holdout"] = advad.balanced_accuracy(truth, some, held_out)
+    return found
+
+
+def published(method: str, split: advad.Split, metric: str) -> str:
+    """Return the published figure for this method, data and metric, or a dash."""
+    paper, name = PUBLISHED.get(method, (method.lower(), method))
+    dataset = {"cifar10_part": "CIFAR10"}.get(split.settings["images"], split.settings["images"])
+    with open(DATA / "published.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            same = (row["paper"], row["method"], row["dataset"], row["metric"]) == (paper, name, dataset, metric)
+            rate = float(row["contamination"] or 0)
+            if same and row["normal"] == str(split.normal[0]) and rate == split.settings["contamination"]:
+                return row["value"]
+    return "–"
+
+
+def hardware(device: str) -> str:
+    """Return what the figures were measured on."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, {torch.get_num_threads()} thread"
+
+
+def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> list[dict[str, object]]:
+    """Train one method with several seeds on one task; return its rows of measured.csv and print them."""
+    settings = SETTINGS[method][budget]
+    values: dict[str, list[float]] = {}
+    seconds, split, detector = [], None, None
+    for seed in range(seeds):
+        split = TASKS[task](seed)
+        detector = getattr(advad, method)(**settings, seed=seed, device=device)
+        start = time.perf_counter()
+        detector.fit(split.train, progress=False)
+        seconds.append(time.perf_counter() - start)
+        for name, value in figures_of(detector, split).items():
+            values.setdefault(name, []).append(value)
+    assert split is not None
+    assert detector is not None
+    n_parameters = sum(p.numel() for p in detector.networks_.parameters())
+    defaults = {name: p.default for name, p in inspect.signature(type(detector)).parameters.items()}
+    given = {name: v for name, v in settings.items() if defaults[name] != v}
+    rows = []
+    for metric, found in values.items():
+        spread = statistics.stdev(found) if seeds > 1 else ""
+        rows.append(
+            {
+                "method": method,
+                "dataset": {"cifar10_part": "CIFAR10"}.get(split.settings["images"], split.settings["images"]),
+                "protocol": split.settings["protocol"],
+                "normal": split.normal[0],
+                "contamination": split.settings["contamination"] or "",
+                "labelled": split.settings["labelled"] or "",
+                "metric": metric,
+                "value": f"{statistics.mean(found):.4f}",
+                "spread": spread and f"{spread:.4f}",
+                "n_seeds": seeds,
+                "seconds": f"{statistics.mean(seconds):.0f}",
+                "parameters": n_parameters,
+                "settings": json.dumps(given),
+                "hardware": hardware(device),
+                "date": datetime.date.today().isoformat(),
+                "command": f"python -m tests.bench_methods {method} --budget {budget} --device {device}",
+            }
+        )
+        row = rows[-1]
+        print(
+            f"{method:12} {task:18} {metric:34} {row['value']} ± {row['spread']}  (n = {seeds})  published "
+            f"{published(method, split, metric):>6}  {row['seconds']:>5} s  {n_parameters / 1e6:.2f} M parameters",
+            flush=True,
+        )
+    return rows
+
+
+def write(rows: list[dict[str, object]]) -> None:
+    """Put rows into data/measured.csv, in place of older ones of the same key, all or nothing."""
+    path = DATA / "measured.csv"
+    key = ("method", "dataset", "protocol", "normal", "contamination", "labelled", "metric", "hardware", "command")
+    new = [{name: str(value) for name, value in row.items()} for row in rows]
+    taken = {tuple(row[name] for name in key) for row in new}
+    old = []
+    if path.exists():
+        with open(path, encoding="utf-8", newline="") as file:
+            old = [row for row in csv.DictReader(file) if tuple(row[name] for name in key) not in taken]
+    temporary = path.with_suffix(".tmp")
+    with open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted([*old, *new], key=lambda row: tuple(row[name] for name in key)))
+    os.replace(temporary, path)
+
+
+@click.command()
+@click.argument("methods", nargs=-1, type=click.Choice(sorted(SETTINGS)))
+@click.option("--budget", type=click.Choice(["lab", "paper"]), default="lab", show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True)
+@click.option("--write", "keep", is_flag=True, help="Put the rows into data/measured.csv.")
+def main(methods: tuple[str, ...], budget: str, device: str, seeds: int, keep: bool) -> None:
+    """Train METHODS (all unless named) and print their figures beside the published ones."""
+    torch.set_num_threads(1)
+    for method in methods or sorted(SETTINGS):
+        for task in TASKS_OF[method]:
+            rows = rows_of(method, task, budget, device, seeds)
+            if keep:
+                write(rows)
+
+
+if __name__ == "__main__":
+    main()

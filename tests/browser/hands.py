@@ -1,0 +1,154 @@
+"""What a test does in a page, and what it looks for: by role, text and alternative text, as a reader would."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+SHOTS = Path(__file__).parents[2] / "runs" / "browser"
+ROOT = ".advad-explorer"
+TO_PIXELS = """([k, x, y]) => {
+  const plot = document.querySelectorAll('.advad-explorer .js-plotly-plot')[k];
+  const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+  return [box.left + xaxis._offset + xaxis.l2p(x), box.top + yaxis._offset + yaxis.l2p(y)]}"""
+SCROLLS = """() => [...document.querySelectorAll('.advad-explorer, .advad-explorer *')].filter(e => {
+  const s = getComputedStyle(e), rolls = v => v == 'auto' || v == 'scroll';
+  return e.offsetParent && (rolls(s.overflowX) && e.scrollWidth > e.clientWidth + 1
+    || rolls(s.overflowY) && e.scrollHeight > e.clientHeight + 1)}).map(e => e.className)"""
+
+FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlayer .trace:first-child path.point')]
+  .filter(e => Number(e.style.opacity) < 0.5).length"""
+
+RINGS = """n => n == document.querySelectorAll('.advad-explorer .scatterlayer .trace:nth-child(3) path.point').length"""
+
+
+class Hands:
+    """A page with one explorer in it."""
+
+    def __init__(self, page: Any):
+        self.page, self.root = page, page.locator(ROOT).first
+
+    def sees(self, text: str) -> None:
+        """Wait until a text is there; if it does not come, leave a screenshot, and say what is there instead."""
+        try:
+            self.root.get_by_text(text, exact=True).first.wait_for()
+        except Exception as error:
+            self.page.screenshot(path=SHOTS / "missing.png")
+            there = self.root.locator(".advad-answer").all_text_contents()
+            raise AssertionError(f"{text!r} did not appear; there is {there}. See {SHOTS / 'missing.png'}") from error
+
+    def picture(self, alt: str) -> np.ndarray:
+        """Return the pixels of the picture whose alternative text begins so, once it is there."""
+        element = self.root.locator(f'img[alt^="{alt}"]').first
+        element.wait_for()
+        source = element.get_attribute("src")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")).astype(int)
+
+    def sees_picture(self, alt: str, expected: Image.Image) -> None:
+        """Compare a picture with what it must be, but for rounding."""
+        wanted = np.asarray(expected.convert("RGB")).astype(int)
+        found = self.picture(alt)
+        assert found.shape == wanted.shape
+        assert np.abs(found - wanted).max() <= 2
+
+    def press(self, selector: str, *keys: str, nth: int = 0) -> None:
+        """Focus what the selector names, and press keys."""
+        element = self.root.locator(selector).nth(nth)
+        element.scroll_into_view_if_needed()
+        element.focus()
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def press_button(self, name: str, key: str = "Enter") -> None:
+        """Focus a button by its name, and press a key."""
+        button = self.root.get_by_role("button", name=name, exact=True)
+        button.scroll_into_view_if_needed()
+        button.focus()
+        self.page.keyboard.press(key)
+
+    def at(self, x: float, y: float, plot: int = 0) -> tuple[float, float]:
+        """Return where in the page a place of a plot is."""
+        self.root.locator(".js-plotly-plot").nth(plot).scroll_into_view_if_needed()
+        return tuple(self.page.evaluate(TO_PIXELS, [plot, float(x), float(y)]))
+
+    def hover(self, x: float, y: float, plot: int = 0) -> tuple[float, float]:
+        """Move the pointer to a place of a plot, and rest there."""
+        place = self.at(x, y, plot)
+        self.page.mouse.move(place[0] - 4, place[1] - 3)
+        self.page.mouse.move(*place, steps=4)
+        self.page.wait_for_timeout(200)  # plotly notices the pointer at most every 50 ms
+        return place
+
+    def click(self, x: float, y: float, plot: int = 0) -> None:
+        """Click on a place of a plot."""
+        self.page.mouse.click(*self.hover(x, y, plot))
+
+    def drag(self, corners: list[tuple[float, float]], plot: int = 0) -> None:
+        """Drag the pointer along places of a plot."""
+        first, *others = [self.at(*corner, plot) for corner in corners]
+        self.page.mouse.move(*first)
+        self.page.mouse.down()
+        for place in others:
+            self.page.mouse.move(*place, steps=6)
+        self.page.wait_for_timeout(100)
+        self.page.mouse.up()
+
+    def sees_faded(self, n: int) -> None:
+        """Wait until n points of the map are faded."""
+        self.page.wait_for_function(FADED, arg=n)
+
+    def sees_rings(self, n: int) -> None:
+        """Wait until n points of the map have rings."""
+        self.page.wait_for_function(RINGS, arg=n)
+
+    def check_looks(self, shot: Any) -> None:
+        """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
+        self.page.mouse.move(2, 2)
+        self.root.scroll_into_view_if_needed()
+        self.page.wait_for_timeout(300)
+        self.root.screenshot(path=shot)
+        assert self.page.evaluate(SCROLLS) == []
+        assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
+        assert self.root.locator(".advad-errors").inner_text().strip() == ""
+        assert self.page.problems == []
+
+
+def loneliest(points: np.ndarray, box: tuple[tuple[float, float], tuple[float, float]]) -> int:
+    """Return the index of the point farthest from all others, among those well inside the axes."""
+    (x0, x1), (y0, y1) = box
+    scaled = (points - [x0, y0]) / [x1 - x0, y1 - y0]
+    distance = np.linalg.norm(scaled[:, None] - scaled[None], axis=2)
+    np.fill_diagonal(distance, 9)
+    inside = ((scaled > 0.05) & (scaled < 0.95)).all(axis=1)
+    return int(np.argmax(np.where(inside, distance.min(axis=1), -1)))
+
+
+def emptiest(points: np.ndarray, x: np.ndarray, y: np.ndarray, box: Any) -> tuple[float, float]:
+    """Return the node of a net (x, y) that is farthest from all points, among those well inside the axes."""
+    (x0, x1), (y0, y1) = box
+    nodes = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    scale = np.array([x1 - x0, y1 - y0])
+    share = (nodes - [x0, y0]) / scale
+    nodes = nodes[((share > 0.1) & (share < 0.9)).all(axis=1)]
+    gap = np.linalg.norm((nodes[:, None] - points[None]) / scale, axis=2).min(axis=1)
+    return tuple(nodes[int(np.argmax(gap))].tolist())
+
+
+def clear_box(points: np.ndarray, at_least: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    """Return the corners of a box around some of the points whose border is far from all of them."""
+    random = np.random.default_rng(0)
+    low, high = points.min(axis=0), points.max(axis=0)
+    best, gap = (low, high), 0.0
+    for _ in range(3000):
+        corners = np.sort(random.uniform(low, high, (2, 2)), axis=0)
+        outside = np.maximum(corners[0] - points, points - corners[1])  # (n, 2), negative = between the sides
+        distance = np.where((outside < 0).all(axis=1), -outside.max(axis=1), np.linalg.norm(outside.clip(0), axis=1))
+        inside = int((outside < 0).all(axis=1).sum())
+        if at_least < inside < len(points) / 2 and distance.min() > gap:
+            best, gap = (corners[0], corners[1]), float(distance.min())
+    return best

@@ -1,0 +1,54 @@
+"""The methods as the contract runs them: small, quick settings on the embedded digits."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+import advad
+
+SMALL = {"widths": (64,), "latent_dim": 8, "batch_size": 64, "learning_rate": 3e-3, "device": "cpu"}
+GAME = SMALL | {"critic_widths": (32,)}
+CONV = {"network": "conv", "conv_width": 8, "latent_dim": 8, "batch_size": 64, "device": "cpu"}
+
+# name -> (class, settings, epochs that suffice to beat chance clearly)
+CASES = {
+    "AE": (advad.AE, SMALL, 30),
+    "AE-conv": (advad.AE, CONV, 30),
+    "DAE-uniform": (advad.DAE, SMALL, 30),
+    "DAE-gaussian": (advad.DAE, SMALL | {"noise": "gaussian", "noise_level": 0.3}, 30),
+    "DAE-speckle": (advad.DAE, SMALL | {"noise": "speckle"}, 40),
+    "ARAE": (advad.ARAE, SMALL | {"attack_steps": 5, "activation": "relu"}, 40),
+    "ARAE-sigmoid": (advad.ARAE, SMALL | {"attack_steps": 5, "learning_rate": 1e-2}, 60),
+    "ARAE-conv": (advad.ARAE, CONV | {"attack_steps": 3}, 30),
+    "ARAE-A": (advad.ARAE, SMALL | advad.ARAE_A | {"attack_steps": 3, "rotations": 3, "l2_radius": 0.5}, 30),
+    "ARAE-R": (advad.ARAE, SMALL | advad.ARAE_R | {"attack_steps": 3, "activation": "relu"}, 40),
+    "ALCN": (advad.ALCN, SMALL | {"draws": 4, "conv_width": 8}, 40),
+    "ALCN-conv": (advad.ALCN, CONV | {"score_input": "clean"}, 40),
+    "AAE": (advad.AAE, GAME, 40),
+    "AAE-conv": (advad.AAE, CONV | {"critic_widths": (32,), "prior": "uniform", "batch_norm": "all"}, 40),
+    "AAE-likelihood": (
+        advad.AAE,
+        GAME | {"batch_size": 32, "prior": "mixture", "score": "likelihood", "batch_norm": "all"},
+        100,
+    ),
+    "ITSR": (advad.ITSR, GAME | {"pretrain_epochs": 2, "rounds": 2, "refine_epochs": 1}, 40),
+}
+
+
+def make(case: str, **changes) -> advad.Detector:
+    """Return an unfitted detector of this case; `changes` go over its settings."""
+    cls, settings, epochs = CASES[case]
+    return cls(**({"epochs": epochs} | settings | changes))
+
+
+@functools.cache
+def digits(normal: int = 0) -> advad.Split:
+    """Return the embedded digits with one normal class, a few held-out normals and all test images."""
+    return advad.one_class(advad.load("digits"), normal=normal, holdout=0.1, seed=0)
+
+
+def noise(n: int, shape: tuple[int, int, int], seed: int = 0) -> torch.Tensor:
+    """Return `uint8` noise images of shape (n, *shape)."""
+    return torch.randint(0, 256, (n, *shape), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
