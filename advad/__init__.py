@@ -34,8 +34,11 @@ _HOMES = {
     "advad.methods": ["load_detector"],
     "advad.methods.aae": ["AAE"],
     "advad.methods.alcn": ["ALCN"],
+    "advad.methods.anogan": ["AnoGAN"],
     "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
     "advad.methods.autoencoder": ["AE", "DAE"],
+    "advad.methods.berg": ["Berg"],
+    "advad.methods.fanogan": ["FAnoGAN"],
     "advad.methods.itsr": ["ITSR"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -61,8 +64,11 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods import load_detector
     from advad.methods.aae import AAE
     from advad.methods.alcn import ALCN
+    from advad.methods.anogan import AnoGAN
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE
+    from advad.methods.berg import Berg
+    from advad.methods.fanogan import FAnoGAN
     from advad.methods.itsr import ITSR
 
 

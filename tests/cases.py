@@ -12,6 +12,8 @@ SMALL = {"widths": (64,), "latent_dim": 8, "batch_size": 64, "learning_rate": 3e
 GAME = SMALL | {"critic_widths": (32,)}
 CONV = {"network": "conv", "conv_width": 8, "latent_dim": 8, "batch_size": 64, "device": "cpu"}
 
+GAN = {"width": 8, "latent_dim": 8, "batch_size": 32, "device": "cpu"}
+
 # name -> (class, settings, epochs that suffice to beat chance clearly)
 CASES = {
     "AE": (advad.AE, SMALL, 30),
@@ -34,6 +36,9 @@ CASES = {
         100,
     ),
     "ITSR": (advad.ITSR, GAME | {"pretrain_epochs": 2, "rounds": 2, "refine_epochs": 1}, 40),
+    "Berg": (advad.Berg, GAN | {"growth_epochs": 2, "ema_decay": 0.9}, 60),
+    "FAnoGAN": (advad.FAnoGAN, GAN | {"gan_epochs": 2}, 60),
+    "AnoGAN": (advad.AnoGAN, GAN | {"search_steps": 20, "learning_rate": 1e-3}, 60),
 }
 
 

@@ -16,6 +16,9 @@ METHODS = {  # class -> file
     "AAE": "aae",
     "ITSR": "itsr",
     "ALCN": "alcn",
+    "Berg": "berg",
+    "FAnoGAN": "fanogan",
+    "AnoGAN": "anogan",
 }
 
 
