@@ -35,8 +35,11 @@ _HOMES = {
     "advad.methods.aae": ["AAE"],
     "advad.methods.agad": ["AGAD"],
     "advad.methods.alcn": ["ALCN"],
+    "advad.methods.anogan": ["AnoGAN"],
     "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
     "advad.methods.autoencoder": ["AE", "DAE"],
+    "advad.methods.berg": ["Berg"],
+    "advad.methods.fanogan": ["FAnoGAN"],
     "advad.methods.itsr": ["ITSR"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -63,8 +66,11 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.aae import AAE
     from advad.methods.agad import AGAD
     from advad.methods.alcn import ALCN
+    from advad.methods.anogan import AnoGAN
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE
+    from advad.methods.berg import Berg
+    from advad.methods.fanogan import FAnoGAN
     from advad.methods.itsr import ITSR
 
 

@@ -38,9 +38,13 @@ SETTINGS = {
     "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, "batch_size": 256, "conv_width": 64}},
     "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
     "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
+    "Berg": {"lab": {}, "paper": {"width": 512, "latent_dim": 512, "growth_epochs": 720, "epochs": 103}},
+    "FAnoGAN": {"lab": {}, "paper": {"width": 64, "latent_dim": 128, "gan_epochs": 70, "epochs": 640}},
+    "AnoGAN": {"lab": {}, "paper": {"latent_dim": 100, "search_steps": 500}},
 }
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
+PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
 
 
 def mnist_8(seed: int) -> advad.Split:
@@ -63,6 +67,7 @@ TASKS = {"MNIST-8": mnist_8, "CIFAR10-automobile": automobile, "MNIST-0+2": mnis
 TASKS_OF = {name: ["MNIST-8"] for name in SETTINGS}
 TASKS_OF |= {"AE": ["MNIST-8", "MNIST-0+2"], "AAE": ["MNIST-0+2"], "ITSR": ["MNIST-0+2"]}
 TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}
+TASKS_OF |= {"Berg": ["CIFAR10-automobile"], "FAnoGAN": ["CIFAR10-automobile"]}
 
 
 def figures_of(detector: advad.Detector, split: advad.Split) -> dict[str, float]:

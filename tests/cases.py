@@ -13,6 +13,8 @@ GAME = SMALL | {"critic_widths": (32,)}
 CONV = {"network": "conv", "conv_width": 8, "latent_dim": 8, "batch_size": 64, "device": "cpu"}
 DCGAN = {"conv_width": 8, "latent_dim": 8, "batch_size": 32, "learning_rate": 2e-3, "device": "cpu"}
 
+GAN = {"width": 8, "latent_dim": 8, "batch_size": 32, "device": "cpu"}
+
 # name -> (class, settings, epochs that suffice to beat chance clearly)
 CASES = {
     "AE": (advad.AE, SMALL, 30),
@@ -38,6 +40,13 @@ CASES = {
     "AGAD": (advad.AGAD, DCGAN, 30),
     "AGAD-unet": (advad.AGAD, DCGAN | {"generator": "unet", "auxiliary_norm": True}, 30),
     "AGAD-frozen": (advad.AGAD, DCGAN | {"contextual": False, "freeze_norm": True}, 30),
+    "Berg": (
+        advad.Berg,
+        GAN | {"growth_epochs": 2, "ema_decay": 0.9, "learning_rate": 1e-2, "residual_weight": 1.0},
+        20,
+    ),
+    "FAnoGAN": (advad.FAnoGAN, GAN | {"gan_epochs": 2}, 60),
+    "AnoGAN": (advad.AnoGAN, GAN | {"search_steps": 20, "learning_rate": 1e-3}, 60),
 }
 NO_DECODER = {"AGAD-unet"}  # skip connections carry the image past the code
 

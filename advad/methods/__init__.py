@@ -17,6 +17,9 @@ METHODS = {  # class -> file
     "ITSR": "itsr",
     "ALCN": "alcn",
     "AGAD": "agad",
+    "Berg": "berg",
+    "FAnoGAN": "fanogan",
+    "AnoGAN": "anogan",
 }
 
 
