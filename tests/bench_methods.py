@@ -21,6 +21,9 @@ import click
 import torch
 
 import advad
+from advad.methods.anogan import PAPER as PAPER_ANOGAN
+from advad.methods.berg import PAPER as PAPER_BERG
+from advad.methods.fanogan import PAPER as PAPER_FANOGAN
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = (
@@ -38,9 +41,9 @@ SETTINGS = {
     "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, "batch_size": 256, "conv_width": 64}},
     "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
     "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
-    "Berg": {"lab": {}, "paper": {"width": 512, "latent_dim": 512, "growth_epochs": 720, "epochs": 103}},
-    "FAnoGAN": {"lab": {}, "paper": {"width": 64, "latent_dim": 128, "gan_epochs": 70, "epochs": 640}},
-    "AnoGAN": {"lab": {}, "paper": {"latent_dim": 100, "search_steps": 500}},
+    "Berg": {"lab": {}, "paper": PAPER_BERG},
+    "FAnoGAN": {"lab": {}, "paper": PAPER_FANOGAN},
+    "AnoGAN": {"lab": {}, "paper": PAPER_ANOGAN},
 }
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}

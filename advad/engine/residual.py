@@ -26,9 +26,11 @@ class Block(nn.Module):
         Upsampling, which comes before the first convolution, or pooling, which comes after the second.
     norm : {"batch", "layer"}
         Which normalisation. The critic takes "layer": its penalty is each image's own.
+    bias : bool
+        Whether the output has a bias.
     """
 
-    def __init__(self, n_in: int, n_out: int, size: tuple[int, int], resize: nn.Module, norm: str):
+    def __init__(self, n_in: int, n_out: int, size: tuple[int, int], resize: nn.Module, norm: str, bias: bool = True):
         super().__init__()
         up = isinstance(resize, nn.Upsample)
         middle = n_out if up else n_in
@@ -41,10 +43,10 @@ class Block(nn.Module):
             nn.Conv2d(n_in, middle, 3, padding=1, bias=False),
             _norm(norm, middle, inside),
             nn.ReLU(),
-            nn.Conv2d(middle, n_out, 3, padding=1),
+            nn.Conv2d(middle, n_out, 3, padding=1, bias=bias),
             *([] if up else [resize]),
         )
-        self.shortcut = nn.Sequential(resize, nn.Conv2d(n_in, n_out, 1))
+        self.shortcut = nn.Sequential(resize, nn.Conv2d(n_in, n_out, 1, bias=bias))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shortcut(x) + self.residual(x)
@@ -83,7 +85,8 @@ def residual_generator(image_shape: tuple[int, int, int], latent_dim: int, width
 def residual_critic(image_shape: tuple[int, int, int], units: int, width: int, norm: str) -> nn.Sequential:
     """Return the mirror of `residual_generator`, (B, C, H, W) -> (B, units): a critic ("layer") or encoder ("batch").
 
-    The last layer is linear; all before it, `network[:-1]`, gives the features, (B, n).
+    The last layer is linear; all before it, `network[:-1]`, gives the features, (B, n). A Wasserstein critic is known
+    up to a constant only: the biases that would add one, after its last normalisation, are left out.
 
     Parameters
     ----------
@@ -97,10 +100,12 @@ def residual_critic(image_shape: tuple[int, int, int], units: int, width: int, n
     channels, *size = image_shape
     sizes = halvings(*size)
     maps = _maps(len(sizes), width)
+    top = len(sizes) - 2
     blocks = [
-        Block(maps[level], maps[level + 1], sizes[level], nn.AvgPool2d(2), norm) for level in range(len(sizes) - 1)
+        Block(maps[k], maps[k + 1], sizes[k], nn.AvgPool2d(2), norm, bias=norm == "batch" or k < top)
+        for k in range(top + 1)
     ]
-    head = nn.Linear(maps[-1] * math.prod(sizes[-1]), units)
+    head = nn.Linear(maps[-1] * math.prod(sizes[-1]), units, bias=norm == "batch")
     return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), *blocks, nn.Flatten(), head)
 
 

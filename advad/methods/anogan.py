@@ -64,11 +64,11 @@ class AnoGAN(Detector):
         See `Detector`.
     """
 
-    epochs: int = 40
+    epochs: int = 20  # Sec. 3
     batch_size: int = 64
     learning_rate: float = 2e-4  # Radford et al. 2016, Sec. 4
     latent_dim: int = 64
-    width: int = 32
+    width: int = 16
     search_steps: int = 100  # Sec. 3: 500
     search_rate: float = 0.1
     feature_weight: float = 0.1  # Sec. 3

@@ -26,7 +26,7 @@ Departures from the paper, whose released code we follow where it says more:
 - The critic's features in E's loss and in the score are those before its last layer; the GAN is in evaluation mode
   then, so that no score depends on batch-mates.
 - z ~ N(0, I), but a tanh encoder only reaches the hypercube (−1, 1)^n: of 128 Gaussian coordinates 40 are outside.
-- `width` 16 instead of 64, `latent_dim` 64 instead of 128: a laptop's; `FAnoGAN(**PAPER)` has the paper's.
+- `width` 8 instead of 64, `latent_dim` 64 instead of 128: a laptop's; `FAnoGAN(**PAPER)` has the paper's.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class FAnoGAN(Detector):
         See `Detector`.
     """
 
-    epochs: int = 20
+    epochs: int = 8
     batch_size: int = 64  # released code
-    gan_epochs: int = 40  # released code: 7, of a million images
-    width: int = 16  # released code: 64
+    gan_epochs: int = 12  # released code: 7, of a million images
+    width: int = 8  # released code: 64
     critic_steps: int = 5  # released code
     penalty_weight: float = 10.0  # released code
     encoder_head: str = "tanh"  # released code: "DEFAULT (paper version)"
