@@ -16,11 +16,12 @@ the loss that remains is the score.
 | L_R(z) (Eq. 2), L_D(z) (Eq. 4) | `residual`, `discrimination` |
 | L(z) = (1 − λ) L_R + λ L_D (Eq. 5), A(x) (Eq. 6) | `loss_of`, `score_images` |
 | λ, Γ | `feature_weight`, `search_steps` |
+| z ~ U[−1, 1] (Sec. 2.1) | `step` |
 | z₁, z_Γ | `start`, `search` |
 
 Departures from the paper:
 - z₁ is drawn at random for each image there, so that a score is a lottery. Here it is one draw from the seed, the same
-  for every image: a score depends on its image alone. The prior is N(0, I); the paper does not say which it is.
+  for every image: a score depends on its image alone. Nothing keeps a code in the prior's cube, there as here.
 - The search's optimiser and rate are not given: it is Adam, whose rate falls to 0 along half a cosine, so that the
   search comes to rest instead of hopping about its goal. (It works on each image apart: the loss is a sum over images.)
 - Γ = 500 backpropagation steps there; 100 here by default. Sums over pixels and features (Eq. 2, 4) are means, so that
@@ -105,7 +106,7 @@ class AnoGAN(Detector):
 
     def step(self, update: Update, x: Tensor) -> None:
         rng = update.generator
-        z = torch.randn(2, len(x), self.latent_dim, generator=rng, device=x.device)
+        z = 2 * torch.rand(2, len(x), self.latent_dim, generator=rng, device=x.device) - 1
         update("discriminator", self.discriminator_loss, x, z[0])
         update("generator", self.generator_loss, z[1])
 
@@ -130,8 +131,8 @@ class AnoGAN(Detector):
         return (1 - self.feature_weight) * L_R + self.feature_weight * L_D
 
     def start(self) -> Tensor:
-        """Return z₁ ~ N(0, I) of shape (latent_dim,), the same on every device."""
-        return torch.randn(self.latent_dim, generator=torch.Generator().manual_seed(self.seed))
+        """Return z₁ ~ U[−1, 1] of shape (latent_dim,), the same on every device."""
+        return 2 * torch.rand(self.latent_dim, generator=torch.Generator().manual_seed(self.seed)) - 1
 
     def search(self, networks: Networks, x: Tensor) -> Tensor:
         """Return z_Γ of each image, without gradient; (B, C, H, W) -> (B, latent_dim)."""

@@ -25,7 +25,8 @@ Departures from the paper, whose released code we follow where it says more:
   larger, and `critic_steps` batches go to the critic for one to the generator, as there.
 - The critic's features in E's loss and in the score are those before its last layer; the GAN is in evaluation mode
   then, so that no score depends on batch-mates.
-- z ~ N(0, I), but a tanh encoder only reaches the hypercube (−1, 1)^n: of 128 Gaussian coordinates 40 are outside.
+- z ~ N(0, I), but a tanh encoder only reaches the hypercube (−1, 1)^n: of 128 Gaussian coordinates 41 are outside. The
+  first version of the code had a linear encoder, the last says of tanh "DEFAULT (paper version)".
 - `width` 8 instead of 64, `latent_dim` 64 instead of 128: a laptop's; `FAnoGAN(**PAPER)` has the paper's.
 """
 
