@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from advad.engine.detector import Detector
+    from advad.engine.scorer import Scorer
 
 METHODS = {  # class -> file
     "AE": "autoencoder",
@@ -19,7 +19,7 @@ METHODS = {  # class -> file
 }
 
 
-def load_detector(path: str | Path, device: str | None = None) -> Detector:
+def load_detector(path: str | Path, device: str | None = None) -> Scorer:
     """Return a detector that `Detector.save` wrote, whatever its method.
 
     Parameters
@@ -36,7 +36,7 @@ def load_detector(path: str | Path, device: str | None = None) -> Detector:
     ValueError
         A damaged file, a checkpoint, or a method that this version does not know.
     """
-    from advad.engine.detector import saved_path
+    from advad.engine.scorer import saved_path
     from advad.engine.storage import read_state
 
     method = read_state(saved_path(path))[1].get("method")
