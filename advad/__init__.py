@@ -36,7 +36,10 @@ _HOMES = {
     "advad.methods.alcn": ["ALCN"],
     "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
     "advad.methods.autoencoder": ["AE", "DAE"],
+    "advad.methods.deep_sad": ["DeepSAD"],
+    "advad.methods.deep_svdd": ["DeepSVDD"],
     "advad.methods.itsr": ["ITSR"],
+    "advad.methods.vae": ["VAE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)  # noqa: PLE0605
@@ -63,7 +66,10 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.alcn import ALCN
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE
+    from advad.methods.deep_sad import DeepSAD
+    from advad.methods.deep_svdd import DeepSVDD
     from advad.methods.itsr import ITSR
+    from advad.methods.vae import VAE
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ import advad
 
 SMALL = {"widths": (64,), "latent_dim": 8, "batch_size": 64, "learning_rate": 3e-3, "device": "cpu"}
 GAME = SMALL | {"critic_widths": (32,)}
+SPHERE = {"latent_dim": 8, "batch_size": 64, "learning_rate": 3e-3, "pretrain_epochs": 2, "device": "cpu"}
 CONV = {"network": "conv", "conv_width": 8, "latent_dim": 8, "batch_size": 64, "device": "cpu"}
 
 # name -> (class, settings, epochs that suffice to beat chance clearly)
@@ -19,6 +20,11 @@ CASES = {
     "DAE-uniform": (advad.DAE, SMALL, 30),
     "DAE-gaussian": (advad.DAE, SMALL | {"noise": "gaussian", "noise_level": 0.3}, 30),
     "DAE-speckle": (advad.DAE, SMALL | {"noise": "speckle"}, 40),
+    "VAE": (advad.VAE, SMALL | {"draws": 4}, 40),
+    "VAE-conv": (advad.VAE, CONV | {"draws": 2, "likelihood": "gaussian", "score": "probability"}, 30),
+    "DeepSVDD": (advad.DeepSVDD, SPHERE, 20),
+    "DeepSVDD-soft": (advad.DeepSVDD, SPHERE | {"boundary": "soft"}, 20),
+    "DeepSAD": (advad.DeepSAD, SPHERE, 20),
     "ARAE": (advad.ARAE, SMALL | {"attack_steps": 5, "activation": "relu"}, 40),
     "ARAE-sigmoid": (advad.ARAE, SMALL | {"attack_steps": 5, "learning_rate": 1e-2}, 60),
     "ARAE-conv": (advad.ARAE, CONV | {"attack_steps": 3}, 30),

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 METHODS = {  # class -> file
     "AE": "autoencoder",
     "DAE": "autoencoder",
+    "VAE": "vae",
+    "DeepSVDD": "deep_svdd",
+    "DeepSAD": "deep_sad",
     "ARAE": "arae",
     "AAE": "aae",
     "ITSR": "itsr",
