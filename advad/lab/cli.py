@@ -94,12 +94,13 @@ def lab(arguments: Sequence[str]) -> None:
     """
     import os
 
+    from advad.lab.execution import waiting_threads
     from advad.lab.rerun import lessons
 
     with one_line_errors():
         folder = lessons()[0].parent
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *arguments]
-    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"}  # this environment's kernel before a user's
+    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | waiting_threads()  # our kernel before a user's
     with subprocess.Popen(command, env=environment) as server:
         while server.poll() is None:
             with contextlib.suppress(KeyboardInterrupt):  # JupyterLab asks by itself whether to stop

@@ -19,6 +19,7 @@ METHODS = {  # class -> file
     "AAE": "aae",
     "ITSR": "itsr",
     "ALCN": "alcn",
+    "AGAD": "agad",
 }
 
 
