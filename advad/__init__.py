@@ -37,6 +37,7 @@ _HOMES = {
     "advad.methods.alcn": ["ALCN"],
     "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
     "advad.methods.autoencoder": ["AE", "DAE"],
+    "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA", "PyOD"],
     "advad.methods.deep_sad": ["DeepSAD"],
     "advad.methods.deep_svdd": ["DeepSVDD"],
     "advad.methods.itsr": ["ITSR"],
@@ -68,6 +69,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.alcn import ALCN
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE
+    from advad.methods.classical import KDE, LOF, OCSVM, PCA, IForest, PyOD
     from advad.methods.deep_sad import DeepSAD
     from advad.methods.deep_svdd import DeepSVDD
     from advad.methods.itsr import ITSR

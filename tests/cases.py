@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 
@@ -45,11 +46,22 @@ CASES = {
     "AGAD-unet": (advad.AGAD, DCGAN | {"generator": "unet", "auxiliary_norm": True}, 30),
     "AGAD-frozen": (advad.AGAD, DCGAN | {"contextual": False, "freeze_norm": True}, 30),
 }
+# name -> (class, settings), of those without networks and epochs: tests/test_classical.py
+CLASSICAL = {
+    "PCA": (advad.PCA, {"components": 4}),
+    "OCSVM": (advad.OCSVM, {}),
+    "LOF": (advad.LOF, {}),
+    "IForest": (advad.IForest, {"trees": 30}),
+    "KDE": (advad.KDE, {}),
+}
 NO_DECODER = {"AGAD-unet"}  # skip connections carry the image past the code
 
 
-def make(case: str, **changes) -> advad.Detector:
-    """Return an unfitted detector of this case; `changes` go over its settings."""
+def make(case: str, **changes) -> Any:
+    """Return an unfitted detector of this case; `changes` go over its settings, but for epochs where it has none."""
+    if case in CLASSICAL:
+        cls, settings = CLASSICAL[case]
+        return cls(**settings | {k: v for k, v in changes.items() if k not in ("epochs", "batch_size")})
     cls, settings, epochs = CASES[case]
     return cls(**({"epochs": epochs} | settings | changes))
 

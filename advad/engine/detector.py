@@ -125,7 +125,7 @@ class Detector(Scorer, ABC):
     @property
     def decodes(self) -> bool:
         """Whether the reconstruction is a function of the code alone, so that `decode` can draw what a code means."""
-        return True
+        return self.reconstructs
 
     # ------------------------------------------------------------------ training
 
@@ -288,6 +288,8 @@ class Detector(Scorer, ABC):
             This detector's images are no functions of their codes; see `decodes`.
         """
         self._require_fit()
+        if not self.reconstructs:
+            self._refuse_to_reconstruct()
         if not self.decodes:
             raise NotImplementedError(
                 f"{type(self).__name__}: decode needs a decoder that draws from the code alone, and this detector has "

@@ -59,7 +59,7 @@ class Scorer(OutlierMixin, BaseEstimator, ABC):
 
         Raises
         ------
-        TypeError
+        NotImplementedError
             The method gives no images back: its `reconstructs` is False.
         """
         self._refuse_to_reconstruct()
@@ -147,7 +147,7 @@ class Scorer(OutlierMixin, BaseEstimator, ABC):
         return as_images(type(self).__name__, X, image_shape=self.image_shape_)
 
     def _refuse_to_reconstruct(self) -> NoReturn:
-        raise TypeError(
+        raise NotImplementedError(
             f"{type(self).__name__}: it gives no images back, it only scores them. "
             "Call anomaly_score, or take a method that reconstructs, such as advad.AE."
         )

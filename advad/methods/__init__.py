@@ -19,6 +19,12 @@ METHODS = {  # class -> file
     "AAE": "aae",
     "ITSR": "itsr",
     "ALCN": "alcn",
+    "PCA": "classical",
+    "OCSVM": "classical",
+    "LOF": "classical",
+    "IForest": "classical",
+    "KDE": "classical",
+    "PyOD": "classical",
     "AGAD": "agad",
 }
 
