@@ -37,10 +37,11 @@ _HOMES = {
     "advad.methods.alcn": ["ALCN"],
     "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
     "advad.methods.autoencoder": ["AE", "DAE"],
-    "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA", "PyOD"],
+    "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA"],
     "advad.methods.deep_sad": ["DeepSAD"],
     "advad.methods.deep_svdd": ["DeepSVDD"],
     "advad.methods.itsr": ["ITSR"],
+    "advad.methods.pyod": ["PyOD"],
     "advad.methods.vae": ["VAE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -69,10 +70,11 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.alcn import ALCN
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE
-    from advad.methods.classical import KDE, LOF, OCSVM, PCA, IForest, PyOD
+    from advad.methods.classical import KDE, LOF, OCSVM, PCA, IForest
     from advad.methods.deep_sad import DeepSAD
     from advad.methods.deep_svdd import DeepSVDD
     from advad.methods.itsr import ITSR
+    from advad.methods.pyod import PyOD
     from advad.methods.vae import VAE
 
 

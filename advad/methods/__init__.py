@@ -24,7 +24,7 @@ METHODS = {  # class -> file
     "LOF": "classical",
     "IForest": "classical",
     "KDE": "classical",
-    "PyOD": "classical",
+    "PyOD": "pyod",
     "AGAD": "agad",
 }
 

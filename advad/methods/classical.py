@@ -1,6 +1,6 @@
-"""The classical detectors, of scikit-learn and of PyOD, on pixels or on the codes of a fitted detector.
+"""The classical detectors of scikit-learn, on pixels or on the codes of a fitted detector. PyOD's: `pyod.py`.
 
-Each is its library's; here it gets the face of our own methods. With γ, h in units that the data set themselves:
+Each is the library's; here it gets the face of our own methods. With γ, h in units that the data set themselves:
 
 | class | A(x) | source |
 |---|---|---|
@@ -9,7 +9,6 @@ Each is its library's; here it gets the face of our own methods. With γ, h in u
 | `LOF` | local density of x's neighbours over that of x | Breunig et al. 2000 |
 | `IForest` | 2^(−E[h(x)] / c(ψ)), h the depth at which random splits isolate x | Liu, Ting, Zhou 2008 |
 | `KDE` | −log of the mean of N(x; x_i, h² I) over the training images | Parzen 1962 |
-| `PyOD` | the wrapped detector's `decision_function` | Zhao, Nasrullah, Li 2019 |
 
 None learns from labels. What they share, and how they are saved without a pickle: `engine/classical.py`.
 
@@ -18,10 +17,8 @@ Measured: see data/measured.csv and, for the one-class SVM beside the published 
 
 from __future__ import annotations
 
-import importlib
-import json
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -178,67 +175,3 @@ class KDE(Classical):
     def build(self, features: np.ndarray) -> KernelDensity:
         n, d = features.shape
         return KernelDensity(bandwidth=self.bandwidth * n ** (-1 / (d + 4)) * max(float(features.std()), 1e-6))
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
-class PyOD(Classical):
-    """Any detector of PyOD, where that is installed; A(x) is its `decision_function`.
-
-    Parameters
-    ----------
-    detector : pyod.models.base.BaseDetector
-        Such as `pyod.models.ecod.ECOD()`. It is not fitted itself: a copy is.
-    seed : int
-        Given to the copy as `random_state`, where it has such a parameter and it is None.
-    codes_of
-        See `Classical`.
-    """
-
-    detector: Any
-    seed: int = 0
-
-    def check(self) -> None:
-        super().check()
-        check_number("PyOD", "seed", self.seed, 0, integer=True)
-        if not isinstance(self.detector, _pyod_base()):
-            remedy = "For example pyod.models.ecod.ECOD()."
-            reject("PyOD", "detector", "be a detector of PyOD", self.detector, remedy, TypeError)
-
-    def build(self, features: np.ndarray) -> Any:
-        given = self.detector.get_params(deep=False)
-        if given.get("random_state", 0) is None:
-            given["random_state"] = self.seed
-        return type(self.detector)(**given)
-
-    def score_features(self, features: np.ndarray) -> np.ndarray:
-        return np.asarray(self.estimator_.decision_function(features))
-
-    def _stored(self) -> dict[str, Any]:
-        kind = type(self.detector)
-        given = self.detector.get_params(deep=False)
-        try:
-            json.dumps(given)
-        except TypeError:
-            remedy = "Give it numbers and texts only, or keep it unsaved."
-            reject(
-                "PyOD", "detector", "have parameters that JSON can hold, to be saved", self.detector, remedy, TypeError
-            )
-        return {"detector": f"{kind.__module__}.{kind.__name__}", "parameters": given, "seed": self.seed}
-
-    @classmethod
-    def _restored(cls, stored: dict[str, Any]) -> dict[str, Any]:
-        module, name = stored["detector"].rsplit(".", 1)
-        kind = getattr(importlib.import_module(module), name, None) if module.startswith("pyod.models.") else None
-        if not (isinstance(kind, type) and issubclass(kind, _pyod_base())):
-            reject("PyOD", "detector", "be a class of pyod.models", stored["detector"])
-        return {"detector": kind(**stored["parameters"]), "seed": stored["seed"]}
-
-    def _library(self) -> str:
-        return f"PyOD {importlib.import_module('pyod').__version__}, {super()._library()}"
-
-
-def _pyod_base() -> type:
-    try:
-        return importlib.import_module("pyod.models.base").BaseDetector
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("PyOD: it is not installed here. pip install pyod") from error
