@@ -40,7 +40,12 @@ _HOMES = {
     "advad.methods.autoencoder": ["AE", "DAE"],
     "advad.methods.berg": ["Berg"],
     "advad.methods.fanogan": ["FAnoGAN"],
+    "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA"],
+    "advad.methods.deep_sad": ["DeepSAD"],
+    "advad.methods.deep_svdd": ["DeepSVDD"],
     "advad.methods.itsr": ["ITSR"],
+    "advad.methods.pyod": ["PyOD"],
+    "advad.methods.vae": ["VAE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)  # noqa: PLE0605
@@ -70,8 +75,13 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE
     from advad.methods.berg import Berg
+    from advad.methods.classical import KDE, LOF, OCSVM, PCA, IForest
+    from advad.methods.deep_sad import DeepSAD
+    from advad.methods.deep_svdd import DeepSVDD
     from advad.methods.fanogan import FAnoGAN
     from advad.methods.itsr import ITSR
+    from advad.methods.pyod import PyOD
+    from advad.methods.vae import VAE
 
 
 def __getattr__(name: str) -> Any:
