@@ -125,7 +125,7 @@ def trials():
     values[0, 0, 0] = [[0.5, 0.9, 0.7], [0.4, 0.2, 0.3]]  # AUROC, evaluation mode, seed 0: two classes, three epochs
     values[0, 0, 1] = [[0.6, 0.7, 0.9], [0.5, 0.6, 0.5]]
     values[0, 1], values[0, 2] = values[0, 0] + 0.05, values[0, 0] + 0.07
-    values[1:] = values[0] / 2 + [[[[[[0]]]]], [[[[[0.01]]]]], [[[[[0.1]]]]]]
+    values[1:] = values[0] / 2 + np.reshape([0, 0.01, 0.1], (3, 1, 1, 1, 1))
     return Trials(values)
 
 
