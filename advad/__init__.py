@@ -33,6 +33,7 @@ _HOMES = {
     "advad.engine.training": ["DivergedError"],
     "advad.methods": ["load_detector"],
     "advad.methods.aae": ["AAE"],
+    "advad.methods.agad": ["AGAD"],
     "advad.methods.alcn": ["ALCN"],
     "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
     "advad.methods.autoencoder": ["AE", "DAE"],
@@ -60,6 +61,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.engine.training import DivergedError
     from advad.methods import load_detector
     from advad.methods.aae import AAE
+    from advad.methods.agad import AGAD
     from advad.methods.alcn import ALCN
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE

@@ -35,6 +35,7 @@ SETTINGS = {
     "DAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
     "ARAE": {"lab": {"epochs": 40, "attack_steps": 5, **RELU}, "paper": {"epochs": 1600, "batch_size": 256}},
     "ALCN": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
+    "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, "batch_size": 256, "conv_width": 64}},
     "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
     "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
 }
@@ -61,6 +62,7 @@ def mnist_0_2(seed: int) -> advad.Split:
 TASKS = {"MNIST-8": mnist_8, "CIFAR10-automobile": automobile, "MNIST-0+2": mnist_0_2}
 TASKS_OF = {name: ["MNIST-8"] for name in SETTINGS}
 TASKS_OF |= {"AE": ["MNIST-8", "MNIST-0+2"], "AAE": ["MNIST-0+2"], "ITSR": ["MNIST-0+2"]}
+TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}
 
 
 def figures_of(detector: advad.Detector, split: advad.Split) -> dict[str, float]:

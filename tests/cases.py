@@ -11,6 +11,7 @@ import advad
 SMALL = {"widths": (64,), "latent_dim": 8, "batch_size": 64, "learning_rate": 3e-3, "device": "cpu"}
 GAME = SMALL | {"critic_widths": (32,)}
 CONV = {"network": "conv", "conv_width": 8, "latent_dim": 8, "batch_size": 64, "device": "cpu"}
+DCGAN = {"conv_width": 8, "latent_dim": 8, "batch_size": 32, "learning_rate": 2e-3, "device": "cpu"}
 
 # name -> (class, settings, epochs that suffice to beat chance clearly)
 CASES = {
@@ -34,7 +35,11 @@ CASES = {
         100,
     ),
     "ITSR": (advad.ITSR, GAME | {"pretrain_epochs": 2, "rounds": 2, "refine_epochs": 1}, 40),
+    "AGAD": (advad.AGAD, DCGAN, 30),
+    "AGAD-unet": (advad.AGAD, DCGAN | {"generator": "unet", "auxiliary_norm": True}, 30),
+    "AGAD-frozen": (advad.AGAD, DCGAN | {"contextual": False, "freeze_norm": True}, 30),
 }
+NO_DECODER = {"AGAD-unet"}  # skip connections carry the image past the code
 
 
 def make(case: str, **changes) -> advad.Detector:

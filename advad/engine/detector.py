@@ -122,6 +122,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         """Return the stages of training; one unless a method has several."""
         return [Stage("train", self.epochs, self.step)]
 
+    @property
+    def decodes(self) -> bool:
+        """Whether the reconstruction is a function of the code alone, so that `decode` can draw what a code means."""
+        return True
+
     # ------------------------------------------------------------------ training
 
     def fit(
@@ -142,7 +147,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         X : array of shape (N, C, H, W) or (N, H, W)
             `uint8`, or float in [0, 1]; NumPy or torch. Normal images, perhaps contaminated.
         y : array of shape (N,), optional
-            1 marks a labelled anomaly. Only methods that learn from labels look at it.
+            1 marks a labelled anomaly, 0 the rest; with scikit-learn's labels, −1 an anomaly and 1 the rest. Only
+            methods that learn from labels look at it.
         run_dir : str or Path, optional
             Folder for checkpoints. A run that was killed goes on where its last checkpoint left it, and ends
             with the same weights, bit for bit on a CPU; with a larger `epochs` a finished run goes on, too.
@@ -206,6 +212,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         """Return the images to train on and the labelled anomalies, for methods that learn from those."""
         if not self.uses_labels or y is None:
             return images, None
+        y = np.asarray(y)
+        if y.dtype.kind in "if" and -1 in y and np.isin(y, (-1, 1)).all():  # scikit-learn's, as `predict` returns them
+            y = y == -1
         labels = as_labels(type(self).__name__, y, len(images))
         if bool(labels.all()):
             reject(type(self).__name__, "y", "leave some images unlabelled (0)", y)
@@ -284,8 +293,19 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         return self._in_batches(self.encode_images, self._images(X))
 
     def decode(self, z: ArrayLike | Tensor) -> np.ndarray:
-        """Return the images that codes of shape (N, latent_dim) stand for; (N, C, H, W), float32 in [0, 1]."""
+        """Return the images that codes of shape (N, latent_dim) stand for; (N, C, H, W), float32 in [0, 1].
+
+        Raises
+        ------
+        NotImplementedError
+            This detector's images are no functions of their codes; see `decodes`.
+        """
         self._require_fit()
+        if not self.decodes:
+            raise NotImplementedError(
+                f"{type(self).__name__}: decode needs a decoder that draws from the code alone, and this detector has "
+                "none. Use reconstruct, which takes images."
+            )
         codes = torch.as_tensor(np.asarray(z, dtype=np.float32))
         if codes.ndim != 2 or not bool(torch.isfinite(codes).all()):
             reject(type(self).__name__, "z", "be finite codes of shape (N, latent_dim)", z)

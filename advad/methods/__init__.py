@@ -16,6 +16,7 @@ METHODS = {  # class -> file
     "AAE": "aae",
     "ITSR": "itsr",
     "ALCN": "alcn",
+    "AGAD": "agad",
 }
 
 
