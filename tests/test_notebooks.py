@@ -35,6 +35,7 @@ WRONG = {  # one planted wrong answer an exercise
         "def labels_needed(n, gamma): return n * gamma",
     ],
     "01_identity_collapse": ["copying_rate = 2.0", "def attack_step(W, delta, step, radius): return delta + step"],
+    "08_how_to_cheat": ["def batch_normalised(h, eps=1e-5): return h - h.mean(0)", "seeds_needed = 1"],
     "09_your_images": ["needed = 20", "def p_values(scores, held_scores): return scores / max(held_scores)"],
 }
 
