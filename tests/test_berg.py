@@ -215,7 +215,7 @@ def test_the_encoder_loss_changes_the_encoder_alone(twins):
 
 
 def test_a_small_d_z_says_nothing_of_d_I_nor_d_I_of_d_z(twins):
-    """Sec. 4.2.1: "A good d_I implies a good d_z but the opposite is not true": the second half holds, the first not."""
+    """Sec. 4.2.1: "A good d_I implies a good d_z but the opposite is not true": only the latter holds."""
     image, latent = (losses_of(twins[loss]) for loss in ("image", "latent"))
     for loss, figures in (("d_I", image), ("d_z", latent)):
         print(f"E by {loss}: d_I, of unrelated draws, d_z, of E = 0, cosine: {np.round(figures, 3)}")
