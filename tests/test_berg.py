@@ -226,15 +226,15 @@ def test_a_small_d_z_says_nothing_of_d_I_nor_d_I_of_d_z(twins):
 
 
 def test_the_origin_distance_is_a_by_product(twins):
-    """Sec. 4.2.1: anomalies "end up closer to the origin". On digits they need not; the residual tells them apart."""
-    L_n, L_o = {}, {}
-    for normal in (0, 8):
-        split = digits(normal=normal)
-        for loss in ("image", "latent"):
-            detector = twins[loss] if normal == 0 else trained(normal, **LONGER | {"encoder_loss": loss})
-            terms = (advad.auroc(split.test_is_anomaly, term) for term in detector.score_terms(split.test))
-            L_n[loss, normal], L_o[loss, normal] = terms
-            print(f"digits {normal}, E by {loss}: AUROC of L_n {L_n[loss, normal]:.3f}, of L_o {L_o[loss, normal]:.3f}")
-    assert min(L_n.values()) > 0.75
-    assert min(L_o["image", 0], L_o["image", 8]) < 0.6  # by d_I: near in one class, not in another
-    assert max(L_o["latent", 0], L_o["latent", 8]) < 0.4  # by d_z: farther than the normals
+    """Sec. 4.2.1: anomalies "end up closer to the origin". Here they do not, and by d_z they end up farther away.
+
+    By d_I, where they end up changes with width and class (docstring of `berg.py`). The residual tells them apart.
+    """
+    split = digits(normal=0)
+    for loss, detector in twins.items():
+        L_n, L_o = (advad.auroc(split.test_is_anomaly, term) for term in detector.score_terms(split.test))
+        print(f"E by {loss}: AUROC of L_n {L_n:.3f}, of L_o {L_o:.3f}")
+        assert L_n > 0.75
+        assert L_o < L_n - 0.1
+        if loss == "latent":
+            assert L_o < 0.4

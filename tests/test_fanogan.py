@@ -109,7 +109,7 @@ def test_a_tanh_head_puts_codes_towards_the_corners_of_a_hypercube():
     assert codes["tanh"].max() <= 1
     assert codes["linear"].max() > 1.5
     assert near_one["tanh"] > 0.4
-    assert near_one["linear"] < 0.1  # as of the prior itself: 0.05
+    assert near_one["linear"] < near_one["tanh"] / 2  # of the prior itself: 0.05
 
 
 @pytest.mark.parametrize(
