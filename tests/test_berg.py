@@ -189,19 +189,17 @@ def test_bad_parameters(settings, message):
 
 
 def losses_of(detector, n=500):
-    """Return d_I and d_z of fresh draws, what d_z would be for E = 0, and the cosine of z and E(G(z))."""
-    networks, z = (
-        detector.networks_,
-        0.1 * torch.randn(n, detector.latent_dim, generator=torch.Generator().manual_seed(9)),
-    )
+    """Return, for fresh draws: d_I, |G(z) − G(z')| of unrelated draws, d_z, d_z of E = 0, and cos(z, E(G(z)))."""
+    networks, rng = detector.networks_, torch.Generator().manual_seed(9)
+    z = 0.1 * torch.randn(n, detector.latent_dim, generator=rng)
     with torch.no_grad():
-        terms = detector.cycle_loss(networks, z)[1]
-        z_hat = networks.encoder(networks.generator(z))
-    cosine = nn.functional.cosine_similarity(z, z_hat).mean().item()
-    return terms["d_I"].item(), terms["d_z"].item(), z.abs().mean().item(), cosine
+        terms, x = detector.cycle_loss(networks, z)[1], networks.generator(z)
+        cosine = nn.functional.cosine_similarity(z, networks.encoder(x)).mean()
+        unrelated = (x - x.roll(1, 0)).abs().mean()
+    return [v.item() for v in (terms["d_I"], unrelated, terms["d_z"], z.abs().mean(), cosine)]
 
 
-LONGER = QUICK | {"growth_epochs": 6, "epochs": 24, "width": 16, "latent_dim": 32, "ema_decay": 0.95}
+LONGER = QUICK | {"growth_epochs": 6, "epochs": 24, "latent_dim": 32, "ema_decay": 0.95}
 
 
 @pytest.fixture(scope="module")
@@ -216,24 +214,27 @@ def test_the_encoder_loss_changes_the_encoder_alone(twins):
         assert torch.equal(one[name], other[name]) != (name.startswith("encoder") and "_extra_state" not in name), name
 
 
-def test_a_good_d_z_does_not_make_a_good_d_I_nor_the_other_way_round(twins):
-    """Sec. 4.2.1: "A good d_I implies a good d_z but the opposite is not true." Half of it holds. See the docstring."""
-    (image, latent) = (losses_of(twins[loss]) for loss in ("image", "latent"))
-    print(f"d_I, d_z, d_z of E = 0, cosine: trained by d_I {np.round(image, 3)}, by d_z {np.round(latent, 3)}")
-    assert latent[1] < image[1]
+def test_a_small_d_z_says_nothing_of_d_I_nor_d_I_of_d_z(twins):
+    """Sec. 4.2.1: "A good d_I implies a good d_z but the opposite is not true": only the latter holds."""
+    image, latent = (losses_of(twins[loss]) for loss in ("image", "latent"))
+    for loss, figures in (("d_I", image), ("d_z", latent)):
+        print(f"E by {loss}: d_I, of unrelated draws, d_z, of E = 0, cosine: {np.round(figures, 3)}")
     assert image[0] < 0.9 * latent[0]
+    assert image[0] < 0.9 * image[1]
+    assert image[2] > 1.5 * image[3]  # nothing trains the length of a code, and G does not see it
+    assert latent[2] < 1.1 * latent[3]  # by d_z, E does no better than to say nothing: z = 0
 
 
 def test_the_origin_distance_is_a_by_product(twins):
-    """Sec. 4.2.1: anomalies "end up closer to the origin". On digits they need not; the residual tells them apart."""
-    L_n, L_o = {}, {}
-    for normal in (0, 8):
-        split = digits(normal=normal)
-        for loss in ("image", "latent"):
-            detector = twins[loss] if normal == 0 else trained(normal, **LONGER | {"encoder_loss": loss})
-            terms = (advad.auroc(split.test_is_anomaly, term) for term in detector.score_terms(split.test))
-            L_n[loss, normal], L_o[loss, normal] = terms
-            print(f"digits {normal}, E by {loss}: AUROC of L_n {L_n[loss, normal]:.3f}, of L_o {L_o[loss, normal]:.3f}")
-    assert min(L_n.values()) > 0.75
-    assert min(L_o["image", 0], L_o["image", 8]) < 0.6  # by d_I: near in one class, not in another
-    assert max(L_o["latent", 0], L_o["latent", 8]) < 0.4  # by d_z: farther than the normals
+    """Sec. 4.2.1: anomalies "end up closer to the origin". Here they do not, and by d_z they end up farther away.
+
+    By d_I, where they end up changes with width and class (docstring of `berg.py`). The residual tells them apart.
+    """
+    split = digits(normal=0)
+    for loss, detector in twins.items():
+        L_n, L_o = (advad.auroc(split.test_is_anomaly, term) for term in detector.score_terms(split.test))
+        print(f"E by {loss}: AUROC of L_n {L_n:.3f}, of L_o {L_o:.3f}")
+        assert L_n > 0.75
+        assert L_o < L_n - 0.1
+        if loss == "latent":
+            assert L_o < 0.4

@@ -29,6 +29,9 @@ Departures from the paper:
 - G ends in a sigmoid, for images in [0, 1]; D has no batch normalisation, so that no feature depends on batch-mates.
 - `score_tensor` holds z_Γ fixed. At a minimum of L that is the whole gradient: ∂L/∂z vanishes there, so that the code's
   own motion with x adds nothing (envelope theorem); elsewhere it is an approximation. `encode_tensor` has no gradient.
+
+Measured (8×8 digits, class 0 normal, 113 training images, latent_dim 8, width 8, batch_size 32, learning_rate 1e-3, 60
+epochs, 20 steps of search, one seed, one CPU thread): AUROC 0.997.
 """
 
 from __future__ import annotations

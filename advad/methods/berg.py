@@ -32,6 +32,15 @@ Departures (where the paper and the released code disagree, we follow the code, 
   are resized to the next one, bilinearly, and reconstructions back (28 → 32 → 28).
 - Defaults are a laptop's: `width` 16 and `latent_dim` 64 instead of 512; a thousand steps instead of a hundred
   thousand, for which Adam's 1e-3 and the average's 0.999 are too slow. `Berg(**PAPER)` is the paper's.
+
+Measured (8×8 digits, one class normal, latent_dim 32, growth_epochs 6, epochs 24, batch_size 32, learning_rate 1e-2,
+ema_decay 0.95, one seed, one CPU thread), AUROC of L_n / of L_o for class 0 and 8 at width 8, then at width 16:
+by d_I 0.993 / 0.325, 0.908 / 0.575, 0.998 / 0.757, 0.942 / 0.449; by d_z 0.968 / 0.050, 0.888 / 0.476, 0.998 / 0.082,
+0.870 / 0.199.
+So the paper's "anomalies end up closer to the origin" (L_o 0.70 on CIFAR-10, 0.89 on cells) is true in one of eight
+here: nothing trains the length. Of "a good d_I implies a good d_z but the opposite is not true" only the latter holds (0, 8): by d_z,
+E says z = 0 (d_z 0.080, as for E = 0; d_I 0.285, unrelated drawings 0.239); by d_I, d_I is 0.178 and d_z 0.185, with
+cos(z, E(G(z))) = 0.00: G draws much the same from many codes, and E need only find one of them.
 """
 
 from __future__ import annotations
@@ -209,16 +218,6 @@ class Berg(Detector):
         return self.residual_weight * L_n + (1 - self.residual_weight) * L_o
 
     def score_terms(self, X: ArrayLike | Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return L_n, in [0, 1/√N_X], and L_o, at most 0, of each image apart; higher = more anomalous in both.
-
-        Parameters
-        ----------
-        X : array of shape (N, C, H, W) or (N, H, W)
-            As in `fit`.
-
-        Returns
-        -------
-        L_n, L_o : ndarrays of shape (N,), float32
-        """
+        """Return L_n, in [0, 1/√N_X], and L_o, at most 0, of each image apart: two ndarrays of shape (N,)."""
         L_n, L_o = self._in_batches(self.terms_images, self._images(X)).T
         return L_n, L_o
