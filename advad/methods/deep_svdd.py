@@ -27,6 +27,11 @@ Departures from the paper:
 - The released code leaves a coordinate of c that is exactly zero at zero. Here none is nearer to it than 0.1.
 - The decoder begins with a linear layer; the code folds the code itself into small maps. It only serves pre-training.
 - s(x) does not subtract R² in the soft case: it would shift all scores alike.
+
+Measured (protocol 2, 90 % of the class's training images, defaults, hard boundary, seed 0, one CPU thread, about two
+minutes a class; beside it Table 1, mean and deviation of ten seeds): MNIST 0: 0.988 (0.980 ± 0.007), MNIST 3: 0.890
+(0.919 ± 0.015), MNIST 8: 0.890 (0.939 ± 0.016). One class of three lands where the paper's do, the other two lie two
+and three deviations below. What departs is named above: epochs (100 for 600), the second learning rate, the contrast.
 """
 
 from __future__ import annotations
