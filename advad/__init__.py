@@ -35,8 +35,11 @@ _HOMES = {
     "advad.methods.aae": ["AAE"],
     "advad.methods.agad": ["AGAD"],
     "advad.methods.alcn": ["ALCN"],
+    "advad.methods.anogan": ["AnoGAN"],
     "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
     "advad.methods.autoencoder": ["AE", "DAE"],
+    "advad.methods.berg": ["Berg"],
+    "advad.methods.fanogan": ["FAnoGAN"],
     "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA"],
     "advad.methods.deep_sad": ["DeepSAD"],
     "advad.methods.deep_svdd": ["DeepSVDD"],
@@ -68,11 +71,14 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.aae import AAE
     from advad.methods.agad import AGAD
     from advad.methods.alcn import ALCN
+    from advad.methods.anogan import AnoGAN
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE
+    from advad.methods.berg import Berg
     from advad.methods.classical import KDE, LOF, OCSVM, PCA, IForest
     from advad.methods.deep_sad import DeepSAD
     from advad.methods.deep_svdd import DeepSVDD
+    from advad.methods.fanogan import FAnoGAN
     from advad.methods.itsr import ITSR
     from advad.methods.pyod import PyOD
     from advad.methods.vae import VAE

@@ -22,6 +22,9 @@ import click
 import torch
 
 import advad
+from advad.methods.anogan import PAPER as PAPER_ANOGAN
+from advad.methods.berg import PAPER as PAPER_BERG
+from advad.methods.fanogan import PAPER as PAPER_FANOGAN
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = (
@@ -43,10 +46,14 @@ SETTINGS = {
     "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, "batch_size": 256, "conv_width": 64}},
     "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
     "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
+    "Berg": {"lab": {}, "paper": PAPER_BERG},
+    "FAnoGAN": {"lab": {}, "paper": PAPER_FANOGAN},
+    "AnoGAN": {"lab": {}, "paper": PAPER_ANOGAN},
 }
 # published name of a method where it is another than ours
-PUBLISHED = {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
-PUBLISHED |= {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
+PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
+PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
+PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
 def one_of(images: str, normal: int, seed: int) -> advad.Split:
@@ -74,6 +81,7 @@ BASELINES = ("VAE", "DeepSAD", "PCA", "LOF", "IForest", "KDE")
 TASKS_OF |= {name: ["MNIST-8", "FashionMNIST-0"] for name in BASELINES}
 TASKS_OF |= {"OCSVM": [*MNIST, "FashionMNIST-0"], "DeepSVDD": ["MNIST-0", "MNIST-3", "MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}
+TASKS_OF |= {"Berg": ["CIFAR10-automobile"], "FAnoGAN": ["CIFAR10-automobile"]}
 
 
 def figures_of(detector: advad.Detector, split: advad.Split) -> dict[str, float]:

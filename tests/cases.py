@@ -15,6 +15,8 @@ SPHERE = {"latent_dim": 8, "batch_size": 64, "learning_rate": 3e-3, "pretrain_ep
 CONV = {"network": "conv", "conv_width": 8, "latent_dim": 8, "batch_size": 64, "device": "cpu"}
 DCGAN = {"conv_width": 8, "latent_dim": 8, "batch_size": 32, "learning_rate": 2e-3, "device": "cpu"}
 
+GAN = {"width": 8, "latent_dim": 8, "batch_size": 32, "device": "cpu"}
+
 # name -> (class, settings, epochs that suffice to beat chance clearly)
 CASES = {
     "AE": (advad.AE, SMALL, 30),
@@ -45,6 +47,14 @@ CASES = {
     "AGAD": (advad.AGAD, DCGAN, 30),
     "AGAD-unet": (advad.AGAD, DCGAN | {"generator": "unet", "auxiliary_norm": True}, 30),
     "AGAD-frozen": (advad.AGAD, DCGAN | {"contextual": False, "freeze_norm": True}, 30),
+    # λ = 1: the paper's 0.05 leaves the origin distance almost alone, which is a by-product (see berg.py)
+    "Berg": (
+        advad.Berg,
+        GAN | {"growth_epochs": 2, "ema_decay": 0.9, "learning_rate": 1e-2, "residual_weight": 1.0},
+        40,
+    ),
+    "FAnoGAN": (advad.FAnoGAN, GAN | {"gan_epochs": 2}, 60),
+    "AnoGAN": (advad.AnoGAN, GAN | {"search_steps": 20, "learning_rate": 1e-3}, 60),
 }
 # name -> (class, settings), of those without networks and epochs: tests/test_classical.py
 CLASSICAL = {

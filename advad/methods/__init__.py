@@ -26,6 +26,9 @@ METHODS = {  # class -> file
     "KDE": "classical",
     "PyOD": "pyod",
     "AGAD": "agad",
+    "Berg": "berg",
+    "FAnoGAN": "fanogan",
+    "AnoGAN": "anogan",
 }
 
 
