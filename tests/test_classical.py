@@ -228,7 +228,6 @@ def test_pyods_randomness_follows_the_seed(tmp_path):
 
 
 def test_what_pyod_refuses(tmp_path):
-    base = pytest.importorskip("pyod.models.base")
     ecod = pytest.importorskip("pyod.models.ecod").ECOD
     with pytest.raises(TypeError, match=r"PyOD: detector must be a detector of PyOD; got 'ECOD'. For example pyod"):
         advad.PyOD(detector="ECOD").fit(digits().train)
@@ -238,7 +237,7 @@ def test_what_pyod_refuses(tmp_path):
         write_state(path, tensors, facts | {"parameters": facts["parameters"] | {"detector": name}})
         with pytest.raises(ValueError, match=f"PyOD: detector must be a class of pyod.models; got '{name}'"):
             advad.load_detector(path)
-    unsaved = advad.PyOD(detector=ecod(contamination=np.float32(0.1))).fit(digits().train)
+    iforest = pytest.importorskip("pyod.models.iforest").IForest
+    unsaved = advad.PyOD(detector=iforest(random_state=np.random.RandomState(0))).fit(digits().train)  # noqa: NPY002
     with pytest.raises(TypeError, match="PyOD: detector must have parameters that JSON can hold"):
         unsaved.save(tmp_path / "unsaved")
-    assert issubclass(ecod, base.BaseDetector)

@@ -27,6 +27,11 @@ Departures from the paper:
 - The released code leaves a coordinate of c that is exactly zero at zero. Here none is nearer to it than 0.1.
 - The decoder begins with a linear layer; the code folds the code itself into small maps. It only serves pre-training.
 - s(x) does not subtract R² in the soft case: it would shift all scores alike.
+
+Measured (protocol 2, 90 % of the class's training images, defaults, hard boundary, one seed, one CPU thread, about two
+minutes a class; in brackets the figure that data/published.csv has, without a spread): MNIST 0: 0.988 (0.980),
+3: 0.890 (0.919), 8: 0.890 (0.939). What departs is named above: epochs (100 for 600), the second learning rate, the
+contrast.
 """
 
 from __future__ import annotations
