@@ -40,7 +40,7 @@ by d_I 0.993 / 0.325, 0.908 / 0.575, 0.998 / 0.757, 0.942 / 0.449; by d_z 0.968 
 So the paper's "anomalies end up closer to the origin" (L_o 0.70 on CIFAR-10, 0.89 on cells) is clearly so in one of
 these eight: nothing trains the length. Of "a good d_I implies a good d_z but the opposite is not true" only the latter
 holds (class 0, width 8): by d_z, E says z = 0 (d_z 0.080, as for E = 0; d_I 0.285, unrelated drawings 0.239); by d_I,
-d_I is 0.178 and d_z 0.185, with cos(z, E(G(z))) = 0.00: many codes give much the same drawing, and any one of them does.
+d_I is 0.178 and d_z 0.185, with cos(z, E(G(z))) = 0.00: many codes give much the same drawing.
 """
 
 from __future__ import annotations
