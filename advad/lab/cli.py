@@ -65,6 +65,8 @@ def main() -> None:
     Start with:  advad doctor   is everything here?
                  advad lab      work through the lessons
                  advad tour     run them all and look at what they found
+                 advad sweep    many runs, each done once
+                 advad board    our figures beside the published ones
     """
 
 
@@ -206,6 +208,23 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
     click.echo(f"{len(outcomes)} runs, {len(outcomes) - fresh} of them finished before: {shown(folder)}")
     if failed:
         raise OneLine(f"{len(failed)} of {len(outcomes)} runs failed; error.txt in their folders says why")
+
+
+@main.command()
+@click.argument("sweeps", nargs=-1, type=PATH)
+@click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
+def board(sweeps: Sequence[Path], out: Path) -> None:
+    """Show our figures beside the published ones: as a table, as board.csv, and as a page.
+
+    Ours are those of data/measured.csv and of the folders of SWEEPS; without any, of all in runs/sweeps.
+    """
+    from advad.lab import board as boards
+    from advad.lab.rerun import shown
+
+    with one_line_errors():
+        rows = boards.rows(sweeps or None)
+        page = boards.write(rows, out.resolve())
+    click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")
 
 
 def pair_of(text: str) -> tuple[str, str]:

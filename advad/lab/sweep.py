@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from joblib import Parallel, cpu_count, delayed, parallel_config
+from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from advad.lab.grid import Plan, read_plan, refuse
@@ -172,8 +173,11 @@ def _backend(workers: int, dask: str | None) -> Iterator[dict[str, Any]]:
     else:
         # Two processes of two threads each on two cores run several times slower than two of one thread each.
         threads = max(1, min(torch.get_num_threads(), cpu_count()) // workers)
-        with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
-            yield {"threads": threads}
+        try:
+            with parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
+                yield {"threads": threads}
+        finally:
+            get_reusable_executor().shutdown(wait=True)  # else they wait for more, and hold their memory
 
 
 @contextlib.contextmanager
@@ -185,7 +189,7 @@ def _client(address: str) -> Iterator[Any]:
         raise SpecError('sweep: --dask needs dask; got none. pip install "advad[cluster]" brings it.') from None
     remedy = "Start one with dask scheduler, and workers with dask worker ADDRESS --nthreads 1."
     try:
-        client: Any = Client(address, timeout="10s", set_as_default=False)
+        client: Any = Client(address, timeout="5s", set_as_default=False)
     except (OSError, ValueError, TimeoutError):
         refuse("dask", "be the address of a running scheduler, such as tcp://host:8786", address, remedy)
     with client:
