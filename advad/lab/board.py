@@ -93,6 +93,11 @@ class Row:
     paper: str = ""
 
     @property
+    def name(self) -> str:
+        """The method, or the variant of it that the papers have a name for: "ARAE-R", "DAE+Random Noise"."""
+        return printed_name(self.method, self.settings) if self.method in ("ARAE", "DAE") else self.method
+
+    @property
     def difference(self) -> float | None:
         """Ours − published."""
         return None if self.published is None else self.value - self.published
@@ -289,7 +294,7 @@ def text(rows: Sequence[Row]) -> str:
     lines: list[tuple[str, ...]] = [("method", "data", "normal", "metric", "published", "ours", "difference", "flags")]
     lines += [
         (
-            printed_name(row.method, row.settings) if row.method == "DAE" else row.method,
+            row.name,
             " ".join(filter(None, (row.dataset, row.protocol, row.contamination and f"α={row.contamination}"))),
             f"mean of {row.n_classes}" if row.normal == "mean" else row.normal,
             row.metric,

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from advad.lab.board import Row, ours, printed_name, signed
+from advad.lab.board import Row, ours, signed
 from advad.lab.gallery import write_html
 
 NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"}
@@ -17,7 +17,7 @@ PROTOCOLS = {
     "merged": "one class normal, 80 % of the normal images train",
     "leave_one_out": "one class anomalous, all others normal, 80:20",
 }
-WIDTH, HEIGHT, EDGE = 260, 26, 8  # of a drawing, in CSS pixels
+WIDTH, HEIGHT, EDGE = 200, 26, 8  # of a drawing, in CSS pixels
 
 
 def write_page(path: Path, rows: Sequence[Row]) -> Path:
@@ -56,7 +56,7 @@ def _section(rows: list[Row]) -> str:
     words = "".join(f'<th scope="col">{name}</th>' for name in ("Normal", "Method"))
     words += "".join(f'<th scope="col" class="number">{name}</th>' for name in ("Published", "Ours", "Difference"))
     heads = f'{words}<th scope="col" class="drawn"><span class="unseen">Drawn</span>{axis}</th>'
-    heads += '<th scope="col">Know before comparing</th>'
+    heads += '<th scope="col">Notes</th>'
     body = "".join(_line(row, low, high) for row in rows)
     title = html.escape(f"{first.dataset}: {metric}")
     return (
@@ -75,9 +75,9 @@ def _line(row: Row, low: float, high: float) -> str:
     settings = ", ".join(f"{name}={value}" for name, value in row.settings.items()) or "defaults"
     about = html.escape(f"{settings} · {row.source} · {row.hardware}")
     flags = "".join(f'<span class="flag">{html.escape(flag)}</span>' for flag in row.flags)
-    name = html.escape(printed_name(row.method, row.settings) if row.method in ("DAE", "ARAE") else row.method)
     return (
-        f'<tr><td>{html.escape(normal)}</td><th scope="row">{name}<br><span class="facts settings">{about}</span></th>'
+        f"<tr><td>{html.escape(normal)}</td>"
+        f'<th scope="row">{html.escape(row.name)}<br><span class="facts settings">{about}</span></th>'
         f'<td class="number">{published}</td><td class="number">{value}<br><span class="facts">{n}</span></td>'
         f'<td class="number">{difference}</td><td class="drawn">{_drawing(row, low, high)}</td><td>{flags}</td></tr>'
     )
