@@ -5,20 +5,23 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from click.testing import CliRunner
 
 import advad
 from advad.engine.detector import CHECKPOINT
 from advad.lab import rerun
 from advad.lab.cli import main
-from advad.lab.grid import read_plan
+from advad.lab.grid import Plan, read_plan
 from advad.lab.parameters import SpecError
 from advad.lab.sweep import collected, sweep
-from advad.lab.trial import ERROR, STARTS, STARTS_AT_MOST, attempt
+from advad.lab.trial import ERROR, STARTS, STARTS_AT_MOST, Trial, attempt
 
 TINY = {"method": "AE", "epochs": 3, "widths": [16], "latent_dim": 4}
 SPEC = {"seed": [0, 1], "device": "cpu", "data": {"dataset": "digits", "normal": [0, 8]}, "methods": [TINY]}
@@ -204,7 +207,7 @@ def test_what_a_run_leaves_behind(here):
     assert results["images"]["test"] == 540
     assert len(results["indices"]) == 16
     assert results["starts"] == 1
-    assert results["device"] == "x86_64 CPU, 1 thread" or "CPU" in results["device"]
+    assert results["device"].endswith("CPU, 1 thread")
     assert results["versions"]["advad"] == advad.__version__
     assert results["git"] is None or len(results["git"]["commit"]) == 40
 
@@ -357,30 +360,40 @@ def test_a_run_in_flight_goes_on_from_its_checkpoint(here, monkeypatch):
     assert epochs[-1] == 299
 
 
+@dataclass(frozen=True, kw_only=True)
+class Waits(Trial):
+    """A run that ends when it is let go."""
+
+    number: int
+    gate: Path
+
+    def identity(self):
+        return {"number": self.number}
+
+    @property
+    def label(self):
+        return f"waits-{self.number}"
+
+    def execute(self, home, slot):
+        while not self.gate.exists():
+            threading.Event().wait(0.01)
+        return {"number": self.number, "threads": torch.get_num_threads()}
+
+
 @pytest.mark.xdist_group("sweep-workers")
-def test_two_workers_one_of_which_is_killed(here):
-    long = changed(methods=[TINY | {"epochs": 150}])
-    process = begin(long, "out", workers=2)
-    killed = []
-
-    def kill_one():
-        for path in Path("out").glob(f"*/{STARTS}"):
-            lines = path.read_text().splitlines()
-            if lines and path.parent.name not in finished("out"):
-                os.kill(pid := json.loads(lines[0])["pid"], signal.SIGKILL)
-                killed.append(pid)
-                return True
-        return False
-
-    wait_for(kill_one, process)
+def test_one_of_two_workers_is_killed(here):
+    plan = Plan("waiting", {}, [Waits(number=number, gate=here / "gate") for number in range(4)])
+    process = begin(plan, "out", workers=2)
+    wait_for(lambda: sum(starts("out").values()) == 2, process)
+    victim = json.loads(next(Path("out").glob(f"*/{STARTS}")).read_text())["pid"]
+    assert victim != process.pid
+    os.kill(victim, signal.SIGKILL)
+    (here / "gate").touch()
     process.join()
-    assert killed
-    assert killed[0] != process.pid
     assert process.exitcode == 0
-    assert len(finished("out")) == 4
-    assert 4 < sum(starts("out").values()) <= 4 + 2
-    alone = sweep(long, folder="alone", progress=False)
-    assert [o.results["metrics"] for o in alone] == [r["metrics"] for r in collected("out")]
+    assert sorted(results["number"] for results in collected("out")) == [0, 1, 2, 3]
+    assert {results["threads"] for results in collected("out")} == {1}
+    assert 4 < sum(starts("out").values()) <= 4 + 2  # loky gives up the other worker, too
 
 
 # ------------------------------------------------------------------ lessons

@@ -25,7 +25,9 @@ SPEC = {"seed": [0, 1, 2], "device": "cpu", "data": {"dataset": "digits", "norma
 
 @pytest.fixture(scope="module")
 def cluster():
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["distributed", "sklearn.metrics", trial.__name__])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["distributed", "sklearn.metrics", "torch._dynamo", trial.__name__]
+    )
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
     ) as found:
