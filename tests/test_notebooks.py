@@ -32,6 +32,7 @@ WRONG = {  # one planted wrong answer an exercise
     "06_attacks": ["my_false_alarms = -1.0", "def worst_case(x, m, size): return x"],
     "01_identity_collapse": ["copying_rate = 2.0", "def attack_step(W, delta, step, radius): return delta + step"],
     "09_your_images": ["needed = 20", "def p_values(scores, held_scores): return scores / max(held_scores)"],
+    "10_scoreboard": ["ours = (arae.mean(), arae.std(ddof=1))", "gain = -1.0"],
 }
 
 # one worker a lesson: its tests share one execution

@@ -5,13 +5,10 @@ import multiprocessing
 import os
 import random
 import signal
-import threading
-from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
 import pytest
-import torch
 from click.testing import CliRunner
 
 import advad
@@ -21,7 +18,8 @@ from advad.lab.cli import main
 from advad.lab.grid import Plan, read_plan
 from advad.lab.parameters import SpecError
 from advad.lab.sweep import collected, sweep
-from advad.lab.trial import ERROR, STARTS, STARTS_AT_MOST, Trial, attempt
+from advad.lab.trial import ERROR, STARTS, STARTS_AT_MOST, attempt
+from tests.waiting import Waits
 
 TINY = {"method": "AE", "epochs": 3, "widths": [16], "latent_dim": 4}
 SPEC = {"seed": [0, 1], "device": "cpu", "data": {"dataset": "digits", "normal": [0, 8]}, "methods": [TINY]}
@@ -267,11 +265,11 @@ def test_a_run_that_fails_is_kept_and_does_not_stop_the_others(here, monkeypatch
 
 
 def test_ctrl_c_loses_nothing_that_is_finished(here, monkeypatch):
-    (here / "spec.toml").write_text(TOML)
+    (here / "spec.toml").write_text(TOML.replace("epochs = 3", "epochs = 30"))
     step = advad.AE.step
 
     def interrupted(self, update, x):
-        if len(finished("out")) == 2 and update.epoch == 1:
+        if len(finished("out")) == 2 and update.epoch == 15:
             raise KeyboardInterrupt
         step(self, update, x)
 
@@ -358,26 +356,6 @@ def test_a_run_in_flight_goes_on_from_its_checkpoint(here, monkeypatch):
     assert outcome.results["starts"] == 2
     assert epochs[0] >= 10
     assert epochs[-1] == 299
-
-
-@dataclass(frozen=True, kw_only=True)
-class Waits(Trial):
-    """A run that ends when it is let go."""
-
-    number: int
-    gate: Path
-
-    def identity(self):
-        return {"number": self.number}
-
-    @property
-    def label(self):
-        return f"waits-{self.number}"
-
-    def execute(self, home, slot):
-        while not self.gate.exists():
-            threading.Event().wait(0.01)
-        return {"number": self.number, "threads": torch.get_num_threads()}
 
 
 @pytest.mark.xdist_group("sweep-workers")

@@ -93,7 +93,7 @@ def read_plan(spec: str | Path | Mapping[str, Any]) -> Plan:
 
 def refuse(what: str, rule: str, got: Any, remedy: str = "") -> NoReturn:
     """Raise SpecError in the house's form."""
-    raise SpecError(f"sweep: {what} must {rule}; got {brief(got)}. {remedy}".strip())
+    raise SpecError(f"sweep: {what} must {rule}; got {brief(got, 200)}. {remedy}".strip())
 
 
 def _read_file(path: Path) -> tuple[str, dict[str, Any]]:
