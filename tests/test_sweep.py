@@ -113,6 +113,8 @@ BAD = {  # a change of the spec -> what its one line says
     '[[methods]]\nmethod = "ARAE"\natack_radius = 0.1\n': "sweep: ARAE: no parameter 'atack_radius'. Did you mean at",
     '[[methods]]\nmethod = "ARAE"\nattack_radius = [0.1, 20]\n': "sweep: ARAE: attack_radius must be in [0, 1]; got 20",
     '[[methods]]\nmethod = "ARAE"\nepochs = []\n': "sweep: ARAE: epochs must have at least one value; got [].",
+    '[[methods]]\nmethod = ["AE", "DAE"]\n': "sweep: methods[1].method must be one of AE, ",
+    'lesson = "00"\ntimeout = "long"\n': "sweep: timeout must be a whole number; got 'long'.",
     '[[methods]]\nmethod = "ARAE"\nseed = 3\n': "sweep: ARAE: seed must stand at the top of the spec",
     'lesson = "77"\n': "sweep: no lesson '77'.",
     'lesson = "00"\n[parameters]\nnormale = 3\n': "sweep: 00_start: no parameter 'normale'. Did you mean normal?",

@@ -48,6 +48,7 @@ from advad.datasets.sources import data_folder
 from advad.engine.training import choose_device
 from advad.lab.parameters import ParameterError, SpecError, check_parameters, closest, read_parameters
 from advad.lab.rerun import NoLessonError, find_lesson
+from advad.lab.results import plain
 from advad.lab.trial import LessonTrial, MethodTrial, Trial
 from advad.methods import METHODS
 
@@ -83,7 +84,7 @@ def read_plan(spec: str | Path | Mapping[str, Any]) -> Plan:
     SpecError
         Something unknown, empty, or out of range.
     """
-    name, given = ("sweep", dict(spec)) if isinstance(spec, Mapping) else _read_file(Path(spec))
+    name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else _read_file(Path(spec))
     name = str(given.pop("name", name))
     if not name or Path(name).name != name:
         refuse("name", "be a word fit for a folder", name)
@@ -107,6 +108,8 @@ def _read_file(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _lesson_trials(spec: dict[str, Any]) -> list[Trial]:
     _know("a lesson's sweep", spec, ["lesson", "parameters", "timeout"])
+    timeout = spec.get("timeout", 3600)
+    _checked(lambda: check_number("sweep", "timeout", timeout, 1, integer=True, remedy="It is seconds, for a cell."))
     try:
         notebook = find_lesson(str(spec["lesson"]))
         declared = read_parameters(notebook)
@@ -117,7 +120,7 @@ def _lesson_trials(spec: dict[str, Any]) -> list[Trial]:
                 notebook=notebook,
                 parameters=defaults | check_parameters(notebook, point),
                 varied=varied,
-                timeout=int(spec.get("timeout", 3600)),
+                timeout=timeout,
             )
             for point, varied in _points("parameters", given)
         ]
@@ -139,7 +142,7 @@ def _method_trials(spec: dict[str, Any]) -> list[Trial]:
     trials: list[Trial] = []
     for number, table in enumerate(methods, 1):
         method, settings = table.get("method"), {name: value for name, value in table.items() if name != "method"}
-        if method not in METHODS:
+        if not isinstance(method, str) or method not in METHODS:
             near = closest(str(method), METHODS)
             refuse(f"methods[{number}].method", f"be one of {', '.join(METHODS)}", method, near.strip())
         for (given, by_method), (where, by_data), (point, by_seed) in itertools.product(
