@@ -17,8 +17,8 @@ import click
 import torch
 
 import advad
+from advad.lab.measure import measured
 from advad.lab.sweep import sweep
-from advad.lab.trial import measured
 
 SETTINGS = {"batch_size": 128, "widths": (512, 256)}
 

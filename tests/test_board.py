@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import advad
 from advad.lab import board
-from advad.lab.board import Row
+from advad.lab.board_rows import Row
 from advad.lab.cli import main
 from advad.lab.parameters import SpecError
 from advad.lab.results import write_json

@@ -8,7 +8,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from advad.lab.board import Row, ours, signed
+from advad.lab.board import ours, signed
+from advad.lab.board_rows import Row
 from advad.lab.gallery import write_html
 
 NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"}
