@@ -1,7 +1,7 @@
 """Many models of one method in one loop: a network stands for all of them, its weights stacked.
 
     detectors = [advad.ARAE(seed=seed) for seed in range(10)]
-    Many(detectors).fit([split.train for split in splits])
+    advad.Many(detectors).fit([split.train for split in splits])
 
 The method's own `step` runs unchanged on one large batch: the K models' batches, one after the other, (K·B, C, H, W). A
 stacked network cuts it into K parts and applies each model's weights to its part (`vmap` over `functional_call`). The
