@@ -42,8 +42,8 @@ Measured (MNIST class 8, protocol 2, last epoch, evaluation mode, one CPU thread
   to 7.6, and AUROC from 0.70 to 0.27. It is not batch norm: in training mode it is 0.27, too.
 - Pseudo-anomalies do fail: A(x̂) is 17.2 where A(x) of normals is 6.1; without `contextual` 1.0 and 3.7 (seed 0).
 - UNet (1,000 images, width 8, 16 codes, 15 epochs): 0.26, below chance: it copies, and errors grow with the ink.
-- Labels (1,200 images, width 8, 16 codes, batches of 32, 10 epochs, seed 0; lesson 07 in `lab`): 60 of the digits 0 to 2
-  take AUROC against these from 0.746 to 0.973 and against the others from 0.860 to 0.894; without `contextual` from 0.745
+- Labels (1,200 images, width 8, 16 codes, batches of 32, 10 epochs, seed 0; lesson 07): 60 of the digits 0 to 2 take
+  AUROC against these from 0.746 to 0.973 and against the others from 0.860 to 0.894; without `contextual` from 0.745
   to 0.930 and from 0.915 to 0.726; fail_on="input" 0.989 and 0.895; logistic regression on pixels 0.979 and 0.797.
 - The lowest mean loss of D in an epoch was 0.006: a reset at 1e-5 would have been far off.
 """
