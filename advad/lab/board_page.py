@@ -27,9 +27,9 @@ def write_page(path: Path, rows: Sequence[Row]) -> Path:
     head = '<p class="kicker">advad</p><h1>Ours beside the published</h1>'
     if compared:
         below = sum(row.value < row.published for row in compared if row.published is not None)
-        lead = f"{len(compared)} of {len(rows)} figures have a published counterpart; {below} lie below it."
+        lead = f"{len(rows)} figures: {len(compared)} with a published counterpart, {below} of them below it."
     else:
-        lead = f"{len(rows)} figures, none with a published counterpart."
+        lead = f"{len(rows)} figures: none with a published counterpart."
     rules = "Ours: last epoch, no choice made on test data, mean ± standard deviation over n seeds."
     key = (
         f'<p class="facts key"><span>{_sign("ours")} ours, with ± its deviation</span>'
