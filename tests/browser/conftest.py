@@ -1,4 +1,4 @@
-"""JupyterLab in a real headless Chromium. Skipped, with the reason, where there is no playwright or no Chromium.
+"""JupyterLab in a real headless Chromium. Skipped, with the reason, where there is no Chromium.
 
 One server and one browser serve all tests; each module opens a notebook of its own, with a small trained detector
 and one explorer. What the page must show is computed here by the same code: the same file of weights gives the same
@@ -23,6 +23,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import sync_playwright
 
 import advad
 from tests.browser.hands import SHOTS, Hands
@@ -31,8 +32,8 @@ TOKEN = "test-token"
 FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--use-angle=swiftshader"]
 FLAGS += ["--enable-unsafe-swiftshader"]  # WebGL without a graphics card
-PATIENCE = 120_000  # ms: the machine may be busy
-ANSWER = 30_000  # ms, once the page is up
+PATIENCE = 240_000  # ms: the machine may be busy
+ANSWER = 60_000  # ms, once the page is up
 
 DETECTOR = """
 import advad, numpy as np
@@ -42,6 +43,7 @@ detector = advad.load_detector({path!r})
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Let one process run all tests of this folder: they share a server."""
     for item in items:
@@ -59,8 +61,6 @@ def chromium() -> str | None:
 
 def playwrights_own() -> str | None:
     """Return the path of the Chromium that `playwright install chromium` brings, or None."""
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as p:
         path = p.chromium.executable_path
     return path if Path(path).exists() else None
@@ -69,12 +69,11 @@ def playwrights_own() -> str | None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Return a headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install advad[browser]")
     path = chromium()
     SHOTS.mkdir(parents=True, exist_ok=True)
     if path is None:
         pytest.skip("needs a Chromium: apt-get install chromium, or playwright install chromium")
-    with sync_api.sync_playwright() as p:
+    with sync_playwright() as p:
         running = p.chromium.launch(executable_path=path, headless=True, args=FLAGS)
         yield running
         running.close()
@@ -173,7 +172,7 @@ def lab(browser, tmp_path_factory) -> Iterator[SimpleNamespace]:
         options.append("--allow-root")
     with server(folder, "jupyterlab", *options) as process:
         log, info = folder / "server.log", folder / f"runtime/jpserver-{process.pid}.json"
-        wait_for(lambda: info.exists() and info.read_text().strip().endswith("}"), 120, "no server", log)
+        wait_for(lambda: info.exists() and info.read_text().strip().endswith("}"), 240, "no server", log)
         yield SimpleNamespace(url=json.loads(info.read_text())["url"], folder=work, log=log)
 
 

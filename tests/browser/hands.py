@@ -21,6 +21,14 @@ SCROLLS = """() => [...document.querySelectorAll('.advad-explorer, .advad-explor
   return e.offsetParent && (rolls(s.overflowX) && e.scrollWidth > e.clientWidth + 1
     || rolls(s.overflowY) && e.scrollHeight > e.clientHeight + 1)}).map(e => e.className)"""
 
+HOVERED = """([k, x, y]) => {
+  const plot = document.querySelectorAll('.advad-explorer .js-plotly-plot')[k], {xaxis, yaxis} = plot._fullLayout;
+  return plot._hoverdata?.some(p => Math.hypot(xaxis.l2p(p.x) - xaxis.l2p(x), yaxis.l2p(p.y) - yaxis.l2p(y)) < 3)}"""
+
+SETTLED = """() => !document.querySelector('.advad-explorer .hovertext')
+  && [...document.querySelectorAll('.advad-explorer img')].every(e => e.complete)
+  && document.fonts.status == 'loaded'"""
+
 FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlayer .trace:first-child path.point')]
   .filter(e => Number(e.style.opacity) < 0.5).length"""
 
@@ -81,7 +89,7 @@ class Hands:
         place = self.at(x, y, plot)
         self.page.mouse.move(place[0] - 4, place[1] - 3)
         self.page.mouse.move(*place, steps=4)
-        self.page.wait_for_timeout(200)  # plotly notices the pointer at most every 50 ms
+        self.page.wait_for_function(HOVERED, arg=[plot, float(x), float(y)])
         return place
 
     def click(self, x: float, y: float, plot: int = 0) -> None:
@@ -95,7 +103,6 @@ class Hands:
         self.page.mouse.down()
         for place in others:
             self.page.mouse.move(*place, steps=6)
-        self.page.wait_for_timeout(100)
         self.page.mouse.up()
 
     def sees_faded(self, n: int) -> None:
@@ -110,7 +117,7 @@ class Hands:
         """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
         self.page.mouse.move(2, 2)
         self.root.scroll_into_view_if_needed()
-        self.page.wait_for_timeout(300)
+        self.page.wait_for_function(SETTLED)
         self.root.screenshot(path=shot)
         assert self.page.evaluate(SCROLLS) == []
         assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
