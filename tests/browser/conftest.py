@@ -4,7 +4,7 @@ One server and one browser serve all tests; each module opens a notebook of its 
 and one explorer. What the page must show is computed here by the same code: the same file of weights gives the same
 numbers and pictures. Screenshots go to runs/browser.
 
-To see that a test fails when its callback is cut:  ADVAD_CUT=LatentExplorer.click_point pytest tests/browser
+To see that a test fails when its callback is cut:  ADVAD_CUT=explorers.LatentExplorer.click_point pytest tests/browser
 """
 
 from __future__ import annotations
@@ -34,6 +34,13 @@ FLAGS += ["--disable-background-networking", "--disable-component-update", "--us
 FLAGS += ["--enable-unsafe-swiftshader"]  # WebGL without a graphics card
 PATIENCE = 240_000  # ms: the machine may be busy
 ANSWER = 60_000  # ms, once the page is up
+
+LISTEN = """() => {
+  window.unanswered = new Set();
+  window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.anyMessage.connect((_, {msg, direction}) => {
+    if (direction == 'send' && msg.channel == 'shell') unanswered.add(msg.header.msg_id);
+    if (msg.header.msg_type == 'status' && msg.content.execution_state == 'idle')
+      unanswered.delete(msg.parent_header.msg_id)})}"""
 
 DETECTOR = """
 import advad, numpy as np
@@ -148,7 +155,7 @@ def write_notebook(path: Path, *cells: str) -> None:
 def cut() -> str:
     """Return the line that cuts the callback which ADVAD_CUT names, if it does."""
     name = os.environ.get("ADVAD_CUT", "")
-    return f"explorers.{name} = lambda *event: None" if name else ""
+    return f"{name} = lambda *event: None" if name else ""
 
 
 @pytest.fixture(scope="session")
@@ -202,6 +209,7 @@ def run_notebook(lab, open_page) -> Callable[[str], Any]:
             """() => {const w = window.jupyterapp.shell.currentWidget;
             return w?.context?.isReady && w.sessionContext?.session?.kernel?.status == 'idle'}"""
         )
+        page.evaluate(LISTEN)
         page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         return page
