@@ -30,13 +30,23 @@ _HOMES = {
     "advad.datasets.protocols": ["Split", "leave_one_out", "merged", "one_class"],
     "advad.datasets.sources": ["ImageSet", "load"],
     "advad.engine.detector": ["Detector"],
+    "advad.engine.many": ["Many"],
     "advad.engine.training": ["DivergedError"],
     "advad.methods": ["load_detector"],
     "advad.methods.aae": ["AAE"],
+    "advad.methods.agad": ["AGAD"],
     "advad.methods.alcn": ["ALCN"],
+    "advad.methods.anogan": ["AnoGAN"],
     "advad.methods.arae": ["ARAE", "ARAE_A", "ARAE_R"],
     "advad.methods.autoencoder": ["AE", "DAE"],
+    "advad.methods.berg": ["Berg"],
+    "advad.methods.fanogan": ["FAnoGAN"],
+    "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA"],
+    "advad.methods.deep_sad": ["DeepSAD"],
+    "advad.methods.deep_svdd": ["DeepSVDD"],
     "advad.methods.itsr": ["ITSR"],
+    "advad.methods.pyod": ["PyOD"],
+    "advad.methods.vae": ["VAE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)  # noqa: PLE0605
@@ -57,13 +67,23 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.datasets.protocols import Split, leave_one_out, merged, one_class
     from advad.datasets.sources import ImageSet, load
     from advad.engine.detector import Detector
+    from advad.engine.many import Many
     from advad.engine.training import DivergedError
     from advad.methods import load_detector
     from advad.methods.aae import AAE
+    from advad.methods.agad import AGAD
     from advad.methods.alcn import ALCN
+    from advad.methods.anogan import AnoGAN
     from advad.methods.arae import ARAE, ARAE_A, ARAE_R
     from advad.methods.autoencoder import AE, DAE
+    from advad.methods.berg import Berg
+    from advad.methods.classical import KDE, LOF, OCSVM, PCA, IForest
+    from advad.methods.deep_sad import DeepSAD
+    from advad.methods.deep_svdd import DeepSVDD
+    from advad.methods.fanogan import FAnoGAN
     from advad.methods.itsr import ITSR
+    from advad.methods.pyod import PyOD
+    from advad.methods.vae import VAE
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import functools
 import inspect
 import json
 import os
@@ -21,6 +22,9 @@ import click
 import torch
 
 import advad
+from advad.methods.anogan import PAPER as PAPER_ANOGAN
+from advad.methods.berg import PAPER as PAPER_BERG
+from advad.methods.fanogan import PAPER as PAPER_FANOGAN
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = (
@@ -35,16 +39,26 @@ SETTINGS = {
     "DAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
     "ARAE": {"lab": {"epochs": 40, "attack_steps": 5, **RELU}, "paper": {"epochs": 1600, "batch_size": 256}},
     "ALCN": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
+    "VAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500}},
+    "DeepSVDD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
+    "DeepSAD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
+    **{name: {"lab": {}, "paper": {}} for name in ("PCA", "OCSVM", "LOF", "IForest", "KDE")},
+    "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, "batch_size": 256, "conv_width": 64}},
     "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
     "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
+    "Berg": {"lab": {}, "paper": PAPER_BERG},
+    "FAnoGAN": {"lab": {}, "paper": PAPER_FANOGAN},
+    "AnoGAN": {"lab": {}, "paper": PAPER_ANOGAN},
 }
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
+PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
+PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
-def mnist_8(seed: int) -> advad.Split:
-    """Return MNIST with class 8 normal, protocol 2; a tenth of the training images is held out, for thresholds."""
-    return advad.one_class(advad.load("MNIST"), normal=8, holdout=0.1, seed=seed)
+def one_of(images: str, normal: int, seed: int) -> advad.Split:
+    """Return a set with one class normal, protocol 2; a tenth of the training images is held out, for thresholds."""
+    return advad.one_class(advad.load(images), normal=normal, holdout=0.1, seed=seed)
 
 
 def automobile(seed: int) -> advad.Split:
@@ -58,9 +72,16 @@ def mnist_0_2(seed: int) -> advad.Split:
     return advad.one_class(images, normal=0, contamination=0.05, contaminants=[2], holdout=0.1, seed=seed)
 
 
-TASKS = {"MNIST-8": mnist_8, "CIFAR10-automobile": automobile, "MNIST-0+2": mnist_0_2}
+MNIST = {f"MNIST-{normal}": functools.partial(one_of, "MNIST", normal) for normal in range(10)}
+TASKS = MNIST | {"FashionMNIST-0": functools.partial(one_of, "FashionMNIST", 0)}
+TASKS |= {"CIFAR10-automobile": automobile, "MNIST-0+2": mnist_0_2}
 TASKS_OF = {name: ["MNIST-8"] for name in SETTINGS}
 TASKS_OF |= {"AE": ["MNIST-8", "MNIST-0+2"], "AAE": ["MNIST-0+2"], "ITSR": ["MNIST-0+2"]}
+BASELINES = ("VAE", "DeepSAD", "PCA", "LOF", "IForest", "KDE")
+TASKS_OF |= {name: ["MNIST-8", "FashionMNIST-0"] for name in BASELINES}
+TASKS_OF |= {"OCSVM": [*MNIST, "FashionMNIST-0"], "DeepSVDD": ["MNIST-0", "MNIST-3", "MNIST-8", "FashionMNIST-0"]}
+TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}
+TASKS_OF |= {"Berg": ["CIFAR10-automobile"], "FAnoGAN": ["CIFAR10-automobile"]}
 
 
 def figures_of(detector: advad.Detector, split: advad.Split) -> dict[str, float]:
@@ -108,7 +129,9 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
     seconds, split, detector = [], None, None
     for seed in range(seeds):
         split = TASKS[task](seed)
-        detector = getattr(advad, method)(**settings, seed=seed, device=device)
+        cls = getattr(advad, method)
+        common = {name: v for name, v in {"seed": seed, "device": device}.items() if name in cls().get_params()}
+        detector = cls(**settings, **common)
         start = time.perf_counter()
         detector.fit(split.train, progress=False)
         seconds.append(time.perf_counter() - start)
@@ -116,7 +139,8 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
             values.setdefault(name, []).append(value)
     assert split is not None
     assert detector is not None
-    n_parameters = sum(p.numel() for p in detector.networks_.parameters())
+    networks = getattr(detector, "networks_", None)  # the classical ones have none
+    n_parameters = sum(p.numel() for p in networks.parameters()) if networks else 0
     defaults = {name: p.default for name, p in inspect.signature(type(detector)).parameters.items()}
     given = {name: v for name, v in settings.items() if defaults[name] != v}
     rows = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import torch
 
@@ -10,7 +11,11 @@ import advad
 
 SMALL = {"widths": (64,), "latent_dim": 8, "batch_size": 64, "learning_rate": 3e-3, "device": "cpu"}
 GAME = SMALL | {"critic_widths": (32,)}
+SPHERE = {"latent_dim": 8, "batch_size": 64, "learning_rate": 3e-3, "pretrain_epochs": 2, "device": "cpu"}
 CONV = {"network": "conv", "conv_width": 8, "latent_dim": 8, "batch_size": 64, "device": "cpu"}
+DCGAN = {"conv_width": 8, "latent_dim": 8, "batch_size": 32, "learning_rate": 2e-3, "device": "cpu"}
+
+GAN = {"width": 8, "latent_dim": 8, "batch_size": 32, "device": "cpu"}
 
 # name -> (class, settings, epochs that suffice to beat chance clearly)
 CASES = {
@@ -19,6 +24,11 @@ CASES = {
     "DAE-uniform": (advad.DAE, SMALL, 30),
     "DAE-gaussian": (advad.DAE, SMALL | {"noise": "gaussian", "noise_level": 0.3}, 30),
     "DAE-speckle": (advad.DAE, SMALL | {"noise": "speckle"}, 40),
+    "VAE": (advad.VAE, SMALL | {"draws": 4}, 40),
+    "VAE-conv": (advad.VAE, CONV | {"draws": 2, "likelihood": "gaussian", "score": "probability"}, 30),
+    "DeepSVDD": (advad.DeepSVDD, SPHERE, 20),
+    "DeepSVDD-soft": (advad.DeepSVDD, SPHERE | {"boundary": "soft"}, 20),
+    "DeepSAD": (advad.DeepSAD, SPHERE, 20),
     "ARAE": (advad.ARAE, SMALL | {"attack_steps": 5, "activation": "relu"}, 40),
     "ARAE-sigmoid": (advad.ARAE, SMALL | {"attack_steps": 5, "learning_rate": 1e-2}, 60),
     "ARAE-conv": (advad.ARAE, CONV | {"attack_steps": 3}, 30),
@@ -34,11 +44,34 @@ CASES = {
         100,
     ),
     "ITSR": (advad.ITSR, GAME | {"pretrain_epochs": 2, "rounds": 2, "refine_epochs": 1}, 40),
+    "AGAD": (advad.AGAD, DCGAN, 30),
+    "AGAD-unet": (advad.AGAD, DCGAN | {"generator": "unet", "auxiliary_norm": True}, 30),
+    "AGAD-frozen": (advad.AGAD, DCGAN | {"contextual": False, "freeze_norm": True}, 30),
+    # λ = 1: the paper's 0.05 leaves the origin distance almost alone, which is a by-product (see berg.py)
+    "Berg": (
+        advad.Berg,
+        GAN | {"growth_epochs": 2, "ema_decay": 0.9, "learning_rate": 1e-2, "residual_weight": 1.0},
+        40,
+    ),
+    "FAnoGAN": (advad.FAnoGAN, GAN | {"gan_epochs": 2}, 60),
+    "AnoGAN": (advad.AnoGAN, GAN | {"search_steps": 20, "learning_rate": 1e-3}, 60),
 }
+# name -> (class, settings), of those without networks and epochs: tests/test_classical.py
+CLASSICAL = {
+    "PCA": (advad.PCA, {"components": 4}),
+    "OCSVM": (advad.OCSVM, {}),
+    "LOF": (advad.LOF, {}),
+    "IForest": (advad.IForest, {"trees": 30}),
+    "KDE": (advad.KDE, {}),
+}
+NO_DECODER = {"AGAD-unet"}  # skip connections carry the image past the code
 
 
-def make(case: str, **changes) -> advad.Detector:
-    """Return an unfitted detector of this case; `changes` go over its settings."""
+def make(case: str, **changes) -> Any:
+    """Return an unfitted detector of this case; `changes` go over its settings, but for epochs where it has none."""
+    if case in CLASSICAL:
+        cls, settings = CLASSICAL[case]
+        return cls(**settings | {k: v for k, v in changes.items() if k not in ("epochs", "batch_size")})
     cls, settings, epochs = CASES[case]
     return cls(**({"epochs": epochs} | settings | changes))
 

@@ -53,7 +53,7 @@ def test_help_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
     result = call("--help")
     assert result.exit_code == 0
-    for command in ("app", "doctor", "lab", "run", "tour"):
+    for command in ("doctor", "lab", "run", "tour", "sweep", "board", "app"):
         assert command in result.output
         assert call(command, "--help").exit_code == 0
 
@@ -128,6 +128,7 @@ def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
     folder = f"--ServerApp.root_dir={here / 'notebooks'}"
     assert started["command"] == [sys.executable, "-m", "jupyterlab", folder, "--no-browser", "--port", "8890"]
     assert started["env"]["JUPYTER_PREFER_ENV_PATH"] == "1"
+    assert started["env"]["OMP_WAIT_POLICY"] == os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.mark.parametrize(

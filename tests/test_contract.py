@@ -13,9 +13,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import advad
+from advad.engine import training
 from advad.engine.storage import read_state
 from advad.methods import METHODS
-from tests.cases import CASES, digits, make, noise
+from tests.cases import CASES, NO_DECODER, digits, make, noise
 
 QUICK = {"epochs": 2, "batch_size": 32}
 pytestmark = pytest.mark.parametrize("case", CASES)
@@ -73,35 +74,42 @@ def test_the_seed_decides(case):
 
 
 def test_k_then_m_epochs_equal_k_plus_m(case, tmp_path):
-    straight = fitted(case, epochs=5)
-    fitted_twice = make(case, **QUICK).fit(images(), run_dir=tmp_path, progress=False)
-    fitted_twice.set_params(epochs=5).fit(images(), run_dir=tmp_path, progress=False)
+    check_k_then_m(case, tmp_path, images())
+
+
+def check_k_then_m(case, tmp_path, x, y=None):
+    straight = make(case, **QUICK | {"epochs": 5}).fit(x, y, progress=False)
+    fitted_twice = make(case, **QUICK).fit(x, y, run_dir=tmp_path, progress=False)
+    fitted_twice.set_params(epochs=5).fit(x, y, run_dir=tmp_path, progress=False)
     assert_equal_weights(straight, fitted_twice)
     assert len(fitted_twice.history_["epoch"]) == len(straight.history_["epoch"])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
 def test_a_killed_process_resumes_bit_for_bit(case, tmp_path, monkeypatch):
+    check_kill_and_resume(case, tmp_path, monkeypatch, images())
+
+
+def check_kill_and_resume(case, tmp_path, monkeypatch, x, y=None):
     """The child dies without warning in the middle of the fourth epoch, after the checkpoint of the second."""
     settings = {"epochs": 4, "batch_size": 32}
     child = os.fork()
     if child == 0:
-        detector, steps = make(case, **settings), []
-        step = type(detector).step
+        updates, plain = [], training.Update.__call__
 
-        def dying(self, update, x):
-            if steps.count(3):
+        def dying(self, player, loss, *tensors):
+            if updates.count(3):
                 os._exit(9)
-            steps.append(update.epoch)
-            step(self, update, x)
+            updates.append(self.epoch)
+            plain(self, player, loss, *tensors)
 
-        monkeypatch.setattr(type(detector), "step", dying)
-        detector.fit(images(), run_dir=tmp_path, progress=False, checkpoint_every=2)
+        monkeypatch.setattr(training.Update, "__call__", dying)
+        make(case, **settings).fit(x, y, run_dir=tmp_path, progress=False, checkpoint_every=2)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
     assert read_state(tmp_path / "checkpoint.safetensors")[1]["epoch"] == 2
-    resumed = make(case, **settings).fit(images(), run_dir=tmp_path, progress=False)
-    assert_equal_weights(fitted(case, **settings), resumed)
+    resumed = make(case, **settings).fit(x, y, run_dir=tmp_path, progress=False)
+    assert_equal_weights(make(case, **settings).fit(x, y, progress=False), resumed)
 
 
 def assert_equal_weights(one, other):
@@ -132,14 +140,20 @@ def test_save_and_load_give_equal_scores(case, tmp_path):
 
 
 def test_every_players_weights_move_and_only_its_own_in_its_own_update(case, monkeypatch):
-    """Wrap the update: compare all weights before and after each player's step."""
-    from advad.engine import training
+    check_whose_weights_move(case, monkeypatch, images())
 
-    moved, owner = {}, make(case)
+
+def check_whose_weights_move(case, monkeypatch, x, y=None):
+    """Wrap the update: compare all weights before and after each player's step.
+
+    A network that no player owns (an average of another's weights) must not stand still either.
+    """
+    moved, owner, first = {}, make(case), {}
     plain = training.Update.__call__
 
     def watched(self, player, loss, *tensors):
         before = {name: tensor.clone() for name, tensor in self.networks.named_parameters()}
+        first.update(before | first)
         plain(self, player, loss, *tensors)
         names = {name for name, tensor in self.networks.named_parameters() if not torch.equal(tensor, before[name])}
         moved.setdefault(player, set()).update(names)
@@ -147,10 +161,12 @@ def test_every_players_weights_move_and_only_its_own_in_its_own_update(case, mon
         assert all(name.split(".")[0] in own for name in names), f"{player} moved {names}"
 
     monkeypatch.setattr(training.Update, "__call__", watched)
-    networks = fitted(case).networks_
+    networks = owner.set_params(**QUICK).fit(x, y, progress=False).networks_
     assert moved.keys() == owner.players.keys()
     everything = {name for name, _ in networks.named_parameters()}
-    assert set.union(*moved.values()) == everything
+    owned = {network for names in owner.players.values() for network in names}
+    assert set.union(*moved.values()) == {name for name in everything if name.split(".")[0] in owned}
+    assert not any(torch.equal(tensor, first[name]) for name, tensor in networks.named_parameters())
 
 
 def test_it_beats_chance_clearly_on_digits(case, figure):
@@ -163,12 +179,27 @@ def test_it_beats_chance_clearly_on_digits(case, figure):
 
 def test_reconstruct_encode_decode(case):
     detector, x = fitted(case), digits().test[:10]
-    codes, images = detector.encode(x), detector.reconstruct(x)
+    codes = detector.encode(x)
     assert codes.shape == (10, detector.latent_dim)
+    if not detector.reconstructs:
+        assert not detector.decodes
+        refusal = f"^{type(detector).__name__}: it gives no images back.* Call anomaly_score"
+        for call in (lambda: detector.reconstruct(x), lambda: detector.decode(codes)):
+            with pytest.raises(NotImplementedError, match=refusal):
+                call()
+        return
+    images = detector.reconstruct(x)
     assert images.shape == (10, 1, 8, 8)
     assert images.min() >= 0
     assert images.max() <= 1
-    assert np.allclose(detector.decode(codes), images, atol=1e-6)
+    assert detector.decodes == (case not in NO_DECODER)
+    if detector.decodes:
+        assert np.allclose(detector.decode(codes), images, atol=1e-6)
+    else:
+        with pytest.raises(
+            NotImplementedError, match=f"^{type(detector).__name__}: decode needs a decoder that draws from the"
+        ):
+            detector.decode(codes)
 
 
 def test_gradients_reach_the_image(case):
@@ -209,7 +240,8 @@ def test_small_and_large_grey_and_colour(case, shape):
     x = noise(8, shape)
     detector = make(case, epochs=1, batch_size=4).fit(x, progress=False)
     assert np.isfinite(detector.anomaly_score(x)).all()
-    assert detector.reconstruct(x).shape == (8, *shape)
+    if detector.reconstructs:
+        assert detector.reconstruct(x).shape == (8, *shape)
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,14 @@ WRONG = {  # one planted wrong answer an exercise
     ],
     "05_noise": ["def blended(x, n, alpha): return alpha * n + (1 - alpha) * x", "blend_strength = 0.0"],
     "06_attacks": ["my_false_alarms = -1.0", "def worst_case(x, m, size): return x"],
+    "07_few_labels": [
+        "def contextual_loss(G, x): return -abs(x - G(x)).mean()",
+        "def labels_needed(n, gamma): return n * gamma",
+    ],
     "01_identity_collapse": ["copying_rate = 2.0", "def attack_step(W, delta, step, radius): return delta + step"],
+    "08_how_to_cheat": ["def batch_normalised(h, eps=1e-5): return h - h.mean(0)", "seeds_needed = 1"],
     "09_your_images": ["needed = 20", "def p_values(scores, held_scores): return scores / max(held_scores)"],
+    "10_scoreboard": ["ours = (arae.mean(), arae.std(ddof=1))", "gain = -1.0"],
 }
 
 # one worker a lesson: its tests share one execution

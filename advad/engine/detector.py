@@ -1,4 +1,4 @@
-"""The scikit-learn face of every method: fit, score, threshold, save.
+"""The base of every trained method: fit, resume, score; the rest of the scikit-learn face is `Scorer`'s.
 
 A method adds its networks, its losses, a step and a score.
 """
@@ -16,11 +16,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.exceptions import NotFittedError
 from torch import Tensor, nn
 
 from advad.checks import as_images, as_labels, check_choice, check_number, reject
+from advad.engine.scorer import Scorer
 from advad.engine.storage import read_state, write_state
 from advad.engine.training import Networks, Run, Stage, Update, as_float, choose_device, seeded, train
 
@@ -29,7 +28,7 @@ SCORING_PIXELS = 2**22  # in one scoring batch: 5,349 images of 28×28, 64 of 25
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Detector(OutlierMixin, BaseEstimator, ABC):
+class Detector(Scorer, ABC):
     """Base of all methods: everything about a detector that no paper is about.
 
     Every method is a keyword-only dataclass: its parameters are stored as given and checked in `fit`.
@@ -59,12 +58,10 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         Columns "epoch", "stage", "seconds" and the mean of each loss and term; one row an epoch.
     memory_ : dict of str to Tensor
         What the method keeps beside its weights.
-    image_shape_ : (C, H, W)
-        Shape of the images it was fitted on.
     device_ : torch.device
         Where it is.
-    threshold_ : float
-        Set by `calibrate`; scores above it are anomalous.
+    image_shape_, threshold_
+        See `Scorer`.
     """
 
     epochs: int = 50
@@ -77,6 +74,7 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
 
     players: ClassVar[Mapping[str, Sequence[str]]]  # who takes steps of its own: player -> its networks
     uses_labels: ClassVar[bool] = False  # whether fit learns from labelled anomalies
+    reconstructs: ClassVar[bool] = True
 
     # ------------------------------------------------------------------ what a method writes
 
@@ -108,6 +106,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
 
     def decode_codes(self, networks: Networks, z: Tensor) -> Tensor:
         """Return the images that codes stand for; (B, latent_dim) -> (B, C, H, W)."""
+        if not self.reconstructs:
+            self._refuse_to_reconstruct()
         return networks.decoder(z)
 
     def reconstruct_images(self, networks: Networks, x: Tensor) -> Tensor:
@@ -121,6 +121,11 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
     def stages(self) -> list[Stage]:
         """Return the stages of training; one unless a method has several."""
         return [Stage("train", self.epochs, self.step)]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the reconstruction is a function of the code alone, so that `decode` can draw what a code means."""
+        return self.reconstructs
 
     # ------------------------------------------------------------------ training
 
@@ -142,7 +147,8 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         X : array of shape (N, C, H, W) or (N, H, W)
             `uint8`, or float in [0, 1]; NumPy or torch. Normal images, perhaps contaminated.
         y : array of shape (N,), optional
-            1 marks a labelled anomaly. Only methods that learn from labels look at it.
+            1 marks a labelled anomaly, 0 the rest; with scikit-learn's labels, −1 an anomaly and 1 the rest. Only
+            methods that learn from labels look at it.
         run_dir : str or Path, optional
             Folder for checkpoints. A run that was killed goes on where its last checkpoint left it, and ends
             with the same weights, bit for bit on a CPU; with a larger `epochs` a finished run goes on, too.
@@ -206,6 +212,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         """Return the images to train on and the labelled anomalies, for methods that learn from those."""
         if not self.uses_labels or y is None:
             return images, None
+        y = np.asarray(y)
+        if y.dtype.kind in "if" and -1 in y and np.isin(y, (-1, 1)).all():  # scikit-learn's, as `predict` returns them
+            y = y == -1
         labels = as_labels(type(self).__name__, y, len(images))
         if bool(labels.all()):
             reject(type(self).__name__, "y", "leave some images unlabelled (0)", y)
@@ -261,22 +270,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
     # ------------------------------------------------------------------ using it
 
     def anomaly_score(self, X: ArrayLike | Tensor) -> np.ndarray:
-        """Return the method's anomaly score of each image, higher = more anomalous.
-
-        Parameters
-        ----------
-        X : array of shape (N, C, H, W) or (N, H, W)
-            As in `fit`.
-
-        Returns
-        -------
-        ndarray of shape (N,), float32
-            A score depends on its own image only, not on the others in X.
-        """
         return self._in_batches(self.score_images, self._images(X))
 
     def reconstruct(self, X: ArrayLike | Tensor) -> np.ndarray:
-        """Return the reconstructions, ndarray of shape (N, C, H, W), float32 in [0, 1]."""
         return self._in_batches(self.reconstruct_images, self._images(X)).clip(0, 1)
 
     def encode(self, X: ArrayLike | Tensor) -> np.ndarray:
@@ -284,8 +280,21 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         return self._in_batches(self.encode_images, self._images(X))
 
     def decode(self, z: ArrayLike | Tensor) -> np.ndarray:
-        """Return the images that codes of shape (N, latent_dim) stand for; (N, C, H, W), float32 in [0, 1]."""
+        """Return the images that codes of shape (N, latent_dim) stand for; (N, C, H, W), float32 in [0, 1].
+
+        Raises
+        ------
+        NotImplementedError
+            This detector's images are no functions of their codes; see `decodes`.
+        """
         self._require_fit()
+        if not self.reconstructs:
+            self._refuse_to_reconstruct()
+        if not self.decodes:
+            raise NotImplementedError(
+                f"{type(self).__name__}: decode needs a decoder that draws from the code alone, and this detector has "
+                "none. Use reconstruct, which takes images."
+            )
         codes = torch.as_tensor(np.asarray(z, dtype=np.float32))
         if codes.ndim != 2 or not bool(torch.isfinite(codes).all()):
             reject(type(self).__name__, "z", "be finite codes of shape (N, latent_dim)", z)
@@ -316,47 +325,9 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
         self._require_fit()
         return self.reconstruct_images(self.networks_, x)
 
-    def score_samples(self, X: ArrayLike | Tensor) -> np.ndarray:
-        """Return −anomaly_score, higher = more normal: scikit-learn's convention."""
-        return -self.anomaly_score(X)
-
-    def calibrate(self, X: ArrayLike | Tensor, false_alarm_rate: float = 0.05) -> Self:
-        """Set the lowest threshold that at most `false_alarm_rate` of these normal images exceed.
-
-        Parameters
-        ----------
-        X : array of shape (N, C, H, W) or (N, H, W)
-            Normal images that were *not* trained on: a training image scores too low.
-        false_alarm_rate : float in (0, 1)
-            Share of normal images to score above the threshold.
-        """
-        check_number(type(self).__name__, "false_alarm_rate", false_alarm_rate, 0, 1, ends="()")
-        scores = np.sort(self.anomaly_score(X))
-        self.threshold_ = float(scores[-1 - int(false_alarm_rate * len(scores) + 1e-9)])
-        return self
-
-    def decision_function(self, X: ArrayLike | Tensor) -> np.ndarray:
-        """Return threshold − anomaly_score (the threshold is 0 before `calibrate`): negative = anomalous."""
-        return getattr(self, "threshold_", 0.0) - self.anomaly_score(X)
-
-    def predict(self, X: ArrayLike | Tensor) -> np.ndarray:
-        """Return +1 for normal and −1 for anomalous images; `calibrate` must have set the threshold."""
-        self._require_fit()
-        if not hasattr(self, "threshold_"):
-            raise NotFittedError(
-                f"{type(self).__name__}: predict needs a threshold. Call calibrate(holdout) with normal images first."
-            )
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def fit_predict(self, X: ArrayLike | Tensor, y: Any = None, **settings: Any) -> np.ndarray:
-        """Refuse: a threshold taken from the training images themselves would be too low."""
-        raise TypeError(f"{type(self).__name__}: fit_predict has no held-out normals. Use fit, calibrate, predict.")
-
     # ------------------------------------------------------------------ on disk
 
-    def save(self, path: str | Path) -> Path:
-        """Write the detector as one file, `path` with the ending .safetensors; return the file's path."""
-        self._require_fit()
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         facts = {
             "method": type(self).__name__,
             "parameters": self.get_params(deep=False),
@@ -365,22 +336,10 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
             "threshold": getattr(self, "threshold_", None),
         }
         tensors = {f"networks.{name}": tensor for name, tensor in self.networks_.state_dict().items()}
-        tensors |= {f"memory.{name}": tensor for name, tensor in self.memory_.items()}
-        return write_state(saved_path(path), tensors, facts)
+        return tensors | {f"memory.{name}": tensor for name, tensor in self.memory_.items()}, facts
 
     @classmethod
-    def load(cls, path: str | Path, device: str | None = None) -> Self:
-        """Read a detector that `save` wrote; `device` moves it elsewhere than where its parameter says.
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            No such file, a damaged one, or another method's.
-        """
-        tensors, facts = read_state(saved_path(path))
-        if facts.get("method") != cls.__name__ or "image_shape" not in facts:
-            found = facts.get("method") if "image_shape" in facts else "a checkpoint (fit with its run_dir resumes it)"
-            raise ValueError(f"{cls.__name__}: {path} holds {found}. advad.load_detector finds the method itself.")
+    def from_state(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: str | None = None) -> Self:
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["parameters"].items()}
         detector = cls(**given)
         if device is not None:
@@ -396,29 +355,12 @@ class Detector(OutlierMixin, BaseEstimator, ABC):
 
     # ------------------------------------------------------------------ helpers
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "networks_")
-
-    def _require_fit(self) -> None:
-        if not hasattr(self, "networks_"):
-            raise NotFittedError(f"{type(self).__name__}: this detector is not fitted. Call fit(images) first.")
-
-    def _images(self, X: ArrayLike | Tensor) -> Tensor:
-        self._require_fit()
-        return as_images(type(self).__name__, X, image_shape=self.image_shape_)
-
     def _in_batches(self, function: Callable[[Networks, Tensor], Tensor], items: Tensor) -> np.ndarray:
         """Apply `function(networks, batch)` to images or codes without gradients; return all results."""
         n = max(1, SCORING_PIXELS // max(1, int(np.prod(self.image_shape_))))
         with torch.no_grad():
             parts = [function(self.networks_, as_float(part.to(self.device_))).float().cpu() for part in items.split(n)]
         return torch.cat(parts).numpy()
-
-
-def saved_path(path: str | Path) -> Path:
-    """Return `path` with the ending .safetensors."""
-    path = Path(path)
-    return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
 
 
 def _fingerprint(images: Tensor, anomalies: Tensor | None) -> str:

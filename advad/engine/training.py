@@ -218,6 +218,16 @@ def as_float(images: Tensor) -> Tensor:
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
+def apply_to_all(function: Callable[[Networks, Tensor], Tensor], run: Run, images: Tensor, batch_size: int) -> Tensor:
+    """Return `function(networks, batch)` of all images, without gradients and in evaluation mode.
+
+    For a stage's `begin`; training mode is set anew by the epoch that follows.
+    """
+    run.networks.eval()
+    with torch.no_grad():
+        return torch.cat([function(run.networks, as_float(part)) for part in images.split(batch_size)])
+
+
 def choose_device(device: str, owner: str = "advad") -> torch.device:
     """Return the device that a name asks for; "auto" is CUDA, else Apple's MPS, else the CPU.
 

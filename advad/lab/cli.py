@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, lab, tour, run, app.
+"""The command `advad`: doctor, lab, tour, run, sweep, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -44,14 +44,14 @@ class OneLine(click.ClickException):
 def one_line_errors() -> Iterator[None]:
     """Turn what a user can cause into one line and an exit code."""
     from advad.lab.app import AppError
-    from advad.lab.parameters import ParameterError
+    from advad.lab.parameters import ParameterError, SpecError
     from advad.lab.rerun import LessonError, NoLessonError
 
     try:
         yield
     except KeyboardInterrupt:
         raise OneLine("interrupted", INTERRUPTED) from None
-    except (ParameterError, NoLessonError) as error:
+    except (ParameterError, NoLessonError, SpecError) as error:
         raise OneLine(str(error), BAD_ARGUMENT) from None
     except (LessonError, AppError, OSError) as error:
         raise OneLine(str(error)) from None
@@ -66,6 +66,8 @@ def main() -> None:
     Start with:  advad doctor   is everything here?
                  advad lab      work through the lessons
                  advad tour     run them all and look at what they found
+                 advad sweep    many runs, each done once
+                 advad board    our figures beside the published ones
     """
 
 
@@ -95,12 +97,13 @@ def lab(arguments: Sequence[str]) -> None:
     """
     import os
 
+    from advad.lab.execution import waiting_threads
     from advad.lab.rerun import lessons
 
     with one_line_errors():
         folder = lessons()[0].parent
     command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *arguments]
-    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"}  # this environment's kernel before a user's
+    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | waiting_threads()  # our kernel before a user's
     with subprocess.Popen(command, env=environment) as server:
         while server.poll() is None:
             with contextlib.suppress(KeyboardInterrupt):  # JupyterLab asks by itself whether to stop
@@ -193,6 +196,58 @@ def app(path: Path, explorer: str, data: str | None, images: int, port: int, bro
             serve(path, explorer, data, images, port, browser)
         except ValueError as error:  # a damaged file, an unknown image set
             raise OneLine(str(error), BAD_ARGUMENT) from None
+
+
+@main.command()
+@click.argument("spec", type=PATH)
+@click.option("--out", type=PATH, help="Where to write  [default: runs/sweeps/NAME]")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--dask", metavar="ADDRESS", help="Use the workers of a running scheduler, tcp://HOST:PORT.")
+@click.option("--dry-run", is_flag=True, help="Only list the runs, and how long they may take.")
+def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run: bool) -> None:
+    r"""Do the runs that a SPEC (a TOML file) asks for: a grid over methods, or over a lesson's parameters.
+
+    A run that is finished is not done again: start a sweep that was stopped once more, and it goes on. A run that fails
+    is reported, the others go on, and the exit code is 1.
+
+    \b
+    advad sweep spec.toml --dry-run
+    advad sweep spec.toml --workers 2
+    """
+    from advad.lab import estimate
+    from advad.lab import sweep as sweeps
+    from advad.lab.rerun import shown
+
+    with one_line_errors():
+        plan = sweeps.read_plan(spec)
+        folder = sweeps.folder_of(plan, out)
+        if dry_run:
+            click.echo(estimate.listing(plan, folder, workers))
+            return
+        outcomes = sweeps.sweep(plan, folder=folder, workers=workers, dask=dask)
+    fresh, failed = sum(outcome.fresh for outcome in outcomes), [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        click.echo(f"failed: {outcome.trial.name}: {outcome.error}", err=True)
+    click.echo(f"{len(outcomes)} runs, {len(outcomes) - fresh} of them finished before: {shown(folder)}")
+    if failed:
+        raise OneLine(f"{len(failed)} of {len(outcomes)} runs failed; error.txt in their folders says why")
+
+
+@main.command()
+@click.argument("sweeps", nargs=-1, type=PATH)
+@click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
+def board(sweeps: Sequence[Path], out: Path) -> None:
+    """Show our figures beside the published ones: as a table, as board.csv, and as a page.
+
+    Ours are those of data/measured.csv and of the folders of SWEEPS; without any, of all in runs/sweeps.
+    """
+    from advad.lab import board as boards
+    from advad.lab.rerun import shown
+
+    with one_line_errors():
+        rows = boards.rows(sweeps or None)
+        page = boards.write(rows, out.resolve())
+    click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")
 
 
 def pair_of(text: str) -> tuple[str, str]:

@@ -58,7 +58,7 @@ def write_page(notebook: NotebookNode, path: Path, *, pictures: Path | None = No
     body, _ = exporter.from_notebook_node(copy)
     link = html.escape(path.with_suffix(".ipynb").name)
     header = f'<p class="kicker">advad lesson, executed</p><p class="facts"><a href="{link}">{link}</a></p>'
-    _write(path, title(notebook) or path.stem, f"<header>{header}</header><main>{body}</main>", "executed")
+    write_html(path, title(notebook) or path.stem, f"<header>{header}</header><main>{body}</main>", "executed")
 
 
 def write_gallery(folder: str | Path, rows: Sequence[Outcome]) -> Path:
@@ -84,7 +84,7 @@ def write_gallery(folder: str | Path, rows: Sequence[Outcome]) -> Path:
     table = f'<table class="lessons"><thead><tr>{columns}</tr></thead><tbody>{body}</tbody></table>'
     sections = "".join(_section(row, folder) for row in rows)
     path = folder / "index.html"
-    _write(
+    write_html(
         path,
         "advad: what the lessons found",
         f'<header>{head}</header><main><div class="wide">{table}</div>{sections}</main>',
@@ -217,7 +217,8 @@ def _style() -> str:
     return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{sheet}"
 
 
-def _write(path: Path, name: str, body: str, kind: str) -> None:
+def write_html(path: Path, name: str, body: str, kind: str) -> None:
+    """Write a page in the gallery's look: its title, its body as HTML, and the class of that body."""
     import advad
 
     path.parent.mkdir(parents=True, exist_ok=True)

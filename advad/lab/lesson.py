@@ -261,7 +261,7 @@ def _equal(answer: Any, correct: Any, tolerance: float) -> bool:
     if isinstance(correct, (str, bool, set, dict)):
         return bool(answer == correct)
     given, wanted = (np.asarray(plain(value, "answer"), dtype=float) for value in (answer, correct))
-    return given.shape == wanted.shape and np.allclose(given, wanted, rtol=tolerance, atol=tolerance)
+    return given.shape == wanted.shape and np.allclose(given, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def _describe(device: Any) -> str:

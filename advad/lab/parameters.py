@@ -38,6 +38,10 @@ class ParameterError(ValueError):
     """A parameter that the lesson does not have, or a value that it does not take."""
 
 
+class SpecError(ValueError):
+    """A sweep or a board that cannot be made as asked, in one line; nothing has run."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One line of the cell tagged `parameters`.

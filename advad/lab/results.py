@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import platform
+import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from advad.checks import reject
@@ -73,19 +76,44 @@ class Lesson:
         """Write `results.json`, all or nothing, once record() was called; later checks and predictions renew it."""
         if self.seconds is None:
             return
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        temporary = self.output_dir / f".{FILE}.{os.getpid()}.tmp"
-        try:
-            temporary.write_text(json.dumps(self.results(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            os.replace(temporary, self.output_dir / FILE)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_json(self.output_dir / FILE, self.results())
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write JSON, all or nothing, as `advad.engine.storage.write_state` does; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def git_state() -> dict[str, Any] | None:
+    """Return the commit of the checkout that advad is imported from, and whether it was changed; None without one."""
+    git = ["git", "-C", str(Path(__file__).resolve().parents[2])]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run([*git, "status", "--porcelain", "--untracked-files=no"], capture_output=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return {"commit": commit, "changed": bool(changed.strip())}
+
+
+def hardware(device: torch.device) -> str:
+    """Return what a run computes on: the GPU's name, or the processor and the threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    n = torch.get_num_threads()
+    return f"{platform.machine()} {device.type.upper()}, {n} thread{'s' * (n > 1)}"
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, advad and the packages that decide its numbers."""
-    import platform
-
     import advad
 
     found = {"python": platform.python_version(), "advad": advad.__version__}

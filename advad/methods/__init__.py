@@ -7,19 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from advad.engine.detector import Detector
+    from advad.engine.scorer import Scorer
 
 METHODS = {  # class -> file
     "AE": "autoencoder",
     "DAE": "autoencoder",
+    "VAE": "vae",
+    "DeepSVDD": "deep_svdd",
+    "DeepSAD": "deep_sad",
     "ARAE": "arae",
     "AAE": "aae",
     "ITSR": "itsr",
     "ALCN": "alcn",
+    "PCA": "classical",
+    "OCSVM": "classical",
+    "LOF": "classical",
+    "IForest": "classical",
+    "KDE": "classical",
+    "PyOD": "pyod",
+    "AGAD": "agad",
+    "Berg": "berg",
+    "FAnoGAN": "fanogan",
+    "AnoGAN": "anogan",
 }
 
 
-def load_detector(path: str | Path, device: str | None = None) -> Detector:
+def load_detector(path: str | Path, device: str | None = None) -> Scorer:
     """Return a detector that `Detector.save` wrote, whatever its method.
 
     Parameters
@@ -36,7 +49,7 @@ def load_detector(path: str | Path, device: str | None = None) -> Detector:
     ValueError
         A damaged file, a checkpoint, or a method that this version does not know.
     """
-    from advad.engine.detector import saved_path
+    from advad.engine.scorer import saved_path
     from advad.engine.storage import read_state
 
     method = read_state(saved_path(path))[1].get("method")

@@ -32,7 +32,6 @@ of them anomalous) the same game puts them in the centre, and none is flagged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -45,7 +44,7 @@ from torch.nn import functional as F
 
 from advad.checks import as_labels, check_number
 from advad.engine.networks import squared_error
-from advad.engine.training import Networks, Run, Stage, Update, as_float
+from advad.engine.training import Networks, Run, Stage, Update, apply_to_all
 from advad.methods.aae import AAE
 
 PAPER = {  # Sec. 5; the values of w_anomaly and of the SVM's γ are not given
@@ -121,7 +120,7 @@ class ITSR(AAE):
         from sklearn.svm import OneClassSVM
 
         left = (run.memory["flagged_in"] == 0).nonzero()[:, 0]
-        z = _of_all(self.encode_images, run, images[left], self.batch_size).cpu().numpy()
+        z = apply_to_all(self.encode_images, run, images[left], self.batch_size).cpu().numpy()
         gamma = self.svm_gamma / (z.shape[1] * max(float(z.var()), 1e-12))
         svm = OneClassSVM(kernel="rbf", nu=self.nu, gamma=gamma, tol=TOLERANCE).fit(z)
         outside = svm.decision_function(z) < -TOLERANCE  # those on the boundary itself, a solver puts on either side
@@ -133,7 +132,7 @@ class ITSR(AAE):
         """Phase 3: w_i = w_anomaly for x_i ∈ Â with L(x_i, g(f(x_i))) > T_retrain, and 0 for the rest of Â."""
         flagged = run.memory["flagged_in"].nonzero()[:, 0]
         if len(flagged):
-            error = _of_all(self.error_images, run, images[flagged], self.batch_size)
+            error = apply_to_all(self.error_images, run, images[flagged], self.batch_size)
             T_retrain = torch.quantile(error, self.retrain_percentile / 100)
             run.memory["weights"][flagged] = torch.where(error > T_retrain, self.anomaly_weight, 0.0)
             run.memory["ceiling"] = self.ceiling * T_retrain
@@ -190,10 +189,3 @@ class ITSR(AAE):
         return {"round": list(rounds)} | {
             name: [int(mask[flags == r].sum()) for r in rounds] for name, mask in counted.items()
         }
-
-
-def _of_all(function: Callable[[Networks, Tensor], Tensor], run: Run, images: Tensor, batch_size: int) -> Tensor:
-    """Apply `function(networks, batch)` to all images without gradients, in evaluation mode."""
-    run.networks.eval()
-    with torch.no_grad():
-        return torch.cat([function(run.networks, as_float(part)) for part in images.split(batch_size)])

@@ -1,0 +1,123 @@
+"""The scoreboard as a page: one table a data set and metric, with each pair of figures drawn on a common scale."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from advad.lab.board import ours, signed
+from advad.lab.board_rows import Row
+from advad.lab.gallery import write_html
+
+NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"}
+PROTOCOLS = {
+    "one_class": "one class normal, the set's own test part",
+    "merged": "one class normal, 80 % of the normal images train",
+    "leave_one_out": "one class anomalous, all others normal, 80:20",
+}
+WIDTH, HEIGHT, EDGE = 200, 26, 8  # of a drawing, in CSS pixels
+
+
+def write_page(path: Path, rows: Sequence[Row]) -> Path:
+    """Write the page; return its path."""
+    compared = [row for row in rows if row.difference is not None]
+    head = '<p class="kicker">advad</p><h1>Ours beside the published</h1>'
+    if compared:
+        below = sum(row.value < row.published for row in compared if row.published is not None)
+        lead = f"{len(compared)} of {len(rows)} figures have a published counterpart; {below} lie below it."
+    else:
+        lead = f"{len(rows)} figures, none with a published counterpart."
+    rules = "Ours: last epoch, no choice made on test data, mean ± standard deviation over n seeds."
+    key = (
+        f'<p class="facts key"><span>{_sign("ours")} ours, with ± its deviation</span>'
+        f"<span>{_sign('published')} published</span></p>"
+    )
+    sections = "".join(_section(list(group)) for _, group in itertools.groupby(rows, _topic))
+    body = f'<header>{head}<p class="facts">{lead}<br>{rules}</p>{key}</header><main>{sections}</main>'
+    write_html(path, "advad: ours beside the published", body, "board")
+    return path
+
+
+def _topic(row: Row) -> tuple[str, ...]:
+    return row.dataset, row.protocol, row.contamination, row.labelled, row.contaminants, row.metric
+
+
+def _section(rows: list[Row]) -> str:
+    """Return the table of one data set, protocol and metric."""
+    first = rows[0]
+    metric = NAMES.get(first.metric, first.metric.replace("_", " "))
+    shares = [f"{float(first.contamination):.1%} contamination"] if first.contamination else []
+    shares += [f"{float(first.labelled):.1%} labelled anomalies"] if first.labelled else []
+    facts = " · ".join([PROTOCOLS.get(first.protocol, first.protocol), *shares])
+    low, high = _scale(rows)
+    axis = f'<span class="axis"><span>{low:.2f}</span><span>{high:.2f}</span></span>'
+    words = "".join(f'<th scope="col">{name}</th>' for name in ("Normal", "Method"))
+    words += "".join(f'<th scope="col" class="number">{name}</th>' for name in ("Published", "Ours", "Difference"))
+    heads = f'{words}<th scope="col" class="drawn"><span class="unseen">Drawn</span>{axis}</th>'
+    heads += '<th scope="col">Notes</th>'
+    body = "".join(_line(row, low, high) for row in rows)
+    title = html.escape(f"{first.dataset}: {metric}")
+    return (
+        f'<section class="lesson"><h2>{title}</h2><p class="facts">{html.escape(facts)}</p><div class="wide">'
+        f'<table class="lessons board"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div></section>'
+    )
+
+
+def _line(row: Row, low: float, high: float) -> str:
+    normal = f"mean of {row.n_classes}" if row.normal == "mean" else row.normal
+    published = "–"
+    if row.published is not None:
+        published = f'{row.published:.3f}<br><span class="facts">{html.escape(row.paper)}</span>'
+    value, _, n = ours(row).rstrip(")").partition(" (")
+    difference = "" if row.difference is None else signed(row.difference)
+    settings = ", ".join(f"{name}={value}" for name, value in row.settings.items()) or "defaults"
+    about = html.escape(f"{settings} · {row.source} · {row.hardware}")
+    flags = "".join(f'<span class="flag">{html.escape(flag)}</span>' for flag in row.flags)
+    return (
+        f"<tr><td>{html.escape(normal)}</td>"
+        f'<th scope="row">{html.escape(row.name)}<br><span class="facts settings">{about}</span></th>'
+        f'<td class="number">{published}</td><td class="number">{value}<br><span class="facts">{n}</span></td>'
+        f'<td class="number">{difference}</td><td class="drawn">{_drawing(row, low, high)}</td><td>{flags}</td></tr>'
+    )
+
+
+def _scale(rows: Sequence[Row]) -> tuple[float, float]:
+    """Return the ends of a scale that holds all figures, in twentieths."""
+    values = [row.published for row in rows if row.published is not None]
+    values += [row.value + sign * (row.spread or 0) for row in rows for sign in (-1, 1)]
+    low, high = math.floor(min(values) * 20 + 1e-9) / 20, math.ceil(max(values) * 20 - 1e-9) / 20
+    return low, max(high, low + 0.05)
+
+
+def _drawing(row: Row, low: float, high: float) -> str:
+    """Return both figures on the scale as SVG: a disc with its deviation, a diamond, and what lies between them."""
+
+    def at(value: float) -> float:
+        return round(EDGE + (WIDTH - 2 * EDGE) * (value - low) / (high - low), 1)
+
+    middle, mine = HEIGHT / 2, at(row.value)
+    parts = [f'<line class="grid" x1="{at(low)}" x2="{at(high)}" y1="{middle}" y2="{middle}"/>']
+    if row.published is not None:
+        theirs = at(row.published)
+        parts.append(f'<line class="gap" x1="{mine}" x2="{theirs}" y1="{middle}" y2="{middle}"/>')
+    if row.spread is not None:
+        left, right = at(max(low, row.value - row.spread)), at(min(high, row.value + row.spread))
+        parts.append(f'<path class="spread" d="M{left} {middle}H{right}M{left} 7V19M{right} 7V19"/>')
+    if row.published is not None:
+        parts.append(_diamond(at(row.published), middle))
+    parts.append(f'<circle class="ours" cx="{mine}" cy="{middle}" r="4.5"/>')
+    label = f"ours {row.value:.3f}" + ("" if row.published is None else f", published {row.published:.3f}")
+    return f'<svg role="img" aria-label="{label}" width="{WIDTH}" height="{HEIGHT}">{"".join(parts)}</svg>'
+
+
+def _diamond(x: float, y: float) -> str:
+    return f'<path class="published" d="M{x} {y - 6.5}l6.5 6.5l-6.5 6.5l-6.5 -6.5z"/>'
+
+
+def _sign(kind: str) -> str:
+    """Return a sign of the key."""
+    ours = '<path class="spread" d="M2 9H26M2 4V14M26 4V14"/><circle class="ours" cx="14" cy="9" r="4.5"/>'
+    return f'<svg width="28" height="18" aria-hidden="true">{ours if kind == "ours" else _diamond(14, 9)}</svg>'

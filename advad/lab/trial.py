@@ -1,0 +1,272 @@
+"""One run of a sweep: what it is, how it is done, and the folder that it leaves behind.
+
+    <sweep>/ARAE-MNIST-8-seed0-1f3a9c0e/
+        results.json    once it is finished: parameters, seed, hash of the split, metrics with intervals, …
+        error.txt       where it failed; it is tried again when the sweep is started again
+        starts.jsonl    a line each time that it was begun
+        checkpoint.safetensors    while it is in flight
+
+What a run *is* decides the hash in its folder's name: method, every parameter (defaults too), data and seed; not where
+it is computed. A parameter that is changed, or a default, is another run. Versions and git state are recorded, not
+compared.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import socket
+import time
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+import advad
+from advad.datasets import protocols
+from advad.engine.detector import CHECKPOINT
+from advad.lab.measure import measured
+from advad.lab.results import FILE, hardware, plain, versions, write_json
+
+ERROR, STARTS = "error.txt", "starts.jsonl"
+STARTS_AT_MOST = 3  # in one sweep: a run whose worker died so often (of memory, say) will kill the next one, too
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(ABC):
+    """One run of a sweep.
+
+    Attributes
+    ----------
+    varied : dict
+        What tells it from the sweep's other runs: the grid's names with its own values.
+    """
+
+    varied: dict[str, Any] = field(default_factory=dict)
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it the run that it is, as JSON holds it."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """A short name, fit for a folder; not unique."""
+
+    @abstractmethod
+    def execute(self, home: Path, slot: int) -> dict[str, Any]:
+        """Do it, with checkpoints in `home` where it can; return its part of `results.json`.
+
+        `slot` is its place in the sweep, by which runs are dealt to several GPUs.
+        """
+
+    @property
+    def digest(self) -> str:
+        """A hash of the identity, 16 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{self.label}-{self.digest[:8]}"
+
+    def results(self, folder: Path) -> dict[str, Any] | None:
+        """Return what it has left in a sweep's folder, or None while it is not finished."""
+        try:
+            found = json.loads((folder / self.name / FILE).read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return found if found.get("digest") == self.digest else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodTrial(Trial):
+    """A method, trained and tested on one split.
+
+    Attributes
+    ----------
+    method : str
+        The class's name.
+    settings : dict
+        All its parameters but seed and device.
+    data : dict
+        "dataset", "protocol", and that function's arguments; "size" and "channels" are `load`'s.
+    seed : int
+        Of the split and of the training.
+    device : str
+    source, root : str
+        Where the data set lies on the machine that planned the sweep.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    data: dict[str, Any]
+    seed: int
+    device: str = "auto"
+    source: str = ""
+    root: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        parameters = plain(self.settings, "settings")
+        return {"method": self.method, "parameters": parameters, "data": self.data, "seed": self.seed}
+
+    @property
+    def label(self) -> str:
+        normal = self.data.get("normal", self.data.get("anomalous"))
+        classes = "+".join(map(str, normal if isinstance(normal, list) else [normal]))
+        words = f"{self.method}-{Path(self.data['dataset']).stem}-{classes}-seed{self.seed}"
+        return "".join(letter if letter.isalnum() or letter in "-+_." else "_" for letter in words)
+
+    def split(self) -> advad.Split:
+        """Return its split; raises what `load` and the protocol raise."""
+        images = _load(self.source, self.root, self.data["size"], self.data["channels"])
+        given = {name: value for name, value in self.data.items() if name not in NOT_THE_PROTOCOLS}
+        return getattr(protocols, self.data["protocol"])(images, **given, seed=self.seed)
+
+    def detector(self, slot: int = 0) -> advad.Detector:
+        """Return the untrained detector, its device dealt by `slot` where there are several GPUs."""
+        device, gpus = self.device, torch.cuda.device_count()
+        if device in ("auto", "cuda") and gpus > 1:
+            device = f"cuda:{slot % gpus}"
+        return getattr(advad, self.method)(**self.settings, seed=self.seed, device=device)
+
+    def execute(self, home: Path, slot: int) -> dict[str, Any]:
+        split, detector = self.split(), self.detector(slot)
+        begin = time.perf_counter()
+        detector.fit(split.train, split.train_y, run_dir=home, progress=False)
+        took = time.perf_counter() - begin
+        return self.report(split, detector, sum(detector.history_.get("seconds", [])) or took)
+
+    def report(self, split: advad.Split, detector: advad.Detector, seconds: float) -> dict[str, Any]:
+        """Return its part of `results.json` once the detector is trained."""
+        parts = {role: chosen.numpy().tobytes() for role, chosen in sorted(split.indices.items())}
+        return {
+            "method": self.method,
+            "parameters": detector.get_params(deep=False),
+            "data": split.settings | {"size": self.data["size"], "channels": self.data["channels"]},
+            "seed": self.seed,
+            "images": {role: len(chosen) for role, chosen in split.indices.items()},
+            "indices": hashlib.sha256(b"".join(role.encode() + part for role, part in parts.items())).hexdigest()[:16],
+            "weights": sum(tensor.numel() for tensor in detector.networks_.parameters()),
+            "metrics": {name: interval._asdict() for name, interval in measured(detector, split).items()},
+            "seconds": round(seconds, 2),
+            "device": hardware(detector.device_),
+        }
+
+
+NOT_THE_PROTOCOLS = ("dataset", "protocol", "size", "channels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LessonTrial(Trial):
+    """A lesson, run with other parameters; it cannot resume in its middle.
+
+    Attributes
+    ----------
+    notebook : Path
+    parameters : dict
+        All that it declares, but `output_dir`.
+    timeout : int
+        Seconds that one cell may take.
+    """
+
+    notebook: Path
+    parameters: dict[str, Any]
+    timeout: int = 3600
+
+    def identity(self) -> dict[str, Any]:
+        return {"lesson": self.notebook.stem, "parameters": self.parameters}
+
+    @property
+    def label(self) -> str:
+        return (
+            f"{self.notebook.stem}-seed{self.parameters['seed']}" if "seed" in self.parameters else self.notebook.stem
+        )
+
+    def execute(self, home: Path, slot: int) -> dict[str, Any]:
+        from advad.lab.rerun import run_lesson
+
+        given = self.parameters
+        outcome = run_lesson(self.notebook, parameters=given, folder=home, timeout=self.timeout, progress=False)
+        kept = ("lesson", "finding", "parameters", "metrics", "seconds", "device")
+        return {name: outcome.results[name] for name in kept if name in outcome.results}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run: `results`, or an `error` in one line; `fresh` where it was computed just now."""
+
+    trial: Trial
+    results: dict[str, Any] | None = None
+    error: str = ""
+    fresh: bool = True
+
+
+def attempt(
+    trial: Trial, folder: Path, *, slot: int, threads: int | None, session: str, git: Mapping[str, Any] | None
+) -> Outcome:
+    """Do a run unless it is finished, and write what became of it; whatever fails in it is told, not raised.
+
+    Parameters
+    ----------
+    trial : Trial
+    folder : Path
+        The sweep's.
+    slot : int
+        Its place in the sweep.
+    threads : int, optional
+        That torch may use; None leaves them as they are.
+    session : str
+        Which start of the sweep this is.
+    git : mapping, optional
+        As `git_state` gives it where the sweep was started.
+    """
+    home = folder / trial.name
+    home.mkdir(parents=True, exist_ok=True)
+    # A sweep that was killed leaves workers that end their run first: wait for it instead of doing it twice.
+    with FileLock(home / ".lock"):
+        if (done := trial.results(folder)) is not None:
+            return Outcome(trial, done, fresh=False)
+        begun = (home / STARTS).read_text(encoding="utf-8") if (home / STARTS).is_file() else ""
+        starts = [json.loads(line) for line in begun.splitlines()]
+        if sum(start["session"] == session for start in starts) >= STARTS_AT_MOST:
+            return _failed(trial, home, f"its worker died {STARTS_AT_MOST} times; there may be too little memory")
+        mine = {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()}
+        with (home / STARTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(mine) + "\n")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        try:
+            found = trial.execute(home, slot)
+        except Exception as error:  # whatever it is, it must not stop the other runs
+            return _failed(trial, home, f"{type(error).__name__}: {error}", traceback.format_exc())
+        about = {"run": trial.name, "digest": trial.digest, "varied": trial.varied}
+        surroundings = {
+            "starts": len(starts) + 1,
+            "finished": time.strftime("%FT%T%z"),
+            "versions": versions(),
+            "git": git,
+        }
+        results: dict[str, Any] = plain(about | found | surroundings, "results")
+        write_json(home / FILE, results)
+        for leftover in (CHECKPOINT, ERROR):
+            (home / leftover).unlink(missing_ok=True)
+    return Outcome(trial, results)
+
+
+def _failed(trial: Trial, home: Path, error: str, text: str = "") -> Outcome:
+    (home / ERROR).write_text(text or error + "\n", encoding="utf-8")
+    return Outcome(trial, error=" ".join(error.split()))
+
+
+@functools.lru_cache(maxsize=2)
+def _load(source: str, root: str, size: int | None, channels: int | None) -> advad.ImageSet:
+    """Return an image set; the next runs of this process find it in memory."""
+    return advad.load(source, root=root, size=size, channels=channels)

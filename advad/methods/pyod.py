@@ -1,0 +1,81 @@
+"""Any detector of PyOD, where that is installed, on pixels or on the codes of a fitted detector.
+
+Zhao, Nasrullah, Li: PyOD: A Python Toolbox for Scalable Outlier Detection. JMLR 20, 2019.
+What it shares with scikit-learn's detectors, and how it is saved without a pickle: `engine/classical.py`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from advad.checks import check_number, reject
+from advad.engine.classical import Classical
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class PyOD(Classical):
+    """Any detector of PyOD, where that is installed; A(x) is its `decision_function`.
+
+    Parameters
+    ----------
+    detector : pyod.models.base.BaseDetector
+        Such as `pyod.models.ecod.ECOD()`. It is not fitted itself: a copy is.
+    seed : int
+        Given to the copy as `random_state`, where it has such a parameter and it is None.
+    codes_of
+        See `Classical`.
+    """
+
+    detector: Any
+    seed: int = 0
+
+    def check(self) -> None:
+        super().check()
+        check_number("PyOD", "seed", self.seed, 0, integer=True)
+        if not isinstance(self.detector, _pyod_base()):
+            remedy = "For example pyod.models.ecod.ECOD()."
+            reject("PyOD", "detector", "be a detector of PyOD", self.detector, remedy, TypeError)
+
+    def build(self, features: np.ndarray) -> Any:
+        given = self.detector.get_params(deep=False)
+        if given.get("random_state", 0) is None:
+            given["random_state"] = self.seed
+        return type(self.detector)(**given)
+
+    def score_features(self, features: np.ndarray) -> np.ndarray:
+        return np.asarray(self.estimator_.decision_function(features))
+
+    def _stored(self) -> dict[str, Any]:
+        kind = type(self.detector)
+        given = self.detector.get_params(deep=False)
+        try:
+            json.dumps(given)
+        except TypeError:
+            remedy = "Give it numbers and texts only, or keep it unsaved."
+            reject(
+                "PyOD", "detector", "have parameters that JSON can hold, to be saved", self.detector, remedy, TypeError
+            )
+        return {"detector": f"{kind.__module__}.{kind.__name__}", "parameters": given, "seed": self.seed}
+
+    @classmethod
+    def _restored(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        module, name = stored["detector"].rsplit(".", 1)
+        kind = getattr(importlib.import_module(module), name, None) if module.startswith("pyod.models.") else None
+        if not (isinstance(kind, type) and issubclass(kind, _pyod_base())):
+            reject("PyOD", "detector", "be a class of pyod.models", stored["detector"])
+        return {"detector": kind(**stored["parameters"]), "seed": stored["seed"]}
+
+    def _library(self) -> str:
+        return f"PyOD {importlib.import_module('pyod').__version__}, {super()._library()}"
+
+
+def _pyod_base() -> type:
+    try:
+        return importlib.import_module("pyod.models.base").BaseDetector
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError("PyOD: it is not installed here. pip install pyod") from error
