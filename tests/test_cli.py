@@ -53,7 +53,7 @@ def test_help_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
     result = call("--help")
     assert result.exit_code == 0
-    for command in ("doctor", "lab", "run", "tour", "sweep", "board"):
+    for command in ("doctor", "lab", "run", "tour", "sweep", "board", "app"):
         assert command in result.output
         assert call(command, "--help").exit_code == 0
 

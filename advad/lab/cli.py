@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, lab, tour, run, sweep, board.
+"""The command `advad`: doctor, lab, tour, run, sweep, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -43,6 +43,7 @@ class OneLine(click.ClickException):
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Turn what a user can cause into one line and an exit code."""
+    from advad.lab.app import AppError
     from advad.lab.parameters import ParameterError, SpecError
     from advad.lab.rerun import LessonError, NoLessonError
 
@@ -52,7 +53,7 @@ def one_line_errors() -> Iterator[None]:
         raise OneLine("interrupted", INTERRUPTED) from None
     except (ParameterError, NoLessonError, SpecError) as error:
         raise OneLine(str(error), BAD_ARGUMENT) from None
-    except (LessonError, OSError) as error:
+    except (LessonError, AppError, OSError) as error:
         raise OneLine(str(error)) from None
 
 
@@ -174,6 +175,27 @@ def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeo
             given["profile"] = profile
         outcome = rerun.run_lesson(notebook, parameters=given, folder=out, timeout=timeout)
     click.echo(f"{outcome.finding}\n{outcome.seconds:.1f} s on {outcome.device}: {rerun.shown(outcome.page)}")
+
+
+@main.command()
+@click.argument("path", type=PATH)
+@click.option("--explorer", type=click.Choice(["latent", "brush"]), default="latent", show_default=True)
+@click.option("--data", help="Image set, by name or path  [default: the digits or MNIST, by shape]")
+@click.option("--images", type=click.IntRange(4), default=500, show_default=True, help="Test images, at most.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8866, show_default=True, help="On loopback.")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page.")
+def app(path: Path, explorer: str, data: str | None, images: int, port: int, browser: bool) -> None:
+    """Serve an explorer for the saved detector PATH as a page of its own.
+
+    Only this machine can reach the page, and only with the token in the address that is printed.
+    """
+    from advad.lab.app import serve
+
+    with one_line_errors():
+        try:
+            serve(path, explorer, data, images, port, browser)
+        except ValueError as error:  # a damaged file, an unknown image set
+            raise OneLine(str(error), BAD_ARGUMENT) from None
 
 
 @main.command()

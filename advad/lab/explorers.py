@@ -22,8 +22,17 @@ from PIL import Image
 from advad.lab import figures
 from advad.lab.explorer import Answer, Explorer, Picture, plot, slider
 from advad.lab.latent_explorer import LatentExplorer
+from advad.lab.occlusion_brush import OcclusionBrush
+from advad.lab.occlusion_explorer import OcclusionExplorer
 
-__all__ = ["Explorer", "LatentExplorer", "ReconstructionExplorer", "ThresholdExplorer"]
+__all__ = [
+    "Explorer",
+    "LatentExplorer",
+    "OcclusionBrush",
+    "OcclusionExplorer",
+    "ReconstructionExplorer",
+    "ThresholdExplorer",
+]
 
 
 class ThresholdExplorer(Explorer):

@@ -353,10 +353,10 @@ def to_pixels(image: ArrayLike) -> np.ndarray:
     return np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
 
 
-def overlay(pictures: ArrayLike, maps: ArrayLike) -> np.ndarray:
+def overlay(pictures: ArrayLike, maps: ArrayLike, strongest: float | None = None) -> np.ndarray:
     """Return pictures in pale grey under signed maps: vermilion where a map is below 0, blue where it is above.
 
-    Each map is scaled by its own strongest value, so colours say where, not how much.
+    Unless told otherwise, each map is scaled by its own strongest value, so colours say where, not how much.
 
     Parameters
     ----------
@@ -364,6 +364,8 @@ def overlay(pictures: ArrayLike, maps: ArrayLike) -> np.ndarray:
         `uint8`, or float in [0, 1].
     maps : array of shape (n, H, W)
         Such as occlusion maps, whose negative places are suspicious.
+    strongest : float, optional
+        The absolute value that gets the full colour, to compare maps by how much.
 
     Returns
     -------
@@ -373,8 +375,8 @@ def overlay(pictures: ArrayLike, maps: ArrayLike) -> np.ndarray:
     pixels = np.asarray(pictures)
     grey = (pixels / 255 if pixels.dtype == np.uint8 else pixels).mean(1)[..., None]  # (n, H, W, 1)
     signed = np.asarray(maps, dtype=float)
-    strongest = np.abs(signed).max((1, 2), keepdims=True)
-    share = (signed / np.where(strongest > 0, strongest, 1))[..., None]
+    scale = np.abs(signed).max((1, 2), keepdims=True) if strongest is None else np.asarray(strongest)
+    share = (signed / np.where(scale > 0, scale, 1))[..., None]
     below, above = (np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for colour in (VERMILION, BLUE))
     pale = 0.35 + 0.6 * grey
     mixed = (1 - np.abs(share)) * pale + np.abs(share) * np.where(share < 0, below, above)

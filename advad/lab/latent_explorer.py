@@ -172,8 +172,8 @@ class LatentExplorer(Explorer):
 
     def sentence(self) -> str:
         """Return the chosen picture or place in words."""
-        score = self.probe.score
-        what = f"score {score:.4g}, {self.set.high(score)}.{self.set.called(score)}"
+        score, verdict = self.probe.score, self.set.verdict(self.probe.score)
+        what = f"score {score:.4g}, {self.set.high(score)}." + (f" It is called {verdict}." if verdict else "")
         if self.probe.index is not None:
             return f"{self.set.describe(self.probe.index)}: {what}"
         x, y = self.probe.place

@@ -1,10 +1,10 @@
-"""JupyterLab in a real headless Chromium. Skipped, with the reason, where there is no playwright or no Chromium.
+"""JupyterLab in a real headless Chromium. Skipped, with the reason, where there is no Chromium.
 
 One server and one browser serve all tests; each module opens a notebook of its own, with a small trained detector
 and one explorer. What the page must show is computed here by the same code: the same file of weights gives the same
 numbers and pictures. Screenshots go to runs/browser.
 
-To see that a test fails when its callback is cut:  ADVAD_CUT=LatentExplorer.click_point pytest tests/browser
+To see that a test fails when its callback is cut:  ADVAD_CUT=explorers.LatentExplorer.click_point pytest tests/browser
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from playwright.sync_api import sync_playwright
 
 import advad
 from tests.browser.hands import SHOTS, Hands
@@ -31,8 +32,15 @@ TOKEN = "test-token"
 FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--use-angle=swiftshader"]
 FLAGS += ["--enable-unsafe-swiftshader"]  # WebGL without a graphics card
-PATIENCE = 120_000  # ms: the machine may be busy
-ANSWER = 30_000  # ms, once the page is up
+PATIENCE = 240_000  # ms: the machine may be busy
+ANSWER = 60_000  # ms, once the page is up
+
+LISTEN = """() => {
+  window.unanswered = new Set();
+  window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.anyMessage.connect((_, {msg, direction}) => {
+    if (direction == 'send' && msg.channel == 'shell') unanswered.add(msg.header.msg_id);
+    if (msg.header.msg_type == 'status' && msg.content.execution_state == 'idle')
+      unanswered.delete(msg.parent_header.msg_id)})}"""
 
 DETECTOR = """
 import advad, numpy as np
@@ -42,6 +50,7 @@ detector = advad.load_detector({path!r})
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Let one process run all tests of this folder: they share a server."""
     for item in items:
@@ -59,8 +68,6 @@ def chromium() -> str | None:
 
 def playwrights_own() -> str | None:
     """Return the path of the Chromium that `playwright install chromium` brings, or None."""
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as p:
         path = p.chromium.executable_path
     return path if Path(path).exists() else None
@@ -69,12 +76,11 @@ def playwrights_own() -> str | None:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Return a headless Chromium."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install advad[browser]")
     path = chromium()
     SHOTS.mkdir(parents=True, exist_ok=True)
     if path is None:
         pytest.skip("needs a Chromium: apt-get install chromium, or playwright install chromium")
-    with sync_api.sync_playwright() as p:
+    with sync_playwright() as p:
         running = p.chromium.launch(executable_path=path, headless=True, args=FLAGS)
         yield running
         running.close()
@@ -149,7 +155,7 @@ def write_notebook(path: Path, *cells: str) -> None:
 def cut() -> str:
     """Return the line that cuts the callback which ADVAD_CUT names, if it does."""
     name = os.environ.get("ADVAD_CUT", "")
-    return f"explorers.{name} = lambda *event: None" if name else ""
+    return f"{name} = lambda *event: None" if name else ""
 
 
 @pytest.fixture(scope="session")
@@ -173,7 +179,7 @@ def lab(browser, tmp_path_factory) -> Iterator[SimpleNamespace]:
         options.append("--allow-root")
     with server(folder, "jupyterlab", *options) as process:
         log, info = folder / "server.log", folder / f"runtime/jpserver-{process.pid}.json"
-        wait_for(lambda: info.exists() and info.read_text().strip().endswith("}"), 120, "no server", log)
+        wait_for(lambda: info.exists() and info.read_text().strip().endswith("}"), 240, "no server", log)
         yield SimpleNamespace(url=json.loads(info.read_text())["url"], folder=work, log=log)
 
 
@@ -203,6 +209,7 @@ def run_notebook(lab, open_page) -> Callable[[str], Any]:
             """() => {const w = window.jupyterapp.shell.currentWidget;
             return w?.context?.isReady && w.sessionContext?.session?.kernel?.status == 'idle'}"""
         )
+        page.evaluate(LISTEN)
         page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         return page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ SCROLLS = """() => [...document.querySelectorAll('.advad-explorer, .advad-explor
   return e.offsetParent && (rolls(s.overflowX) && e.scrollWidth > e.clientWidth + 1
     || rolls(s.overflowY) && e.scrollHeight > e.clientHeight + 1)}).map(e => e.className)"""
 
+HOVERED = """([k, x, y]) => {
+  const plot = document.querySelectorAll('.advad-explorer .js-plotly-plot')[k], {xaxis, yaxis} = plot._fullLayout;
+  return plot._hoverdata?.some(p => Math.hypot(xaxis.l2p(p.x) - xaxis.l2p(x), yaxis.l2p(p.y) - yaxis.l2p(y)) < 3)}"""
+
+QUIET = "() => !window.unanswered?.size"  # see conftest.LISTEN
+
+SETTLED = """() => !document.querySelector('.advad-explorer .hovertext')
+  && [...document.querySelectorAll('.advad-explorer img')].every(e => e.complete)
+  && document.fonts.status == 'loaded'"""
+
 FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlayer .trace:first-child path.point')]
   .filter(e => Number(e.style.opacity) < 0.5).length"""
 
@@ -28,10 +39,10 @@ RINGS = """n => n == document.querySelectorAll('.advad-explorer .scatterlayer .t
 
 
 class Hands:
-    """A page with one explorer in it."""
+    """The nth explorer of a page."""
 
-    def __init__(self, page: Any):
-        self.page, self.root = page, page.locator(ROOT).first
+    def __init__(self, page: Any, nth: int = 0):
+        self.page, self.root = page, page.locator(ROOT).nth(nth)
 
     def sees(self, text: str) -> None:
         """Wait until a text is there; if it does not come, leave a screenshot, and say what is there instead."""
@@ -50,11 +61,14 @@ class Hands:
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")).astype(int)
 
     def sees_picture(self, alt: str, expected: Image.Image) -> None:
-        """Compare a picture with what it must be, but for rounding."""
+        """Wait until a picture is what it must be, but for rounding: the sentence beside it may come first."""
         wanted = np.asarray(expected.convert("RGB")).astype(int)
+        end = time.monotonic() + 60
         found = self.picture(alt)
-        assert found.shape == wanted.shape
-        assert np.abs(found - wanted).max() <= 2
+        while not alike(found, wanted) and time.monotonic() < end:
+            self.page.wait_for_timeout(100)
+            found = self.picture(alt)
+        assert alike(found, wanted)
 
     def press(self, selector: str, *keys: str, nth: int = 0) -> None:
         """Focus what the selector names, and press keys."""
@@ -81,8 +95,13 @@ class Hands:
         place = self.at(x, y, plot)
         self.page.mouse.move(place[0] - 4, place[1] - 3)
         self.page.mouse.move(*place, steps=4)
-        self.page.wait_for_timeout(200)  # plotly notices the pointer at most every 50 ms
+        self.page.wait_for_function(HOVERED, arg=[plot, float(x), float(y)])
+        self.rest()
         return place
+
+    def rest(self) -> None:
+        """Wait until the kernel has answered all: what a plot tells a busy one replaces what it told it before."""
+        self.page.wait_for_function(QUIET)
 
     def click(self, x: float, y: float, plot: int = 0) -> None:
         """Click on a place of a plot."""
@@ -92,10 +111,10 @@ class Hands:
         """Drag the pointer along places of a plot."""
         first, *others = [self.at(*corner, plot) for corner in corners]
         self.page.mouse.move(*first)
+        self.rest()
         self.page.mouse.down()
         for place in others:
             self.page.mouse.move(*place, steps=6)
-        self.page.wait_for_timeout(100)
         self.page.mouse.up()
 
     def sees_faded(self, n: int) -> None:
@@ -110,12 +129,17 @@ class Hands:
         """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
         self.page.mouse.move(2, 2)
         self.root.scroll_into_view_if_needed()
-        self.page.wait_for_timeout(300)
+        self.page.wait_for_function(SETTLED)
         self.root.screenshot(path=shot)
         assert self.page.evaluate(SCROLLS) == []
         assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
         assert self.root.locator(".advad-errors").inner_text().strip() == ""
         assert self.page.problems == []
+
+
+def alike(found: np.ndarray, wanted: np.ndarray) -> bool:
+    """Return whether two pictures are the same but for rounding."""
+    return found.shape == wanted.shape and np.abs(found - wanted).max() <= 2
 
 
 def loneliest(points: np.ndarray, box: tuple[tuple[float, float], tuple[float, float]]) -> int:

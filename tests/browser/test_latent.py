@@ -72,10 +72,11 @@ def test_a_click_on_the_empty_plane_decodes_encodes_and_scores_that_place(explor
     hands, here = explorer
     place = emptiest(here.map.points, here.figure.net.x, here.figure.net.y, here.limits)
     here.show_place(np.array(place))
+    hands.hover(*place)
+    hands.sees(f"Decoded from ({place[0]:.2f}, {place[1]:.2f})")
     hands.click(*place)
     hands.sees(here.sentence())
     hands.sees_picture(TRIPLE, here.triple())
-    hands.sees(f"Decoded from ({place[0]:.2f}, {place[1]:.2f})")
     hands.check_looks(SHOTS / "latent_place.png")
 
 
