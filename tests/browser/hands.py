@@ -26,6 +26,10 @@ FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlaye
 
 RINGS = """n => n == document.querySelectorAll('.advad-explorer .scatterlayer .trace:nth-child(3) path.point').length"""
 
+CURVE = """([plot, trace, y]) => {
+  const drawn = document.querySelectorAll('.advad-explorer .js-plotly-plot')[plot]?._fullData[trace]?.y;
+  return drawn?.length == y.length && y.every((value, k) => Math.abs(value - drawn[k]) < 1e-6)}"""
+
 
 class Hands:
     """A page with one explorer in it."""
@@ -105,6 +109,10 @@ class Hands:
     def sees_rings(self, n: int) -> None:
         """Wait until n points of the map have rings."""
         self.page.wait_for_function(RINGS, arg=n)
+
+    def sees_curve(self, plot: int, trace: int, y: Any) -> None:
+        """Wait until a trace of a plot is drawn at these heights."""
+        self.page.wait_for_function(CURVE, arg=[plot, trace, np.asarray(y, float).tolist()])
 
     def check_looks(self, shot: Any) -> None:
         """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
