@@ -63,8 +63,8 @@ def test_each_control_is_answered_in_all_views(runs, explorer):
         explorer.rate.value, explorer.epoch.value = rate, epoch
         auroc, missed, alarms = by_hand(runs, rate, epoch)
         band, now, least, _, point = explorer.roc.data
-        assert now.name == f"α = {RATES[rate]:.1%}: AUROC {auroc.mean():.3f}"
-        assert least.name == f"α = 0.0%: AUROC {by_hand(runs, 0, epoch)[0].mean():.3f}"
+        assert now.name == f"α = {100 * RATES[rate]:g}%: AUROC {auroc.mean():.3f}"
+        assert least.name == f"α = 0%: AUROC {by_hand(runs, 0, epoch)[0].mean():.3f}"
         assert (point.x[0], point.y[0]) == pytest.approx((alarms.mean(), 1 - missed.mean()))
         curves = [
             roc_at(runs.scores[rate, s, epoch][~truth], runs.scores[rate, s, epoch][truth], FALSE_ALARMS)
@@ -85,9 +85,9 @@ def test_each_control_is_answered_in_all_views(runs, explorer):
 def test_the_sentence_has_the_mean_and_the_range_over_seeds(runs, explorer):
     auroc, missed, _ = by_hand(runs, 2, 1)
     assert explorer.sentence() == (
-        f"α = 20.0%, epoch 5: AUROC {auroc.mean():.3f} ({auroc.min():.3f} to {auroc.max():.3f}); at 10% false alarms "
+        f"α = 20%, epoch 5: AUROC {auroc.mean():.3f} ({auroc.min():.3f} to {auroc.max():.3f}); at 10% false alarms "
         f"on held-out pictures {missed.mean():.1%} ({missed.min():.1%} to {missed.max():.1%}) of the anomalies are "
-        f"missed, {by_hand(runs, 0, 1)[1].mean():.1%} at α = 0.0%. 2 seeds: mean, lowest and highest."
+        f"missed, {by_hand(runs, 0, 1)[1].mean():.1%} at α = 0%. 2 seeds: mean, lowest and highest."
     )
 
 

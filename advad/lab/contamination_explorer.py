@@ -20,7 +20,7 @@ OWNER = "ContaminationExplorer"
 STRIP = 11  # missed anomalies that are shown
 SIZE = (440, 350)  # of each plot, in CSS pixels
 FALSE_ALARMS = np.linspace(0, 1, 201)
-BINS = 40
+BIN = 0.25  # width of a bin, in units of the threshold
 
 
 class ContaminationExplorer(Explorer):
@@ -48,8 +48,8 @@ class ContaminationExplorer(Explorer):
                     reject(OWNER, f"runs[{name!r}]", f"have the {axis} of the first", getattr(some, axis).tolist())
         self.false_alarm_rate = false_alarm_rate
         scaled = {name: Scaled(some, false_alarm_rate) for name, some in self.runs.items()}
-        high = max(2.0, *(float(np.quantile(some.anomalous_scores(), 0.95)) for some in scaled.values()))
-        self.edges = np.linspace(-1, high, BINS + 1)
+        high = max(float(np.quantile(some.anomalous_scores(), 0.95)) for some in scaled.values())
+        self.edges = np.arange(-1, min(max(high, 2), 8) + BIN, BIN)  # 1 is an edge
         self.views = {name: View(some, self.edges) for name, some in scaled.items()}
         super().__init__()
 
@@ -66,13 +66,14 @@ class ContaminationExplorer(Explorer):
         method, rate, epoch = self.chosen()
         view, first = self.views[method], self.first
         count = len(first.seeds)
+        whose = f"{method}, " if len(self.runs) > 1 else ""
         said = (
-            f"{'' if len(self.runs) == 1 else f'{method}, '}α = {first.rates[rate]:.1%}, epoch {first.epochs[epoch]}: "
+            f"{whose}α = {_percent(first.rates[rate])}, epoch {first.epochs[epoch]}: "
             f"AUROC {_spread(view.auroc[rate, :, epoch], '.3f')}; at {self.false_alarm_rate:.0%} false alarms on "
             f"held-out pictures {_spread(view.missed[rate, :, epoch], '.1%')} of the anomalies are missed"
         )
         if rate:
-            said += f", {view.missed[0, :, epoch].mean():.1%} at α = {first.rates[0]:.1%}"
+            said += f", {view.missed[0, :, epoch].mean():.1%} at α = {_percent(first.rates[0])}"
         return f"{said}. {f'{count} seeds: mean, lowest and highest.' if count > 1 else 'One seed: no band.'}"
 
     # ------------------------------------------------------------------ the widgets
@@ -80,7 +81,7 @@ class ContaminationExplorer(Explorer):
     def build(self) -> list[widgets.Widget]:
         first = self.first
         self.method = choice(list(self.runs), next(iter(self.runs)))
-        rates = {f"{rate:.1%}": k for k, rate in enumerate(first.rates)}
+        rates = {_percent(rate): k for k, rate in enumerate(first.rates)}
         self.rate = ladder("contamination α", rates, len(rates) - 1)
         epochs = {str(epoch): k for k, epoch in enumerate(first.epochs)}
         self.epoch = ladder("epoch", epochs, len(epochs) - 1)
@@ -117,6 +118,7 @@ class ContaminationExplorer(Explorer):
         looks = zip(figure.data[1:], (figures.GREEN, figures.BLACK, "#999"), ("solid", "dash", "dot"), strict=True)
         for trace, colour, dash in looks:
             trace.line.color, trace.line.dash, trace.line.width = colour, dash, 2.5 if dash == "solid" else 1.5
+        figure.data[3].showlegend = False  # everybody knows the diagonal
         figure.data[0].update(fillcolor=figures.GREEN, opacity=0.25)
         diamond = {"symbol": "diamond", "size": 12, "color": figures.YELLOW, "line": {"width": 1.5}}
         diamond["line"]["color"] = figures.BLACK
@@ -128,7 +130,7 @@ class ContaminationExplorer(Explorer):
 
     def _histograms(self) -> Any:
         """Return the figure of the scores' histograms, and the threshold."""
-        nothing = np.zeros(2 * BINS)
+        nothing = np.zeros(2 * len(self.edges) - 2)
         names = ("normal", "anomalous")
         figure = figures.curves(
             np.repeat(self.edges, 2)[1:-1],
@@ -153,8 +155,8 @@ class ContaminationExplorer(Explorer):
             band, now, least, _, threshold = self.roc.data
             band.y, now.y = _band_and_mean(view.found[rate, :, epoch])
             least.y = view.found[0, :, epoch].mean(0)
-            now.name = f"α = {rates[rate]:.1%}: AUROC {view.auroc[rate, :, epoch].mean():.3f}"
-            least.name = f"α = {rates[0]:.1%}: AUROC {view.auroc[0, :, epoch].mean():.3f}"
+            now.name = f"α = {_percent(rates[rate])}: AUROC {view.auroc[rate, :, epoch].mean():.3f}"
+            least.name = f"α = {_percent(rates[0])}: AUROC {view.auroc[0, :, epoch].mean():.3f}"
             threshold.x = [view.alarms[rate, :, epoch].mean()]
             threshold.y = [1 - view.missed[rate, :, epoch].mean()]
         with self.histograms.batch_update():
@@ -249,6 +251,11 @@ def roc_at(normal: np.ndarray, anomalous: np.ndarray, false_alarms: np.ndarray) 
 def _band_and_mean(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the outline of a band, highest values forth and lowest back, and the mean; (S, n) -> (2 n,), (n,)."""
     return np.concatenate([values.max(0), values.min(0)[::-1]]), values.mean(0)
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent, with as many digits as it has."""
+    return f"{100 * share:.4g}%"
 
 
 def _spread(values: np.ndarray, form: str) -> str:

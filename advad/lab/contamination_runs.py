@@ -124,7 +124,7 @@ def contaminated_runs(
         "is_anomaly": np.stack([as_numpy(split.test_is_anomaly) for split in first]),
         "images": np.stack([as_numpy(split.test) for split in first]),
     }
-    file, method = None if path is None else Path(path), _identity(make(seeds[0]))
+    file, method = None if path is None else Path(path), _identity(make(seeds[0]), split_at(rates[-1], seeds[0]))
     if file is not None and file.exists():
         arrays = _resumed(file, method, arrays)
     scores, holdout_scores = arrays["scores"], arrays["holdout_scores"]
@@ -157,11 +157,11 @@ def load_runs(path: str | Path) -> ContaminationRuns:
     return ContaminationRuns(**_read(Path(path))[1])
 
 
-def _identity(detector: Any) -> str:
-    """Return what makes a detector's runs what they are: its method and parameters, but for the seed and the place."""
-    given = detector.get_params(deep=False)
-    kept = {name: value for name, value in given.items() if name not in ("seed", "device")}
-    return json.dumps({"method": type(detector).__name__, **kept}, sort_keys=True)
+def _identity(detector: Any, split: Any) -> str:
+    """Return what makes runs what they are: the method, its parameters (but the place), and the protocol's."""
+    parameters = {name: value for name, value in detector.get_params(deep=False).items() if name != "device"}
+    facts = {"method": type(detector).__name__, "parameters": parameters, "split": split.settings}
+    return json.dumps(facts, sort_keys=True)
 
 
 def _read(file: Path) -> tuple[str, dict[str, np.ndarray]]:

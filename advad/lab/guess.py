@@ -217,7 +217,7 @@ class GuessTheAnomaly(Explorer):
         if not self.revealed:
             return f"{k + 1}"
         pickers = [who for who, picked in (("you", self.picked[k]), ("detector", self.by_detector[k])) if picked]
-        return f"{k + 1}: {'anomalous' if self.anomalous[k] else 'normal'}\n{' + '.join(pickers) or '–'}"
+        return f"{k + 1}: {'anomalous' if self.anomalous[k] else 'normal'}\n{' + '.join(pickers) or 'nobody'}"
 
 
 def _numbers(picks: Iterable[int] | str) -> list[int]:

@@ -219,7 +219,7 @@ class NoiseLadder(Explorer):
         return figures.grid(
             {"": [clean, 0.5 + change / (2 * top or 1)], " ": [shown, made]},
             captions={
-                "": ["clean", f"noise × {0.5 / top:.1f}" if top else "no noise"],
+                "": ["clean", f"noise, {0.5 / top:.1f} times" if top else "no noise"],
                 " ": [f"shown, {reached:.3f}", f"drawn, off by {off:.4f}"],
             },
             tile=150,

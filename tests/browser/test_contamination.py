@@ -38,7 +38,7 @@ def test_the_arrow_keys_move_the_rate(explorer):
         here.rate.value -= 1
         hands.press(".noUi-handle", "ArrowLeft", nth=RATE)
         sees_all(hands, here)
-    assert here.sentence().startswith("AE, α = 0.0%")
+    assert here.sentence().startswith("AE, α = 0%")
     hands.check_looks(SHOTS / "contamination_clean.png")
     here.rate.value = 2
     hands.press(".noUi-handle", "End", nth=RATE)
