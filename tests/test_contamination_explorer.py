@@ -117,7 +117,7 @@ def test_the_strip_shows_the_missed_anomalies_from_the_lowest(runs, explorer):
 def test_nothing_missed_shows_an_empty_row(runs):
     perfect = dataclasses.replace(runs, scores=runs.scores + 100 * runs.is_anomaly[:, None].astype(np.float32))
     explorer = ContaminationExplorer(perfect)
-    assert " 0.0% of the anomalies are missed, 0.0% at" in explorer.sentence()
+    assert " 0.0% (0.0% to 0.0%) of the anomalies are missed, 0.0% at" in explorer.sentence()
     assert explorer.strip().height == ContaminationExplorer(runs).strip().height
 
 

@@ -46,7 +46,7 @@ def test_errors():
     x = np.zeros((2, 1, 2, 2))
     with pytest.raises(ValueError, match=r"at_strength: rms must be in \(0, 1\]; got 0. It is in pixel units"):
         at_strength(x, x + 1, 0)
-    with pytest.raises(ValueError, match=r"at_strength: rms must be in \(0, 1\]; got 2. It is in pixel units"):
+    with pytest.raises(ValueError, match=r"at_strength: rms must be in \(0, 1\]; got 2.0. It is in pixel units"):
         at_strength(x, x + 1, [0.1, 2])
     with pytest.raises(ValueError, match="at_strength: corrupted must differ from images; got 0. That one does not"):
         at_strength(x, x, 0.1)

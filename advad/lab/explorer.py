@@ -207,7 +207,12 @@ def heat(values: np.ndarray, high: float | None = None) -> np.ndarray:
 def tiles(pictures: Sequence[np.ndarray], names: Sequence[str], captions: Sequence[str], tile: int = 96) -> Image.Image:
     """Return pictures side by side with a name above and a caption under each; at the left edge, without a label."""
     drawn = figures.grid({"": pictures}, columns=names, captions={"": captions}, tile=tile)
-    cropped = drawn.crop((24, 0, *drawn.size))  # the room of the label
+    return without_label(drawn)
+
+
+def without_label(drawn: Image.Image) -> Image.Image:
+    """Return a grid whose rows have no label without the room for it: its pictures stand at the left edge."""
+    cropped = drawn.crop((24, 0, *drawn.size))
     cropped.info["dpi"] = (192, 192)
     return cropped
 

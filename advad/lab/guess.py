@@ -100,12 +100,10 @@ class GuessTheAnomaly(Explorer):
         if not self.revealed:
             return f"{n} of these {TILES} pictures are anomalous. Picked: {self.picked.sum()} of {n}."
         you, detector = self.hits
-        who = (
-            f"You find {you} of {n} anomalies, the detector {detector}"
-            if self.committed
-            else (f"Nobody has guessed; the detector finds {detector} of {n} anomalies")
-        )
-        said = f"{who}; blind picks find {n * n / TILES:.1f} on average."
+        said = f"You find {you} of {n} anomalies, the detector {detector}"
+        if not self.committed:
+            said = f"Nobody has guessed; the detector finds {detector} of {n} anomalies"
+        said += f"; blind picks find {n * n / TILES:.1f} on average."
         if len(self.results) > 1:
             yours, its = np.sum(list(self.results.values()), axis=0)
             said += f" In {len(self.results)} rounds: {yours} and {its} of {n * len(self.results)}."
@@ -123,7 +121,7 @@ class GuessTheAnomaly(Explorer):
     # ------------------------------------------------------------------ the widgets
 
     def build(self) -> list[widgets.Widget]:
-        wide = {"width": f"{SIDE}px", "margin": "2px 0 0 0"}
+        wide = {"width": f"{SIDE}px", "margin": "2px 0 0 2px"}
         self.tiles = [Picture() for _ in range(TILES)]
         self.buttons = [widgets.ToggleButton(layout=wide) for _ in range(TILES)]
         self.notes = [widgets.HTML(layout={"width": f"{SIDE}px", "min_height": "42px"}) for _ in range(TILES)]
@@ -177,9 +175,8 @@ class GuessTheAnomaly(Explorer):
         """Return what stands under a tile once the truth is known: a colour, a symbol and words."""
         if not self.revealed:
             return ""
-        found = self.by_detector[k]
         look = ("◆ anomalous", figures.VERMILION) if self.anomalous[k] else ("○ normal", figures.BLUE)
-        detector = f"detector {'✓' if found else '–'} {self.scores[k]:.4f}"
+        detector = f"{self.scores[k]:.4f}{' ✓ detector' if self.by_detector[k] else ''}"
         edge = f"border-left:4px {'solid' if self.anomalous[k] else 'dotted'} {look[1]};padding-left:6px"
         return f'<div style="{edge};line-height:1.4"><b>{look[0]}</b><br>{detector}</div>'
 
@@ -188,12 +185,20 @@ class GuessTheAnomaly(Explorer):
         with self.silently():
             for k, button in enumerate(self.buttons):
                 mine = bool(self.picked[k])
-                button.value, button.description = mine, f"{'✓ ' if mine else ''}{k + 1}"
+                button.value, button.description = mine, self._label(k)
                 button.button_style = "info" if mine else ""
                 button.disabled = self.committed
         self.commit_button.disabled = self.committed or int(self.picked.sum()) != self.budget
         self.next_button.disabled = not self.committed
         self.text.say(self.sentence())
+
+    def _label(self, k: int) -> str:
+        """Return what the button of tile k says: its number, whether it is picked, and then whether rightly so."""
+        if not self.picked[k]:
+            return f"{k + 1}"
+        right = bool(self.anomalous[k])
+        verdict = f", {'right' if right else 'wrong'}" if self.committed else ""
+        return f"{'✓' if right or not self.committed else '✗'} {k + 1}{verdict}"
 
     def twin(self) -> Image.Image:
         """Return the twelve pictures with what may be known of them."""

@@ -27,12 +27,13 @@ from advad.lab.explorer import (
     row,
     slider,
     stack,
+    without_label,
 )
 from advad.lab.static import picture_of
 
 OWNER = "NoiseLadder"
 STRENGTHS = tuple(k / 40 for k in range(17))  # 0 to 0.4 in pixel units
-SIZE = (560, 400)  # of the plot, in CSS pixels
+SIZE = (560, 366)  # of the plot, in CSS pixels
 
 
 class NoiseLadder(Explorer):
@@ -159,7 +160,7 @@ class NoiseLadder(Explorer):
             },
         )
         figure.add_hline(y=0, line={"color": figures.BLACK, "dash": "dash", "width": 1.5}, visible=False)
-        figure.update_layout(legend={"x": 0.02, "y": 0.98})
+        figure.update_layout(legend={"x": 0.02, "y": 0.98}, margin={"t": 36, "b": 46})
         figure.update_xaxes(range=[-0.02 * self.strengths[-1], 1.04 * self.strengths[-1]])
         self.plot = plot(figure, *SIZE)
         self._draw()
@@ -216,14 +217,15 @@ class NoiseLadder(Explorer):
         top = float(np.abs(change).max())
         made = self.detectors[str(self.detector.value)].reconstruct(shown[None])[0]
         off = float(np.square(made - clean).mean())
-        return figures.grid(
+        drawn = figures.grid(
             {"": [clean, 0.5 + change / (2 * top or 1)], " ": [shown, made]},
             captions={
-                "": ["clean", f"noise, {0.5 / top:.1f} times" if top else "no noise"],
+                "": ["clean", f"noise, {0.5 / top:.1f}-fold" if top else "no noise"],
                 " ": [f"shown, {reached:.3f}", f"drawn, off by {off:.4f}"],
             },
             tile=150,
         )
+        return without_label(drawn)
 
     def twin(self) -> Image.Image:
         """Return the pictures beside the curves."""

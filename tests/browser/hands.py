@@ -30,6 +30,11 @@ CURVE = """([plot, trace, y]) => {
   const drawn = document.querySelectorAll('.advad-explorer .js-plotly-plot')[plot]?._fullData[trace]?.y;
   return drawn?.length == y.length && y.every((value, k) => Math.abs(value - drawn[k]) < 1e-6)}"""
 
+HEIGHTS = """([plot, trace]) => {
+  const plots = document.querySelectorAll('.advad-explorer .js-plotly-plot');
+  const y = plots[plot]?._fullData[trace]?.y;
+  return `${plots.length} plots, ${plots[plot]?._fullData.length} traces, ${y?.length} heights: ${y?.slice(0, 9)}`}"""
+
 
 class Hands:
     """A page with one explorer in it."""
@@ -112,7 +117,12 @@ class Hands:
 
     def sees_curve(self, plot: int, trace: int, y: Any) -> None:
         """Wait until a trace of a plot is drawn at these heights."""
-        self.page.wait_for_function(CURVE, arg=[plot, trace, np.asarray(y, float).tolist()])
+        wanted = np.asarray(y, float).tolist()
+        try:
+            self.page.wait_for_function(CURVE, arg=[plot, trace, wanted])
+        except Exception as error:
+            there = self.page.evaluate(HEIGHTS, [plot, trace])
+            raise AssertionError(f"trace {trace} of plot {plot} is not at {wanted[:9]}…, but {there}") from error
 
     def check_looks(self, shot: Any) -> None:
         """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
