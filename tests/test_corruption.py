@@ -32,10 +32,22 @@ def test_all_are_as_strong_as_asked_and_stay_images(rms):
     assert np.allclose(strength(x, at_strength(x, x + rng.normal(size=x.shape), 0.2)), 0.2, atol=1e-5)
 
 
+def test_each_image_can_have_a_strength_of_its_own():
+    rng = np.random.default_rng(0)
+    x = rng.random((3, 1, 8, 8))
+    x_tilde, wanted = x + rng.normal(size=x.shape), [0.05, 0.1, 0.3]
+    moved = at_strength(x, x_tilde, wanted)
+    assert strength(x, moved) == pytest.approx(wanted, abs=1e-5)
+    for k, one in enumerate(wanted):
+        assert np.array_equal(moved[k : k + 1], at_strength(x[k : k + 1], x_tilde[k : k + 1], one))
+
+
 def test_errors():
     x = np.zeros((2, 1, 2, 2))
     with pytest.raises(ValueError, match=r"at_strength: rms must be in \(0, 1\]; got 0. It is in pixel units"):
         at_strength(x, x + 1, 0)
+    with pytest.raises(ValueError, match=r"at_strength: rms must be in \(0, 1\]; got 2.0. It is in pixel units"):
+        at_strength(x, x + 1, [0.1, 2])
     with pytest.raises(ValueError, match="at_strength: corrupted must differ from images; got 0. That one does not"):
         at_strength(x, x, 0.1)
     with pytest.raises(ValueError, match="corruption: corrupted must have the shape of images"):

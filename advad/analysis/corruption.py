@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -15,7 +17,7 @@ def strength(images: ArrayLike, corrupted: ArrayLike) -> np.ndarray:
     return np.sqrt(((x_tilde - x) ** 2).reshape(len(x), -1).mean(1))
 
 
-def at_strength(images: ArrayLike, corrupted: ArrayLike, rms: float) -> np.ndarray:
+def at_strength(images: ArrayLike, corrupted: ArrayLike, rms: float | Sequence[float]) -> np.ndarray:
     """Return corruptions of the same kind, each `rms` away from its image, inside [0, 1].
 
     Goes along the line from the image through its corrupted version, clipped to [0, 1], until the root of the mean
@@ -25,8 +27,8 @@ def at_strength(images: ArrayLike, corrupted: ArrayLike, rms: float) -> np.ndarr
     ----------
     images, corrupted : array of shape (N, ...)
         Float in [0, 1]; `corrupted` may lie outside.
-    rms : float
-        The strength wanted, in pixel units.
+    rms : float in (0, 1], or N of them
+        The strength wanted, in pixel units; one for all images, or one each.
 
     Returns
     -------
@@ -38,7 +40,8 @@ def at_strength(images: ArrayLike, corrupted: ArrayLike, rms: float) -> np.ndarr
         Shapes differ, or a corrupted image equals its original: it has no direction to go.
     """
     x, x_tilde = _pair(images, corrupted)
-    check_number("at_strength", "rms", rms, 0, 1, ends="(]", remedy="It is in pixel units of [0, 1].")
+    for wanted in np.atleast_1d(rms).tolist():
+        check_number("at_strength", "rms", wanted, 0, 1, ends="(]", remedy="It is in pixel units of [0, 1].")
     flat, direction = x.reshape(len(x), -1), (x_tilde - x).reshape(len(x), -1)
     if not direction.any(1).all():
         same = int((~direction.any(1)).argmax())

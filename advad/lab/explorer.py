@@ -134,9 +134,25 @@ def slider(description: str, n: int, value: int = 0, *, width: int = 420, readou
     )
 
 
+def ladder(description: str, options: Mapping[str, Any], value: Any, *, width: int = 420) -> widgets.SelectionSlider:
+    """Return a slider over named values; arrow keys move it. (In JupyterLab a drop-down list loses its keys.)"""
+    return widgets.SelectionSlider(
+        options=list(options.items()),
+        value=value,
+        description=description,
+        style={"description_width": "initial"},
+        layout=widgets.Layout(width=f"{width}px", max_width="100%"),
+    )
+
+
 def choice(options: Sequence[str] | Mapping[str, Any], value: Any) -> widgets.ToggleButtons:
     """Return buttons of which one is pressed; Tab and Enter reach them."""
     return widgets.ToggleButtons(options=options, value=value, style={"button_width": "auto"})
+
+
+def named(values: Any) -> dict[str, Any]:
+    """Return a mapping as it is, and one object under the name of its class."""
+    return dict(values) if isinstance(values, Mapping) else {type(values).__name__: values}
 
 
 def plot(figure: go.Figure, width: int, height: int, **layout: Any) -> Any:
@@ -191,7 +207,12 @@ def heat(values: np.ndarray, high: float | None = None) -> np.ndarray:
 def tiles(pictures: Sequence[np.ndarray], names: Sequence[str], captions: Sequence[str], tile: int = 96) -> Image.Image:
     """Return pictures side by side with a name above and a caption under each; at the left edge, without a label."""
     drawn = figures.grid({"": pictures}, columns=names, captions={"": captions}, tile=tile)
-    cropped = drawn.crop((24, 0, *drawn.size))  # the room of the label
+    return without_label(drawn)
+
+
+def without_label(drawn: Image.Image) -> Image.Image:
+    """Return a grid whose rows have no label without the room for it: its pictures stand at the left edge."""
+    cropped = drawn.crop((24, 0, *drawn.size))
     cropped.info["dpi"] = (192, 192)
     return cropped
 

@@ -20,18 +20,28 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad.lab import figures
+from advad.lab.contamination_explorer import ContaminationExplorer
+from advad.lab.contamination_runs import ContaminationRuns, contaminated_runs, load_runs
 from advad.lab.explorer import Answer, Explorer, Picture, plot, slider
+from advad.lab.guess import GuessTheAnomaly
 from advad.lab.latent_explorer import LatentExplorer
+from advad.lab.noise_ladder import NoiseLadder
 from advad.lab.occlusion_brush import OcclusionBrush
 from advad.lab.occlusion_explorer import OcclusionExplorer
 
 __all__ = [
+    "ContaminationExplorer",
+    "ContaminationRuns",
     "Explorer",
+    "GuessTheAnomaly",
     "LatentExplorer",
+    "NoiseLadder",
     "OcclusionBrush",
     "OcclusionExplorer",
     "ReconstructionExplorer",
     "ThresholdExplorer",
+    "contaminated_runs",
+    "load_runs",
 ]
 
 

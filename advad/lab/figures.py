@@ -397,7 +397,7 @@ def grid(
     rows : mapping of str to array of shape (n, C, H, W) or (n, H, W)
         One row of pictures each, the label to its left; `uint8` or float in [0, 1].
     captions : mapping of row label to n texts, optional
-        Under the pictures of that row, such as their scores.
+        Under the pictures of that row, such as their scores; of one line or more.
     columns : sequence of str
         Above the columns.
     tile : int
@@ -408,7 +408,8 @@ def grid(
     side, margin, text_height = tile * scale, gap * scale, 18 * scale
     label_width = max([round(font.getlength(label)) for label in rows], default=0) + 2 * margin
     n = max(len(pictures) for pictures in rows.values())
-    heights = [side + margin + (text_height if label in captions else 0) for label in rows]
+    lines = {label: max(text.count("\n") + 1 for text in texts) for label, texts in captions.items() if texts}
+    heights = [side + margin + text_height * lines.get(label, 0) for label in rows]
     top = text_height + margin if columns else margin
     canvas = Image.new("RGB", (label_width + n * (side + margin), top + sum(heights)), "white")
     canvas.info["dpi"] = (96 * scale, 96 * scale)
@@ -426,6 +427,7 @@ def grid(
             canvas.paste(pixels.resize((side, side), method), (x, y))
             draw.rectangle((x, y, x + side - 1, y + side - 1), outline="#bbb")
             if label in captions and column < len(captions[label]):
-                draw.text((x + side // 2, y + side + 4), captions[label][column], fill=BLACK, font=font, anchor="ma")
+                below: Any = {"fill": BLACK, "font": font, "anchor": "ma", "align": "center"}
+                draw.text((x + side // 2, y + side + 4), captions[label][column], **below)
         y += height
     return canvas

@@ -66,7 +66,7 @@ def picture_of(figure: Any, *, width: int | None = None, height: int | None = No
         else:
             _scatter(drawing, axes, trace)
     for shape in layout.shapes:
-        if shape.type == "line":
+        if shape.type == "line" and shape.visible is not False:
             line = {"color": shape.line.color or "#222", "linestyle": DASHES[shape.line.dash or "solid"]}
             across, at = (axes.axhline, shape.y0) if shape.y0 == shape.y1 else (axes.axvline, shape.x0)
             across(at, **line)

@@ -37,6 +37,15 @@ FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlaye
 
 RINGS = """n => n == document.querySelectorAll('.advad-explorer .scatterlayer .trace:nth-child(3) path.point').length"""
 
+CURVE = """([plot, trace, y]) => {
+  const drawn = document.querySelectorAll('.advad-explorer .js-plotly-plot')[plot]?._fullData[trace]?.y;
+  return drawn?.length == y.length && y.every((value, k) => Math.abs(value - drawn[k]) < 1e-6)}"""
+
+HEIGHTS = """([plot, trace]) => {
+  const plots = document.querySelectorAll('.advad-explorer .js-plotly-plot');
+  const y = plots[plot]?._fullData[trace]?.y;
+  return `${plots.length} plots, ${plots[plot]?._fullData.length} traces, ${y?.length} heights: ${y?.slice(0, 9)}`}"""
+
 
 class Hands:
     """The nth explorer of a page."""
@@ -124,6 +133,15 @@ class Hands:
     def sees_rings(self, n: int) -> None:
         """Wait until n points of the map have rings."""
         self.page.wait_for_function(RINGS, arg=n)
+
+    def sees_curve(self, plot: int, trace: int, y: Any) -> None:
+        """Wait until a trace of a plot is drawn at these heights."""
+        wanted = np.asarray(y, float).tolist()
+        try:
+            self.page.wait_for_function(CURVE, arg=[plot, trace, wanted])
+        except Exception as error:
+            there = self.page.evaluate(HEIGHTS, [plot, trace])
+            raise AssertionError(f"trace {trace} of plot {plot} is not at {wanted[:9]}…, but {there}") from error
 
     def check_looks(self, shot: Any) -> None:
         """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
