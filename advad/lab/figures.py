@@ -408,7 +408,7 @@ def grid(
     side, margin, text_height = tile * scale, gap * scale, 18 * scale
     label_width = max([round(font.getlength(label)) for label in rows], default=0) + 2 * margin
     n = max(len(pictures) for pictures in rows.values())
-    lines = {label: max(text.count("\n") + 1 for text in texts) for label, texts in captions.items() if texts}
+    lines = {label: max((text.count("\n") for text in texts), default=0) + 1 for label, texts in captions.items()}
     heights = [side + margin + text_height * lines.get(label, 0) for label in rows]
     top = text_height + margin if columns else margin
     canvas = Image.new("RGB", (label_width + n * (side + margin), top + sum(heights)), "white")
