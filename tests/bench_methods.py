@@ -51,8 +51,8 @@ SETTINGS = {
     "Berg": {"lab": {}, "paper": PAPER_BERG},
     "FAnoGAN": {"lab": {}, "paper": PAPER_FANOGAN},
     "AnoGAN": {"lab": {}, "paper": PAPER_ANOGAN},
-    "EGBAD": {"lab": {"epochs": 10, "width": 8}, "paper": PAPER_EGBAD},
-    "ADAE": {"lab": {"epochs": 8, "conv_width": 8}, "paper": PAPER_ADAE},
+    "EGBAD": {"lab": {"epochs": 8, "width": 8}, "paper": PAPER_EGBAD},
+    "ADAE": {"lab": {"epochs": 6, "conv_width": 8}, "paper": PAPER_ADAE},
 }
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}

@@ -17,8 +17,8 @@ cannot draw well looks drawn, and D spoils it once more. The score is what then 
 | A(x̂) = ‖x̂ − D(G(x̂))‖₂ | `score_images` |
 
 The paper's text was not at hand; its equations and settings are as others report them. Departures:
-- **Bounds.** −‖G(X) − D(G(X))‖₁ falls without end unless pixels are bounded: a sigmoid bounds them in [0, 1] (paper: tanh,
-  [−1, 1]), and the norms are means over pixels, so that L_D ≥ −`fake_weight`.
+- **Bounds.** −‖G(X) − D(G(X))‖₁ falls without end unless pixels are bounded: a sigmoid bounds them in [0, 1] (paper:
+  images in [−1, 1]), and the norms are means over pixels, so that L_D ≥ −`fake_weight`.
 - **The fake term's weight** is `fake_weight` = 0.5, not 1 (which is the paper's). D does nearly the same to x and to
   G(x), where those are close. With weight 1 the slope of L_D in a pixel d of D's output is then sign(d − x) −
   sign(d − g): 0 unless d lies *between* x and g. A pixel that is once outside stays: nothing teaches D to copy, and it
