@@ -23,8 +23,8 @@ back, x ≠ G(E(x)), in its pixels or in D's features, is anomalous.
 Departures from Z. and its released code; its text was not at hand, the code was:
 - With the cross-entropy the code judges (G(E(x)), E(x)), the paper (x, E(x)), as the formula above has it; we follow
   the paper. A pair's likeness to true pairs is what D was trained to judge.
-- **No batch norm in D** (code: in one layer). It would see the two kinds of pairs apart, each by its own statistics, and
-  in the score both by a mixture that fits neither. E and G have it: each sees one kind only.
+- **No batch norm in D** (code: in one layer). It would see the two kinds of pairs apart, each by its own statistics,
+  and in the score both by a mixture that fits neither. E and G have it: each sees one kind only.
 - **D learns at a quarter of the others' rate.** At one rate for all (code: 1e-5) D wins and stays ahead; see Measured.
 - The code scores moving averages of all weights (decay 0.999); here it is the last weights, as for all our methods.
 - G ends in a sigmoid, pixels stay in [0, 1] (code: [−1, 1], which doubles L_G). Networks are DCGAN's, for 8 to 256
