@@ -22,8 +22,10 @@ import click
 import torch
 
 import advad
+from advad.methods.adae import PAPER as PAPER_ADAE
 from advad.methods.anogan import PAPER as PAPER_ANOGAN
 from advad.methods.berg import PAPER as PAPER_BERG
+from advad.methods.egbad import PAPER as PAPER_EGBAD
 from advad.methods.fanogan import PAPER as PAPER_FANOGAN
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -49,10 +51,13 @@ SETTINGS = {
     "Berg": {"lab": {}, "paper": PAPER_BERG},
     "FAnoGAN": {"lab": {}, "paper": PAPER_FANOGAN},
     "AnoGAN": {"lab": {}, "paper": PAPER_ANOGAN},
+    "EGBAD": {"lab": {"epochs": 8, "width": 8}, "paper": PAPER_EGBAD},
+    "ADAE": {"lab": {"epochs": 6, "conv_width": 8}, "paper": PAPER_ADAE},
 }
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
 PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
+PUBLISHED |= {"EGBAD": ("alcn", "EGBAD"), "ADAE": ("alcn", "ADAE")}  # leave-one-out only
 PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
@@ -81,6 +86,7 @@ BASELINES = ("VAE", "DeepSAD", "PCA", "LOF", "IForest", "KDE")
 TASKS_OF |= {name: ["MNIST-8", "FashionMNIST-0"] for name in BASELINES}
 TASKS_OF |= {"OCSVM": [*MNIST, "FashionMNIST-0"], "DeepSVDD": ["MNIST-0", "MNIST-3", "MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}
+TASKS_OF |= {"EGBAD": ["MNIST-8", "FashionMNIST-0"], "ADAE": ["MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"Berg": ["CIFAR10-automobile"], "FAnoGAN": ["CIFAR10-automobile"]}
 
 

@@ -55,6 +55,8 @@ CASES = {
     ),
     "FAnoGAN": (advad.FAnoGAN, GAN | {"gan_epochs": 2}, 60),
     "AnoGAN": (advad.AnoGAN, GAN | {"search_steps": 20, "learning_rate": 1e-3}, 60),
+    "EGBAD": (advad.EGBAD, GAN | {"batch_size": 16, "units": 64}, 100),
+    "ADAE": (advad.ADAE, CONV | {"batch_size": 16, "learning_rate": 2e-3}, 30),
 }
 # name -> (class, settings), of those without networks and epochs: tests/test_classical.py
 CLASSICAL = {

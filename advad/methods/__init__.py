@@ -29,6 +29,8 @@ METHODS = {  # class -> file
     "Berg": "berg",
     "FAnoGAN": "fanogan",
     "AnoGAN": "anogan",
+    "EGBAD": "egbad",
+    "ADAE": "adae",
 }
 
 
