@@ -25,6 +25,7 @@ import advad
 from advad.methods.anogan import PAPER as PAPER_ANOGAN
 from advad.methods.berg import PAPER as PAPER_BERG
 from advad.methods.fanogan import PAPER as PAPER_FANOGAN
+from advad.methods.oled import PAPER as PAPER_OLED
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = (
@@ -39,6 +40,7 @@ SETTINGS = {
     "DAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
     "ARAE": {"lab": {"epochs": 40, "attack_steps": 5, **RELU}, "paper": {"epochs": 1600, "batch_size": 256}},
     "ALCN": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
+    "OLED": {"lab": {"epochs": 12}, "paper": PAPER_OLED["MNIST"]},
     "VAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500}},
     "DeepSVDD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
     "DeepSAD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
@@ -53,6 +55,7 @@ SETTINGS = {
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
 PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
+PUBLISHED |= {"OLED": ("alcn", "OLED")}
 PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
@@ -80,6 +83,7 @@ TASKS_OF |= {"AE": ["MNIST-8", "MNIST-0+2"], "AAE": ["MNIST-0+2"], "ITSR": ["MNI
 BASELINES = ("VAE", "DeepSAD", "PCA", "LOF", "IForest", "KDE")
 TASKS_OF |= {name: ["MNIST-8", "FashionMNIST-0"] for name in BASELINES}
 TASKS_OF |= {"OCSVM": [*MNIST, "FashionMNIST-0"], "DeepSVDD": ["MNIST-0", "MNIST-3", "MNIST-8", "FashionMNIST-0"]}
+TASKS_OF |= {"OLED": ["MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}
 TASKS_OF |= {"Berg": ["CIFAR10-automobile"], "FAnoGAN": ["CIFAR10-automobile"]}
 
