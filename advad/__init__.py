@@ -47,6 +47,7 @@ _HOMES = {
     "advad.methods.deep_sad": ["DeepSAD"],
     "advad.methods.deep_svdd": ["DeepSVDD"],
     "advad.methods.itsr": ["ITSR"],
+    "advad.methods.oled": ["OLED"],
     "advad.methods.pyod": ["PyOD"],
     "advad.methods.vae": ["VAE"],
 }
@@ -86,6 +87,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.egbad import EGBAD
     from advad.methods.fanogan import FAnoGAN
     from advad.methods.itsr import ITSR
+    from advad.methods.oled import OLED
     from advad.methods.pyod import PyOD
     from advad.methods.vae import VAE
 

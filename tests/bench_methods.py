@@ -27,6 +27,7 @@ from advad.methods.anogan import PAPER as PAPER_ANOGAN
 from advad.methods.berg import PAPER as PAPER_BERG
 from advad.methods.egbad import PAPER as PAPER_EGBAD
 from advad.methods.fanogan import PAPER as PAPER_FANOGAN
+from advad.methods.oled import PAPER as PAPER_OLED
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = (
@@ -41,6 +42,7 @@ SETTINGS = {
     "DAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
     "ARAE": {"lab": {"epochs": 40, "attack_steps": 5, **RELU}, "paper": {"epochs": 1600, "batch_size": 256}},
     "ALCN": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
+    "OLED": {"lab": {"epochs": 12}, "paper": PAPER_OLED["MNIST"]},
     "VAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500}},
     "DeepSVDD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
     "DeepSAD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
@@ -58,6 +60,7 @@ SETTINGS = {
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
 PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
 PUBLISHED |= {"EGBAD": ("alcn", "EGBAD"), "ADAE": ("alcn", "ADAE")}  # leave-one-out only
+PUBLISHED |= {"OLED": ("alcn", "OLED")}
 PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
@@ -85,6 +88,7 @@ TASKS_OF |= {"AE": ["MNIST-8", "MNIST-0+2"], "AAE": ["MNIST-0+2"], "ITSR": ["MNI
 BASELINES = ("VAE", "DeepSAD", "PCA", "LOF", "IForest", "KDE")
 TASKS_OF |= {name: ["MNIST-8", "FashionMNIST-0"] for name in BASELINES}
 TASKS_OF |= {"OCSVM": [*MNIST, "FashionMNIST-0"], "DeepSVDD": ["MNIST-0", "MNIST-3", "MNIST-8", "FashionMNIST-0"]}
+TASKS_OF |= {"OLED": ["MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}
 TASKS_OF |= {"EGBAD": ["MNIST-8", "FashionMNIST-0"], "ADAE": ["MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"Berg": ["CIFAR10-automobile"], "FAnoGAN": ["CIFAR10-automobile"]}

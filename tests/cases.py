@@ -36,6 +36,8 @@ CASES = {
     "ARAE-R": (advad.ARAE, SMALL | advad.ARAE_R | {"attack_steps": 3, "activation": "relu"}, 40),
     "ALCN": (advad.ALCN, SMALL | {"draws": 4, "conv_width": 8}, 40),
     "ALCN-conv": (advad.ALCN, CONV | {"score_input": "clean"}, 40),
+    "OLED": (advad.OLED, SMALL, 40),
+    "OLED-conv": (advad.OLED, CONV | {"mask_every": 1, "score": "covered"}, 30),
     "AAE": (advad.AAE, GAME, 40),
     "AAE-conv": (advad.AAE, CONV | {"critic_widths": (32,), "prior": "uniform", "batch_norm": "all"}, 40),
     "AAE-likelihood": (

@@ -31,6 +31,7 @@ METHODS = {  # class -> file
     "AnoGAN": "anogan",
     "EGBAD": "egbad",
     "ADAE": "adae",
+    "OLED": "oled",
 }
 
 
