@@ -41,6 +41,7 @@ _HOMES = {
     "advad.methods.autoencoder": ["AE", "DAE"],
     "advad.methods.berg": ["Berg"],
     "advad.methods.fanogan": ["FAnoGAN"],
+    "advad.methods.geotrans": ["GeoTrans"],
     "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA"],
     "advad.methods.deep_sad": ["DeepSAD"],
     "advad.methods.deep_svdd": ["DeepSVDD"],
@@ -81,6 +82,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.deep_sad import DeepSAD
     from advad.methods.deep_svdd import DeepSVDD
     from advad.methods.fanogan import FAnoGAN
+    from advad.methods.geotrans import GeoTrans
     from advad.methods.itsr import ITSR
     from advad.methods.pyod import PyOD
     from advad.methods.vae import VAE

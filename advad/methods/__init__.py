@@ -29,6 +29,7 @@ METHODS = {  # class -> file
     "Berg": "berg",
     "FAnoGAN": "fanogan",
     "AnoGAN": "anogan",
+    "GeoTrans": "geotrans",
 }
 
 
