@@ -30,6 +30,7 @@ METHODS = {  # class -> file
     "FAnoGAN": "fanogan",
     "AnoGAN": "anogan",
     "GeoTrans": "geotrans",
+    "LSA": "lsa",
 }
 
 
