@@ -47,6 +47,7 @@ _HOMES = {
     "advad.methods.deep_svdd": ["DeepSVDD"],
     "advad.methods.itsr": ["ITSR"],
     "advad.methods.lsa": ["LSA"],
+    "advad.methods.ocgan": ["OCGAN"],
     "advad.methods.pyod": ["PyOD"],
     "advad.methods.vae": ["VAE"],
 }
@@ -86,6 +87,7 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.geotrans import GeoTrans
     from advad.methods.itsr import ITSR
     from advad.methods.lsa import LSA
+    from advad.methods.ocgan import OCGAN
     from advad.methods.pyod import PyOD
     from advad.methods.vae import VAE
 

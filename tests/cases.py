@@ -56,6 +56,7 @@ CASES = {
     "FAnoGAN": (advad.FAnoGAN, GAN | {"gan_epochs": 2}, 60),
     "AnoGAN": (advad.AnoGAN, GAN | {"search_steps": 20, "learning_rate": 1e-3}, 60),
     "LSA": (advad.LSA, SMALL, 30),
+    "OCGAN": (advad.OCGAN, GAME | {"critic_width": 8, "mining_start": 1}, 40),
     "GeoTrans": (advad.GeoTrans, DCGAN | {"learning_rate": 1e-2}, 20),
 }
 # name -> (class, settings), of those without networks and epochs: tests/test_classical.py

@@ -31,6 +31,7 @@ METHODS = {  # class -> file
     "AnoGAN": "anogan",
     "GeoTrans": "geotrans",
     "LSA": "lsa",
+    "OCGAN": "ocgan",
 }
 
 
