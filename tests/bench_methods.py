@@ -28,6 +28,9 @@ from advad.methods.berg import PAPER as PAPER_BERG
 from advad.methods.egbad import PAPER as PAPER_EGBAD
 from advad.methods.fanogan import PAPER as PAPER_FANOGAN
 from advad.methods.oled import PAPER as PAPER_OLED
+from advad.methods.geotrans import PAPER as PAPER_GEOTRANS
+from advad.methods.lsa import PAPER as PAPER_LSA
+from advad.methods.ocgan import PAPER as PAPER_OCGAN
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = (
@@ -55,12 +58,16 @@ SETTINGS = {
     "AnoGAN": {"lab": {}, "paper": PAPER_ANOGAN},
     "EGBAD": {"lab": {"epochs": 8, "width": 8}, "paper": PAPER_EGBAD},
     "ADAE": {"lab": {"epochs": 6, "conv_width": 8}, "paper": PAPER_ADAE},
+    "LSA": {"lab": {"epochs": 20}, "paper": PAPER_LSA},
+    "OCGAN": {"lab": {"epochs": 10, "mining_start": 5}, "paper": PAPER_OCGAN},
+    "GeoTrans": {"lab": {}, "paper": PAPER_GEOTRANS},
 }
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
 PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
 PUBLISHED |= {"EGBAD": ("alcn", "EGBAD"), "ADAE": ("alcn", "ADAE")}  # leave-one-out only
 PUBLISHED |= {"OLED": ("alcn", "OLED")}
+PUBLISHED |= {"GeoTrans": ("agad", "GeoTrans"), "LSA": ("arae", "LSA"), "OCGAN": ("arae", "OCGAN")}
 PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
@@ -86,7 +93,7 @@ TASKS |= {"CIFAR10-automobile": automobile, "MNIST-0+2": mnist_0_2}
 TASKS_OF = {name: ["MNIST-8"] for name in SETTINGS}
 TASKS_OF |= {"AE": ["MNIST-8", "MNIST-0+2"], "AAE": ["MNIST-0+2"], "ITSR": ["MNIST-0+2"]}
 BASELINES = ("VAE", "DeepSAD", "PCA", "LOF", "IForest", "KDE")
-TASKS_OF |= {name: ["MNIST-8", "FashionMNIST-0"] for name in BASELINES}
+TASKS_OF |= {name: ["MNIST-8", "FashionMNIST-0"] for name in (*BASELINES, "GeoTrans", "LSA", "OCGAN")}
 TASKS_OF |= {"OCSVM": [*MNIST, "FashionMNIST-0"], "DeepSVDD": ["MNIST-0", "MNIST-3", "MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"OLED": ["MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}

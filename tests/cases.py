@@ -59,6 +59,9 @@ CASES = {
     "AnoGAN": (advad.AnoGAN, GAN | {"search_steps": 20, "learning_rate": 1e-3}, 60),
     "EGBAD": (advad.EGBAD, GAN | {"batch_size": 16, "units": 64}, 100),
     "ADAE": (advad.ADAE, CONV | {"batch_size": 16, "learning_rate": 2e-3}, 30),
+    "LSA": (advad.LSA, SMALL, 30),
+    "OCGAN": (advad.OCGAN, GAME | {"critic_width": 8, "mining_start": 1}, 40),
+    "GeoTrans": (advad.GeoTrans, DCGAN | {"learning_rate": 1e-2}, 20),
 }
 # name -> (class, settings), of those without networks and epochs: tests/test_classical.py
 CLASSICAL = {

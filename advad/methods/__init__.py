@@ -32,6 +32,9 @@ METHODS = {  # class -> file
     "EGBAD": "egbad",
     "ADAE": "adae",
     "OLED": "oled",
+    "GeoTrans": "geotrans",
+    "LSA": "lsa",
+    "OCGAN": "ocgan",
 }
 
 
