@@ -44,8 +44,10 @@ _HOMES = {
     "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA"],
     "advad.methods.deep_sad": ["DeepSAD"],
     "advad.methods.deep_svdd": ["DeepSVDD"],
+    "advad.methods.ganomaly": ["GANomaly"],
     "advad.methods.itsr": ["ITSR"],
     "advad.methods.pyod": ["PyOD"],
+    "advad.methods.skip_ganomaly": ["SkipGANomaly"],
     "advad.methods.vae": ["VAE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -81,8 +83,10 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.deep_sad import DeepSAD
     from advad.methods.deep_svdd import DeepSVDD
     from advad.methods.fanogan import FAnoGAN
+    from advad.methods.ganomaly import GANomaly
     from advad.methods.itsr import ITSR
     from advad.methods.pyod import PyOD
+    from advad.methods.skip_ganomaly import SkipGANomaly
     from advad.methods.vae import VAE
 
 

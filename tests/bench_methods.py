@@ -25,6 +25,8 @@ import advad
 from advad.methods.anogan import PAPER as PAPER_ANOGAN
 from advad.methods.berg import PAPER as PAPER_BERG
 from advad.methods.fanogan import PAPER as PAPER_FANOGAN
+from advad.methods.ganomaly import PAPER as PAPER_GANOMALY
+from advad.methods.skip_ganomaly import PAPER as PAPER_SKIP
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COLUMNS = (
@@ -33,6 +35,7 @@ COLUMNS = (
 ).split()
 
 RELU = {"activation": "relu"}
+SHORT = {"epochs": 8, "conv_width": 8, "learning_rate": 1e-3}  # 664 steps where the paper has 12,000: larger ones
 # method -> budget -> settings; "lab" is some minutes on a laptop's core, "paper" the paper's own, for a GPU
 SETTINGS = {
     "AE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
@@ -44,6 +47,8 @@ SETTINGS = {
     "DeepSAD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
     **{name: {"lab": {}, "paper": {}} for name in ("PCA", "OCSVM", "LOF", "IForest", "KDE")},
     "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, "batch_size": 256, "conv_width": 64}},
+    "GANomaly": {"lab": SHORT, "paper": PAPER_GANOMALY},
+    "SkipGANomaly": {"lab": SHORT, "paper": PAPER_SKIP},
     "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
     "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
     "Berg": {"lab": {}, "paper": PAPER_BERG},
@@ -53,6 +58,7 @@ SETTINGS = {
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
 PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
+PUBLISHED |= {"GANomaly": ("alcn", "GANomaly"), "SkipGANomaly": ("alcn", "Skip-GANomaly")}
 PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
@@ -77,7 +83,7 @@ TASKS = MNIST | {"FashionMNIST-0": functools.partial(one_of, "FashionMNIST", 0)}
 TASKS |= {"CIFAR10-automobile": automobile, "MNIST-0+2": mnist_0_2}
 TASKS_OF = {name: ["MNIST-8"] for name in SETTINGS}
 TASKS_OF |= {"AE": ["MNIST-8", "MNIST-0+2"], "AAE": ["MNIST-0+2"], "ITSR": ["MNIST-0+2"]}
-BASELINES = ("VAE", "DeepSAD", "PCA", "LOF", "IForest", "KDE")
+BASELINES = ("VAE", "DeepSAD", "GANomaly", "SkipGANomaly", "PCA", "LOF", "IForest", "KDE")
 TASKS_OF |= {name: ["MNIST-8", "FashionMNIST-0"] for name in BASELINES}
 TASKS_OF |= {"OCSVM": [*MNIST, "FashionMNIST-0"], "DeepSVDD": ["MNIST-0", "MNIST-3", "MNIST-8", "FashionMNIST-0"]}
 TASKS_OF |= {"AGAD": ["MNIST-8", "CIFAR10-automobile"]}
