@@ -47,7 +47,7 @@ CASES = {
     "AGAD": (advad.AGAD, DCGAN, 30),
     "AGAD-unet": (advad.AGAD, DCGAN | {"generator": "unet", "auxiliary_norm": True}, 30),
     "AGAD-frozen": (advad.AGAD, DCGAN | {"contextual": False, "freeze_norm": True}, 30),
-    "GANomaly": (advad.GANomaly, DCGAN, 30),
+    "GANomaly": (advad.GANomaly, DCGAN | {"latent_dim": 16}, 60),
     "SkipGANomaly": (advad.SkipGANomaly, DCGAN, 30),
     # λ = 1: the paper's 0.05 leaves the origin distance almost alone, which is a by-product (see berg.py)
     "Berg": (
