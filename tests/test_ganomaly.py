@@ -1,4 +1,4 @@
-"""GANomaly: losses, game and score by hand, its limit, who hears whom, and what the score can be fooled by."""
+"""GANomaly: losses, game and score by hand, its limit, and who hears whom."""
 
 import math
 
@@ -81,12 +81,14 @@ def test_the_generator_hears_what_the_discriminator_looks_at_and_not_what_it_say
 
 
 def test_the_encoder_loss_teaches_both_encoders():
-    """As in the released code: z is no fixed target, so that the first encoder learns from ‖z − ẑ‖, too."""
-    detector = advad.GANomaly(**DCGAN, adversarial_weight=0, reconstruction_weight=0)
-    networks = Networks(**detector.build((1, 8, 8)))
-    detector.generator_loss(networks, torch.rand(8, 1, 8, 8))[0].backward()
-    for network in (networks.generator.encoder, networks.generator.decoder, networks.second_encoder):
-        assert all(p.grad.abs().sum() > 0 for p in network.parameters())
+    """As in the released code: z is no fixed target. With G_E(x) = ax and ẑ = 2ax, ‖z − ẑ‖ = a‖x‖ at a = 1."""
+    networks = networks_by_hand()
+    alone = advad.GANomaly(adversarial_weight=0, reconstruction_weight=0)
+    alone.generator_loss(networks, X)[0].backward()
+    slope = math.hypot(0.2, 0.6) / math.sqrt(2)
+    assert networks.generator.encoder.factor.grad.item() == pytest.approx(slope)  # were z fixed: twice that
+    assert networks.generator.decoder.factor.grad.item() == pytest.approx(4 * slope)  # ẑ − z = (4b − 1)x at b = 1/2
+    assert networks.second_encoder.factor.grad.item() == pytest.approx(slope / 2)  # (c/2 − 1)x at c = 4
 
 
 def test_a_step_trains_the_generator_and_then_the_discriminator_on_the_images_of_before():

@@ -1,4 +1,4 @@
-"""Skip-GANomaly: losses, game and score by hand, what the skip connections carry, and that they copy."""
+"""Skip-GANomaly: losses, game and score by hand, its limit, and what the skip connections carry."""
 
 import math
 

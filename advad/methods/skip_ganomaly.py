@@ -72,8 +72,6 @@ class SkipGANomaly(ImageGame):
     latent_weight: float = 1.0
     score_weight: float = 0.9
 
-    decodes = False  # skip connections carry the image past the code
-
     def check(self) -> None:
         super().check()
         for name in ("adversarial_weight", "reconstruction_weight", "latent_weight"):
@@ -97,6 +95,10 @@ class SkipGANomaly(ImageGame):
         )
         L = self.adversarial_weight * L_adv + self.reconstruction_weight * L_con + self.latent_weight * L_lat
         return L, {"adversarial": L_adv, "reconstruction": L_con, "latent": L_lat}
+
+    @property
+    def decodes(self) -> bool:
+        return False  # skip connections carry the image past the code
 
     def errors(self, networks: Networks, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return R(x) = ‖x − x̂‖₁/n_pixels and L(x) = ‖f(x) − f(x̂)‖₂/√n_features, each (B,)."""
