@@ -49,6 +49,8 @@ CASES = {
     "AGAD": (advad.AGAD, DCGAN, 30),
     "AGAD-unet": (advad.AGAD, DCGAN | {"generator": "unet", "auxiliary_norm": True}, 30),
     "AGAD-frozen": (advad.AGAD, DCGAN | {"contextual": False, "freeze_norm": True}, 30),
+    "GANomaly": (advad.GANomaly, DCGAN | {"latent_dim": 16}, 60),
+    "SkipGANomaly": (advad.SkipGANomaly, DCGAN, 30),
     # λ = 1: the paper's 0.05 leaves the origin distance almost alone, which is a by-product (see berg.py)
     "Berg": (
         advad.Berg,
@@ -71,7 +73,7 @@ CLASSICAL = {
     "IForest": (advad.IForest, {"trees": 30}),
     "KDE": (advad.KDE, {}),
 }
-NO_DECODER = {"AGAD-unet"}  # skip connections carry the image past the code
+NO_DECODER = {"AGAD-unet", "SkipGANomaly"}  # skip connections carry the image past the code
 
 
 def make(case: str, **changes) -> Any:

@@ -26,6 +26,8 @@ METHODS = {  # class -> file
     "KDE": "classical",
     "PyOD": "pyod",
     "AGAD": "agad",
+    "GANomaly": "ganomaly",
+    "SkipGANomaly": "skip_ganomaly",
     "Berg": "berg",
     "FAnoGAN": "fanogan",
     "AnoGAN": "anogan",
