@@ -168,6 +168,15 @@ def test_a_folder_that_cannot_be_written(here, monkeypatch):
         sweep(SPEC, folder="there", progress=False)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc, where even root cannot write")
+def test_a_folder_where_nobody_can_write(here):
+    (here / "spec.toml").write_text(TOML)
+    result = call("spec.toml", "--out", "/proc/sweep")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("advad: sweep: the folder must be writable (")
+    assert result.stderr.count("\n") == 1
+
+
 def test_another_sweeps_folder_is_left_alone(here):
     sweep(changed(name="first", seed=0), folder="out", progress=False)
     before = starts("out")

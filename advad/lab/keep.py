@@ -14,7 +14,7 @@ from advad.lab.grid import read_plan, refuse
 from advad.lab.sweep import RECORD
 
 SPECS = MEASURED.with_name("sweeps")
-COLUMNS = (
+COLUMNS: Sequence[str] = (
     "method dataset protocol normal contamination labelled metric value spread n_seeds seconds parameters settings "
     "hardware date command"
 ).split()
@@ -80,10 +80,10 @@ def write_lines(lines: Sequence[Mapping[str, Any]], path: Path = MEASURED) -> No
     """Put lines into a file of measured results, in place of older ones of the same key, all or nothing."""
     new = [{name: str(value) for name, value in line.items()} for line in lines]
     taken = {tuple(line[name] for name in KEY) for line in new}
-    old = []
+    old: list[dict[str, str]] = []
     if path.exists():
         with path.open(encoding="utf-8", newline="") as file:
-            old = [line for line in csv.DictReader(file) if tuple(line[name] for name in KEY) not in taken]
+            old = [dict(line) for line in csv.DictReader(file) if tuple(line[name] for name in KEY) not in taken]
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

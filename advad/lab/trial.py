@@ -144,7 +144,7 @@ class MethodTrial(Trial):
     def execute(self, home: Path, slot: int) -> dict[str, Any]:
         split, detector = self.split(), self.detector(slot)
         begin = time.perf_counter()
-        resumed = {"run_dir": home} if isinstance(detector, advad.Detector) else {}
+        resumed: dict[str, Any] = {"run_dir": home} if isinstance(detector, advad.Detector) else {}
         detector.fit(split.train, split.train_y, progress=False, **resumed)
         return self.report(split, detector, time.perf_counter() - begin)
 
