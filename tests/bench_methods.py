@@ -12,7 +12,6 @@ import datetime
 import functools
 import inspect
 import json
-import os
 import platform
 import statistics
 import time
@@ -23,6 +22,7 @@ import torch
 
 import advad
 from advad.methods.adae import PAPER as PAPER_ADAE
+from advad.lab.keep import write_lines
 from advad.methods.anogan import PAPER as PAPER_ANOGAN
 from advad.methods.berg import PAPER as PAPER_BERG
 from advad.methods.egbad import PAPER as PAPER_EGBAD
@@ -35,11 +35,6 @@ from advad.methods.ganomaly import PAPER as PAPER_GANOMALY
 from advad.methods.skip_ganomaly import PAPER as PAPER_SKIP
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-COLUMNS = (
-    "method dataset protocol normal contamination labelled metric value spread n_seeds seconds parameters settings "
-    "hardware date command"
-).split()
-
 RELU = {"activation": "relu"}
 SHORT = {"epochs": 8, "conv_width": 8, "learning_rate": 1e-3}  # 664 steps where the paper has 12,000: larger ones
 # method -> budget -> settings; "lab" is some minutes on a laptop's core, "paper" the paper's own, for a GPU
@@ -198,24 +193,6 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
     return rows
 
 
-def write(rows: list[dict[str, object]]) -> None:
-    """Put rows into data/measured.csv, in place of older ones of the same key, all or nothing."""
-    path = DATA / "measured.csv"
-    key = ("method", "dataset", "protocol", "normal", "contamination", "labelled", "metric", "hardware", "command")
-    new = [{name: str(value) for name, value in row.items()} for row in rows]
-    taken = {tuple(row[name] for name in key) for row in new}
-    old = []
-    if path.exists():
-        with open(path, encoding="utf-8", newline="") as file:
-            old = [row for row in csv.DictReader(file) if tuple(row[name] for name in key) not in taken]
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted([*old, *new], key=lambda row: tuple(row[name] for name in key)))
-    os.replace(temporary, path)
-
-
 @click.command()
 @click.argument("methods", nargs=-1, type=click.Choice(sorted(SETTINGS)))
 @click.option("--budget", type=click.Choice(["lab", "paper"]), default="lab", show_default=True)
@@ -229,7 +206,7 @@ def main(methods: tuple[str, ...], budget: str, device: str, seeds: int, keep: b
         for task in TASKS_OF[method]:
             rows = rows_of(method, task, budget, device, seeds)
             if keep:
-                write(rows)
+                write_lines(rows)
 
 
 if __name__ == "__main__":
