@@ -91,12 +91,12 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.deep_svdd import DeepSVDD
     from advad.methods.egbad import EGBAD
     from advad.methods.fanogan import FAnoGAN
-    from advad.methods.geotrans import GeoTrans
     from advad.methods.ganomaly import GANomaly
+    from advad.methods.geotrans import GeoTrans
     from advad.methods.itsr import ITSR
-    from advad.methods.oled import OLED
     from advad.methods.lsa import LSA
     from advad.methods.ocgan import OCGAN
+    from advad.methods.oled import OLED
     from advad.methods.pyod import PyOD
     from advad.methods.skip_ganomaly import SkipGANomaly
     from advad.methods.vae import VAE

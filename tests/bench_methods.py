@@ -21,17 +21,17 @@ import click
 import torch
 
 import advad
-from advad.methods.adae import PAPER as PAPER_ADAE
 from advad.lab.keep import write_lines
+from advad.methods.adae import PAPER as PAPER_ADAE
 from advad.methods.anogan import PAPER as PAPER_ANOGAN
 from advad.methods.berg import PAPER as PAPER_BERG
 from advad.methods.egbad import PAPER as PAPER_EGBAD
 from advad.methods.fanogan import PAPER as PAPER_FANOGAN
-from advad.methods.oled import PAPER as PAPER_OLED
+from advad.methods.ganomaly import PAPER as PAPER_GANOMALY
 from advad.methods.geotrans import PAPER as PAPER_GEOTRANS
 from advad.methods.lsa import PAPER as PAPER_LSA
 from advad.methods.ocgan import PAPER as PAPER_OCGAN
-from advad.methods.ganomaly import PAPER as PAPER_GANOMALY
+from advad.methods.oled import PAPER as PAPER_OLED
 from advad.methods.skip_ganomaly import PAPER as PAPER_SKIP
 
 DATA = Path(__file__).resolve().parents[1] / "data"

@@ -456,7 +456,7 @@ def grid(
     Parameters
     ----------
     rows : mapping of str to array of shape (n, C, H, W) or (n, H, W)
-        One row of pictures each, the label to its left; `uint8` or float in [0, 1].
+        One row of pictures each, the label to its left; `uint8` or float in [0, 1]. None leaves a place empty.
     captions : mapping of row label to n texts, optional
         Under the pictures of that row, such as their scores; of one line or more.
     columns : sequence of str
@@ -482,6 +482,8 @@ def grid(
     for (label, pictures), height in zip(rows.items(), heights, strict=True):
         draw.text((label_width - margin, y + side // 2), label, fill=BLACK, font=font, anchor="rm")
         for column, picture in enumerate(pictures):
+            if picture is None:
+                continue
             x = label_width + column * (side + margin)
             pixels = Image.fromarray(to_pixels(picture))
             method = Image.Resampling.NEAREST if pixels.width <= side else Image.Resampling.LANCZOS
