@@ -180,7 +180,7 @@ def panels(
     from plotly.subplots import make_subplots
 
     n_rows = -(-len(parts) // columns)
-    space = {"horizontal_spacing": 0.03 if equal else 0.07, "vertical_spacing": 0.17 / n_rows}
+    space: Any = {"horizontal_spacing": 0.03 if equal else 0.07, "vertical_spacing": 0.17 / n_rows}
     figure = make_subplots(n_rows, columns, subplot_titles=list(parts), **space)
     figure.update_layout(layout(title, height=110 + 250 * n_rows))
     figure.update_layout(margin={"l": 20 if equal else 60, "r": 10, "t": 96, "b": 64})
@@ -205,7 +205,7 @@ def panels(
         figure.update_xaxes(**bare)
         figure.update_yaxes(**bare)
         for k in range(len(parts)):
-            axes = {"row": k // columns + 1, "col": k % columns + 1}
+            axes: Any = {"row": k // columns + 1, "col": k % columns + 1}
             anchor = f"x{k + 1}" if k else "x"
             figure.update_yaxes(scaleanchor=anchor, constrain="domain", **axes)
             figure.update_xaxes(constrain="domain", **axes)

@@ -100,7 +100,9 @@ class PriorGameExplorer(Explorer):
 
     def _plane(self) -> Any:
         nothing = dict.fromkeys(self.groups, (np.zeros(1), np.zeros(1)))
-        figure = figures.scatter(nothing, title="The plane; the circle holds 90% of the prior", x_title="", y_title="")
+        figure: Any = figures.scatter(
+            nothing, title="The plane; the circle holds 90% of the prior", x_title="", y_title=""
+        )
         for trace, name in zip(figure.data, self.groups, strict=True):
             trace.name, trace.marker.size = name, 6
         angle = np.linspace(0, 2 * np.pi, 60)
@@ -114,8 +116,8 @@ class PriorGameExplorer(Explorer):
     def _distances(self) -> Any:
         nothing = np.zeros(2 * len(BINS) - 2)
         names = (self.normal, self.asked)
-        words = {"x_title": "distance from the origin ‖z‖", "y_title": "share of the group"}
-        figure = figures.curves(
+        words: Any = {"x_title": "distance from the origin ‖z‖", "y_title": "share of the group"}
+        figure: Any = figures.curves(
             np.repeat(BINS, 2)[1:-1], dict.fromkeys(names, nothing), title="How far from the origin", **words
         )
         figure.update_traces(mode="lines")
