@@ -31,6 +31,12 @@ METHODS = {  # class -> file
     "Berg": "berg",
     "FAnoGAN": "fanogan",
     "AnoGAN": "anogan",
+    "EGBAD": "egbad",
+    "ADAE": "adae",
+    "OLED": "oled",
+    "GeoTrans": "geotrans",
+    "LSA": "lsa",
+    "OCGAN": "ocgan",
 }
 
 
