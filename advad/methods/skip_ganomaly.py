@@ -36,7 +36,7 @@ Measured (one class normal, protocol 2, 5,266 images of MNIST's 8 and 5,400 of F
 epoch, epochs=8, conv_width=8, learning_rate=1e-3, seeds 0 to 2, one CPU thread of a busy machine, 39 CPU seconds each;
 `python -m tests.bench_methods SkipGANomaly`):
 - AUROC **0.377 ± 0.074** on MNIST's 8, below chance; PCA with 32 components has 0.849, GANomaly at the same settings
-  0.922. On Fashion 0.777 ± 0.036 (GANomaly 0.875). The published figures are for other protocols, so that there is none beside them.
+  0.922. On Fashion 0.777 ± 0.036 (GANomaly 0.875). Published figures are for other data and protocols.
 - Why: the UNet copies. On 200 of its own training images (seed 0), a code of zeros raises the mean |x − x̂| from 0.0160
   to 0.0173 only: the image passes beside the code. A copier errs where there is ink: R is 0.0161 for test images of 8,
   and 0.0140 for the other digits, which have less of it; per mean pixel it is 0.114 and 0.116 (AUROC 0.53). Alone, R
