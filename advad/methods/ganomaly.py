@@ -29,6 +29,18 @@ Departures from the paper, and from its released code (equations by name: the pa
   would be lost; see Measured. The code halves D's loss, which Adam does not notice.
 - Pixels stay in [0, 1] (a sigmoid, not tanh) and images keep their size (the paper's MNIST is resized to 32×32).
 - Width 16 instead of 64: a laptop's; `GANomaly(**PAPER)` has the code's.
+
+Measured (one class normal, protocol 2, 5,266 images of MNIST's 8 and 5,400 of Fashion's T-shirt, all test images, last
+epoch, epochs=8, conv_width=8, learning_rate=1e-3, seeds 0 to 2, one CPU thread of a busy machine, 39 CPU seconds each;
+`python -m tests.bench_methods GANomaly`):
+- AUROC **0.922 ± 0.022** on MNIST's 8 (PCA with 32 components: 0.849) and 0.875 ± 0.018 on Fashion. The published
+  figures are for nine normal classes, so that there is none beside them.
+- It is the second code that detects. Seed 0 on MNIST's 8: A has 0.948, the pixels' |x − x̂| of the same networks 0.413,
+  below chance, since errors grow with the ink, of which an 8 has much.
+- The lowest mean loss of D in an epoch was 0.004 (seed 0): D wins, and a reset at 1e-5 would still have been far off.
+- AUROC is not steady: L_enc rises and falls (0.024, 0.158, 0.037, 0.063 in epochs 2, 3, 7, 8 of seed 0), as E runs
+  after a code that still moves. On 8×8 digits (class 0, tests/cases.py, but 8 units) seed 0 had 0.89, 0.73 and 0.90
+  after 20, 40 and 60 epochs; with 16 units, six seeds had 0.93 to 0.99 after 60.
 """
 
 from __future__ import annotations
