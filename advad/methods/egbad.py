@@ -76,6 +76,7 @@ class PairDiscriminator(nn.Module):
     def __init__(self, image_shape: tuple[int, int, int], latent_dim: int, width: int, units: int, dropout: float):
         super().__init__()
         *convolutions, last = conv_encoder(image_shape, 1, width)
+        assert isinstance(last, nn.Linear)
         self.image = nn.Sequential(*convolutions)
         self.code = nn.Sequential(nn.Linear(latent_dim, units), nn.LeakyReLU(0.2))
         n_inputs = last.in_features + units
