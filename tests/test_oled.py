@@ -1,4 +1,4 @@
-"""OLED: mask, covering, losses and score by hand, its limit, and what learned masks are worth against random ones."""
+"""OLED: masks, losses and score by hand, its limit, and what learned masks are worth against random ones."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_a_mask_covers_the_share_that_is_asked_for_where_the_map_is_highest(shar
 
 
 def test_the_gradient_passes_straight_to_the_standardised_map():
-    """Against autograd on the standardised map itself; a stretched map gets a smaller one, and no other."""
+    """Against autograd on the standardised map itself; stretching the map changes nothing."""
     rng = torch.Generator().manual_seed(0)
     a, g = torch.randn(3, 1, 4, 4, generator=rng).requires_grad_(), torch.randn(3, 1, 4, 4, generator=rng)
     (gradient,) = torch.autograd.grad((advad.OLED(mask_share=0.25).covering(a) * g).sum(), a)

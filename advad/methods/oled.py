@@ -26,6 +26,8 @@ Departures: the paper's text was not at hand; what follows is the code for MNIST
 - Its threshold is a quotient r / (r + 10⁻¹²), whose gradient is next to nothing except right at the threshold. Here
   exactly the share is covered, and M's gradient passes straight through to its map, standardised for each image: only
   the order of the pixels counts, so a map must not be able to escape the game by growing.
+- It trains M in every third epoch of 400 (CIFAR-10: every fourth, M on L_mask alone, weight 30); `mask_every` is 1
+  here, because with 3 a laptop's few epochs are too few for M: on digits it ends with one mask for all (see below).
 - No batch norm, so that masks depend on no batch-mate; M ends without a ReLU, which makes ties; it is narrower. R is
   like for like with our AE, DAE and ALCN. Adam has β = (0.9, 0.999), not (0.5, 0.9).
 - The code scores in four ways: L_mask, L_rec and L_context of an image, and their mean after each was scaled by its
@@ -33,6 +35,13 @@ Departures: the paper's text was not at hand; what follows is the code for MNIST
   best on 300 normal and 90 anomalous images, for each way; we keep the last.
 - The mask of a score is found in double precision on the CPU: in single precision rounding, which depends on the
   batch, would choose between pixels that are nearly alike.
+
+Measured (MNIST class 8, protocol 2, 5,266 training images, defaults with epochs=12, seeds 0 to 2, one CPU thread):
+AUROC 0.903 ± 0.006, above PCA's 0.849 with 32 components. Published (Barker et al. 2023): 0.985, a mean over ten
+classes. What M maximises, on normal test digits (8×8, digit 8, tests/test_oled.py, seeds 0 and 1): 0.23 under learned
+masks, 0.13 under random pixels and random areas of the same share; with mask_every=3, 0.17 and 0.15, and its
+"mask_spread" is 0.000. Most of it is L_context, 0.031 to 0.016; L_mask is 0.036 to 0.033. R has practised learned masks
+only, so random ones are strange to it, too.
 """
 
 from __future__ import annotations
@@ -51,9 +60,14 @@ from advad.engine.networks import squared_error
 from advad.engine.training import Networks, Update
 
 PAPER = {  # the code
-    "MNIST": {"network": "conv", "conv_width": 64, "learning_rate": 5e-4, "epochs": 400, "batch_size": 1024}
-    | {"mask_every": 3, "mask_width": 32},
-    "CIFAR10": {"network": "conv", "conv_width": 128, "latent_dim": 256, "context_weight": 15.0, "mask_every": 4},
+    "MNIST": {
+        **{"network": "conv", "conv_width": 64, "learning_rate": 5e-4, "epochs": 400, "batch_size": 1024},
+        **{"mask_every": 3, "mask_width": 32},
+    },
+    "CIFAR10": {
+        **{"network": "conv", "conv_width": 128, "latent_dim": 256, "learning_rate": 5e-4},
+        **{"context_weight": 15.0, "mask_every": 4, "mask_width": 32},
+    },
 }
 
 
