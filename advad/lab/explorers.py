@@ -29,6 +29,7 @@ from advad.lab.noise_ladder import NoiseLadder
 from advad.lab.occlusion_brush import OcclusionBrush
 from advad.lab.occlusion_explorer import OcclusionExplorer
 from advad.lab.prior_game import PriorGameExplorer
+from advad.lab.shortcut_explorer import ShortcutExplorer
 
 __all__ = [
     "ContaminationExplorer",
@@ -41,6 +42,7 @@ __all__ = [
     "OcclusionExplorer",
     "PriorGameExplorer",
     "ReconstructionExplorer",
+    "ShortcutExplorer",
     "ThresholdExplorer",
     "contaminated_runs",
     "load_runs",
@@ -189,7 +191,6 @@ class ReconstructionExplorer(Explorer):
         i = self.slider.value
         x = self.images[i] / 255 if self.images.dtype == np.uint8 else self.images[i]
         shown = {"shown": [x, *(made[i] for made in self.reconstructions.values())]}
-        blank = np.ones_like(x)
-        shown["difference"] = [blank, *(np.abs(made[i] - x) for made in self.reconstructions.values())]
+        shown["difference"] = [None, *(np.abs(made[i] - x) for made in self.reconstructions.values())]
         captions = {"difference": ["", *(f"{values[i]:.4f}" for values in self.scores.values())]}
         return figures.grid(shown, columns=["input", *self.reconstructions], captions=captions, tile=96)

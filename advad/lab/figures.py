@@ -454,7 +454,7 @@ def grid(
     Parameters
     ----------
     rows : mapping of str to array of shape (n, C, H, W) or (n, H, W)
-        One row of pictures each, the label to its left; `uint8` or float in [0, 1].
+        One row of pictures each, the label to its left; `uint8` or float in [0, 1]. None leaves a place empty.
     captions : mapping of row label to n texts, optional
         Under the pictures of that row, such as their scores; of one line or more.
     columns : sequence of str
@@ -467,7 +467,7 @@ def grid(
     side, margin, text_height = tile * scale, gap * scale, 18 * scale
     label_width = max([round(font.getlength(label)) for label in rows], default=0) + 2 * margin
     n = max(len(pictures) for pictures in rows.values())
-    lines = {label: max(text.count("\n") + 1 for text in texts) for label, texts in captions.items() if texts}
+    lines = {label: max((text.count("\n") for text in texts), default=0) + 1 for label, texts in captions.items()}
     heights = [side + margin + text_height * lines.get(label, 0) for label in rows]
     top = text_height + margin if columns else margin
     canvas = Image.new("RGB", (label_width + n * (side + margin), top + sum(heights)), "white")
@@ -480,6 +480,8 @@ def grid(
     for (label, pictures), height in zip(rows.items(), heights, strict=True):
         draw.text((label_width - margin, y + side // 2), label, fill=BLACK, font=font, anchor="rm")
         for column, picture in enumerate(pictures):
+            if picture is None:
+                continue
             x = label_width + column * (side + margin)
             pixels = Image.fromarray(to_pixels(picture))
             method = Image.Resampling.NEAREST if pixels.width <= side else Image.Resampling.LANCZOS

@@ -14,7 +14,7 @@ from PIL import Image
 from advad.analysis.saliency import occlusion_map
 from advad.lab import figures
 from advad.lab.canvas import Canvas, outlined
-from advad.lab.explorer import Answer, Explorer, Picture, choice, columns, heat, plot, row, slider, stack
+from advad.lab.explorer import WIDTH, Answer, Explorer, Picture, choice, columns, heat, plot, row, slider, stack
 from advad.lab.occlusion_explorer import FILLS
 from advad.lab.picture_set import PictureSet
 from advad.lab.static import picture_of
@@ -117,7 +117,7 @@ class OcclusionBrush(Explorer):
             **on_top, x=[0], name="covered", marker={"symbol": "star", "size": 17, "color": figures.YELLOW, **edge}
         )
         figure.update_layout(legend={"x": 1.01, "y": 1, "xanchor": "left"})
-        figure.update_yaxes(rangemode="tozero")
+        figure.update_yaxes(rangemode="tozero", title_text="share")  # the plot is low
         return plot(figure, 860, 190, margin={"l": 60, "r": 150, "t": 12, "b": 46})
 
     # ------------------------------------------------------------------ the answers
@@ -217,4 +217,5 @@ class OcclusionBrush(Explorer):
     def twin(self) -> Image.Image:
         """Return the table of pictures beside the scores."""
         table = self.table()
-        return stack([table, picture_of(self.plot, width=450, height=table.height // 2)], across=True)
+        scores = picture_of(self.plot, width=WIDTH - table.width // 2 - 1, height=table.height // 2)
+        return stack([table, scores], across=True)

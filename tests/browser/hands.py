@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import Locator, expect
 
 SHOTS = Path(__file__).parents[2] / "runs" / "browser"
 ROOT = ".advad-explorer"
@@ -88,11 +89,8 @@ class Hands:
             self.page.keyboard.press(key)
 
     def press_button(self, name: str, key: str = "Enter") -> None:
-        """Focus a button by its name, and press a key."""
-        button = self.root.get_by_role("button", name=name, exact=True)
-        button.scroll_into_view_if_needed()
-        button.focus()
-        self.page.keyboard.press(key)
+        """Press a button by its name and a key."""
+        press(self.root.get_by_role("button", name=name, exact=True), key)
 
     def at(self, x: float, y: float, plot: int = 0) -> tuple[float, float]:
         """Return where in the page a place of a plot is."""
@@ -153,6 +151,15 @@ class Hands:
         assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
         assert self.root.locator(".advad-errors").inner_text().strip() == ""
         assert self.page.problems == []
+
+
+def press(button: Locator, key: str = "Enter") -> None:
+    """Focus a button and press a key, once Python has enabled it: before that it takes neither."""
+    expect(button).to_be_enabled(timeout=60_000)
+    button.scroll_into_view_if_needed()
+    button.focus()
+    expect(button).to_be_focused()
+    button.page.keyboard.press(key)
 
 
 def alike(found: np.ndarray, wanted: np.ndarray) -> bool:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.browser.conftest import ANSWER, DETECTOR, cut, write_notebook
-from tests.browser.hands import ROOT, SHOTS, Hands
+from tests.browser.hands import ROOT, SHOTS, Hands, press
 
 SCORES = """
 scores, holdout_scores = detector.anomaly_score(split.test), detector.anomaly_score(split.holdout)
@@ -90,8 +90,7 @@ def test_a_prediction_is_committed_then_revealed_and_recorded(desk):
     commit = page.get_by_role("button", name="Commit my prediction")
     assert commit.is_disabled()
     page.get_by_label("the second").first.check()
-    commit.focus()
-    page.keyboard.press("Enter")
+    press(commit)
     page.get_by_text("✓ Committed: the second. Go on to see.").wait_for()
     page.evaluate(RERUN)
     page.get_by_text("Predicted: the second. It is: the second. It was measured.").first.wait_for()
