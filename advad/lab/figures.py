@@ -205,10 +205,8 @@ def panels(
         figure.update_xaxes(**bare)
         figure.update_yaxes(**bare)
         for k in range(len(parts)):
-            axes: Any = {"row": k // columns + 1, "col": k % columns + 1}
             anchor = f"x{k + 1}" if k else "x"
-            figure.update_yaxes(scaleanchor=anchor, constrain="domain", **axes)
-            figure.update_xaxes(constrain="domain", **axes)
+            figure.update_yaxes(scaleanchor=anchor, row=k // columns + 1, col=k % columns + 1)
     else:
         figure.update_xaxes(type="log" if log_x else "linear", gridcolor="#e6e6e6", ticks="outside")
         figure.update_yaxes(gridcolor="#e6e6e6", ticks="outside")

@@ -62,6 +62,11 @@ class PriorGameExplorer(Explorer):
         some = normal | asked
         return auroc(asked[some], origin_distance(z)[some])
 
+    def _shares(self, z: np.ndarray, name: str) -> np.ndarray:
+        """Return the histogram of a group's ‖z‖; what lies beyond the last bin stands in it."""
+        distance = origin_distance(z[self.groups[name]]).clip(BINS[0], BINS[-1])
+        return np.histogram(distance, BINS)[0] / len(distance)
+
     def chosen(self) -> tuple[str, int]:
         """Return what the controls say: the variant, and the place of the strength."""
         controls: tuple[Any, ...] = (self.variant, self.strength)
@@ -124,7 +129,10 @@ class PriorGameExplorer(Explorer):
         for trace, name in zip(figure.data, names, strict=True):
             trace.line.color = figures.PALETTE[list(self.groups).index(name)]
         figure.update_layout(legend={"x": 0.98, "y": 0.98, "xanchor": "right"})
-        figure.update_yaxes(range=[0, 1])
+        highest = max(
+            float(self._shares(z, name).max()) for variants in self.codes.values() for z in variants for name in names
+        )
+        figure.update_yaxes(range=[0, 1.1 * highest])
         return figure
 
     def _show(self) -> None:
@@ -134,11 +142,9 @@ class PriorGameExplorer(Explorer):
         with self.plane.batch_update():
             for trace, mask in zip(self.plane.data, self.groups.values(), strict=False):
                 trace.x, trace.y = z[mask].clip(-5, 5).T
-        distance = origin_distance(z).clip(BINS[0], BINS[-1])
         with self.distances.batch_update():
             for trace, name in zip(self.distances.data, (self.normal, self.asked), strict=True):
-                share = np.histogram(distance[self.groups[name]], BINS)[0] / self.groups[name].sum()
-                trace.y = np.repeat(share, 2)
+                trace.y = np.repeat(self._shares(z, name), 2)
         self.text.say(self.sentence())
 
     def twin(self) -> Image.Image:
