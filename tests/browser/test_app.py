@@ -5,8 +5,7 @@ import socket
 import pytest
 
 from advad.lab import app
-from tests.browser.conftest import ANSWER
-from tests.browser.hands import ROOT, SHOTS, Hands
+from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
 
 @pytest.fixture(scope="module")
