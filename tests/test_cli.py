@@ -193,8 +193,9 @@ def test_run_tells_a_failure_in_one_line(here):
 
 def test_tour_reports_a_failing_lesson_and_goes_on(here):
     lesson(here / "notebooks", "00_a_first", "1 / 0")
-    result = call("tour")
+    result = call("tour", "--workers", "2")
     assert result.exit_code == 1
+    assert "3/3" in result.stderr  # the progress bar
     rows = result.stdout.splitlines()
     assert rows[0].split() == ["lesson", "finding", "seconds", "device", "path"]
     assert rows[2].startswith("00_a_first  FAILED: cell [1] failed with ZeroDivisionError: division by zero")
@@ -219,14 +220,14 @@ def test_tour_succeeds_when_all_do(here, monkeypatch):
         return outcome(finding="Fine.", seconds=2.0, device="cpu")
 
     monkeypatch.setattr(rerun, "run_lesson", run_lesson)
-    result = call("tour", "--profile", "lab", "--device", "cpu", "--out", "there", "--timeout", "9")
+    result = call("tour", "--profile", "lab", "--device", "cpu", "--out", "there", "--timeout", "9", "--workers", "1")
     assert result.exit_code == 0
     given = {"profile": "lab", "device": "cpu"}
     assert asked == [("00_good", given, Path("there"), 9), ("01_bad", {}, Path("there"), 9)]
     assert (here / "there" / "index.html").is_file()
 
 
-@pytest.mark.parametrize("command", [["run", "00"], ["tour"]])
+@pytest.mark.parametrize("command", [["run", "00"], ["tour", "--workers", "1"]])
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [

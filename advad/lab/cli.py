@@ -116,27 +116,26 @@ def lab(arguments: Sequence[str]) -> None:
 @click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
 @click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
 @TIMEOUT
-def tour(profile: str, device: str, out: Path, timeout: int) -> None:
+@click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one a core, 4 at most]")
+def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
     """Run all lessons and write a gallery of what they found.
 
     In the smoke profile everything runs on the embedded digits, without a network. A lesson that fails is reported,
     the others go on, and the exit code is 1.
     """
+    from joblib import cpu_count
+
     from advad.lab import gallery, rerun
     from advad.lab.parameters import check_parameters, read_parameters
+    from advad.lab.tour import run_lessons
 
-    rows: list[Outcome] = []
     with one_line_errors():
         wanted = {"profile": profile, "device": device}
         given = {}
         for notebook in rerun.lessons():  # all are checked before the first one runs
             mine = {name: value for name, value in wanted.items() if name in read_parameters(notebook)}
             given[notebook] = check_parameters(notebook, mine)
-        for notebook, values in given.items():
-            try:
-                rows.append(rerun.run_lesson(notebook, parameters=values, folder=out, timeout=timeout))
-            except rerun.LessonError as error:
-                rows.append(error.outcome)
+        rows = run_lessons(given, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
         index = gallery.write_gallery(out, rows)
     click.echo(table(rows))
     failed = [row.lesson for row in rows if row.error]
@@ -236,16 +235,21 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 @main.command()
 @click.argument("sweeps", nargs=-1, type=PATH)
 @click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
-def board(sweeps: Sequence[Path], out: Path) -> None:
+@click.option("--keep", is_flag=True, help="Put the figures of SWEEPS, whose specs ship, into data/measured.csv.")
+def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
     """Show our figures beside the published ones: as a table, as board.csv, and as a page.
 
     Ours are those of data/measured.csv and of the folders of SWEEPS; without any, of all in runs/sweeps.
     """
     from advad.lab import board as boards
+    from advad.lab import keep as keeping
     from advad.lab.rerun import shown
 
     with one_line_errors():
         rows = boards.rows(sweeps or None)
+        if keep:
+            kept = keeping.keep(rows, sweeps)
+            click.echo(f"{len(kept)} rows: {shown(keeping.MEASURED)}\n")
         page = boards.write(rows, out.resolve())
     click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")
 

@@ -28,6 +28,7 @@ from advad.lab.latent_explorer import LatentExplorer
 from advad.lab.noise_ladder import NoiseLadder
 from advad.lab.occlusion_brush import OcclusionBrush
 from advad.lab.occlusion_explorer import OcclusionExplorer
+from advad.lab.prior_game import PriorGameExplorer
 from advad.lab.shortcut_explorer import ShortcutExplorer
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "NoiseLadder",
     "OcclusionBrush",
     "OcclusionExplorer",
+    "PriorGameExplorer",
     "ReconstructionExplorer",
     "ShortcutExplorer",
     "ThresholdExplorer",

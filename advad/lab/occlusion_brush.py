@@ -14,7 +14,7 @@ from PIL import Image
 from advad.analysis.saliency import occlusion_map
 from advad.lab import figures
 from advad.lab.canvas import Canvas, outlined
-from advad.lab.explorer import Answer, Explorer, Picture, choice, columns, heat, plot, row, slider, stack
+from advad.lab.explorer import WIDTH, Answer, Explorer, Picture, choice, columns, heat, plot, row, slider, stack
 from advad.lab.occlusion_explorer import FILLS
 from advad.lab.picture_set import PictureSet
 from advad.lab.static import picture_of
@@ -217,4 +217,5 @@ class OcclusionBrush(Explorer):
     def twin(self) -> Image.Image:
         """Return the table of pictures beside the scores."""
         table = self.table()
-        return stack([table, picture_of(self.plot, width=450, height=table.height // 2)], across=True)
+        scores = picture_of(self.plot, width=WIDTH - table.width // 2 - 1, height=table.height // 2)
+        return stack([table, scores], across=True)
