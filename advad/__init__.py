@@ -43,11 +43,17 @@ _HOMES = {
     "advad.methods.berg": ["Berg"],
     "advad.methods.egbad": ["EGBAD"],
     "advad.methods.fanogan": ["FAnoGAN"],
+    "advad.methods.geotrans": ["GeoTrans"],
     "advad.methods.classical": ["IForest", "KDE", "LOF", "OCSVM", "PCA"],
     "advad.methods.deep_sad": ["DeepSAD"],
     "advad.methods.deep_svdd": ["DeepSVDD"],
+    "advad.methods.ganomaly": ["GANomaly"],
     "advad.methods.itsr": ["ITSR"],
+    "advad.methods.oled": ["OLED"],
+    "advad.methods.lsa": ["LSA"],
+    "advad.methods.ocgan": ["OCGAN"],
     "advad.methods.pyod": ["PyOD"],
+    "advad.methods.skip_ganomaly": ["SkipGANomaly"],
     "advad.methods.vae": ["VAE"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -85,8 +91,14 @@ if TYPE_CHECKING:  # what editors and type checkers see
     from advad.methods.deep_svdd import DeepSVDD
     from advad.methods.egbad import EGBAD
     from advad.methods.fanogan import FAnoGAN
+    from advad.methods.ganomaly import GANomaly
+    from advad.methods.geotrans import GeoTrans
     from advad.methods.itsr import ITSR
+    from advad.methods.lsa import LSA
+    from advad.methods.ocgan import OCGAN
+    from advad.methods.oled import OLED
     from advad.methods.pyod import PyOD
+    from advad.methods.skip_ganomaly import SkipGANomaly
     from advad.methods.vae import VAE
 
 

@@ -36,6 +36,8 @@ CASES = {
     "ARAE-R": (advad.ARAE, SMALL | advad.ARAE_R | {"attack_steps": 3, "activation": "relu"}, 40),
     "ALCN": (advad.ALCN, SMALL | {"draws": 4, "conv_width": 8}, 40),
     "ALCN-conv": (advad.ALCN, CONV | {"score_input": "clean"}, 40),
+    "OLED": (advad.OLED, SMALL, 40),
+    "OLED-conv": (advad.OLED, CONV | {"mask_every": 1, "score": "covered"}, 30),
     "AAE": (advad.AAE, GAME, 40),
     "AAE-conv": (advad.AAE, CONV | {"critic_widths": (32,), "prior": "uniform", "batch_norm": "all"}, 40),
     "AAE-likelihood": (
@@ -47,6 +49,8 @@ CASES = {
     "AGAD": (advad.AGAD, DCGAN, 30),
     "AGAD-unet": (advad.AGAD, DCGAN | {"generator": "unet", "auxiliary_norm": True}, 30),
     "AGAD-frozen": (advad.AGAD, DCGAN | {"contextual": False, "freeze_norm": True}, 30),
+    "GANomaly": (advad.GANomaly, DCGAN | {"latent_dim": 16}, 60),
+    "SkipGANomaly": (advad.SkipGANomaly, DCGAN, 30),
     # λ = 1: the paper's 0.05 leaves the origin distance almost alone, which is a by-product (see berg.py)
     "Berg": (
         advad.Berg,
@@ -57,6 +61,9 @@ CASES = {
     "AnoGAN": (advad.AnoGAN, GAN | {"search_steps": 20, "learning_rate": 1e-3}, 60),
     "EGBAD": (advad.EGBAD, GAN | {"batch_size": 16, "units": 64}, 100),
     "ADAE": (advad.ADAE, CONV | {"batch_size": 16, "learning_rate": 2e-3}, 30),
+    "LSA": (advad.LSA, SMALL, 30),
+    "OCGAN": (advad.OCGAN, GAME | {"critic_width": 8, "mining_start": 1}, 40),
+    "GeoTrans": (advad.GeoTrans, DCGAN | {"learning_rate": 1e-2}, 20),
 }
 # name -> (class, settings), of those without networks and epochs: tests/test_classical.py
 CLASSICAL = {
@@ -66,7 +73,7 @@ CLASSICAL = {
     "IForest": (advad.IForest, {"trees": 30}),
     "KDE": (advad.KDE, {}),
 }
-NO_DECODER = {"AGAD-unet"}  # skip connections carry the image past the code
+NO_DECODER = {"AGAD-unet", "SkipGANomaly"}  # skip connections carry the image past the code
 
 
 def make(case: str, **changes) -> Any:

@@ -14,6 +14,7 @@ from advad.engine.adversarial import (
     dcgan_encoder,
     feature_distance,
     frozen_norm,
+    pixel_distance,
 )
 from advad.engine.unets import UNet
 
@@ -79,6 +80,7 @@ def test_losses_by_hand():
     assert binary_loss(logits, real=False).item() == pytest.approx(-(np.log(1 / 2) + np.log(1 / 4)) / 2)
     z, z_hat = torch.tensor([[3.0, 4.0], [1.0, 1.0]]), torch.tensor([[0.0, 0.0], [1.0, 1.0]])
     assert feature_distance(z, z_hat).item() == pytest.approx((5 / np.sqrt(2) + 0) / 2)
+    assert pixel_distance(z, z_hat).item() == pytest.approx((3 + 4) / 4)
     same = z.clone().requires_grad_()
     feature_distance(same, z).backward()
     assert torch.isfinite(same.grad).all()  # also where the norm has a corner

@@ -3,6 +3,7 @@
 import csv
 import io
 import statistics
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -128,6 +129,35 @@ def test_a_drawing_keeps_to_its_scale(here):
     assert 'aria-label="ours 0.500, published 0.924"' in page
     places = [float(part.split('"')[0]) for part in page.split('class="ours" cx="')[1:]]
     assert all(0 <= place <= 200 for place in places)
+
+
+def test_one_figure_far_below_does_not_squeeze_the_others(here):
+    rows = [row(value=value) for value in (0.5, *[0.9 + at / 100 for at in range(10)])]
+    page = board.write(rows, "out").read_text()
+    assert "<span>0.90</span><span>1.00</span>" in page
+    assert page.count('<path class="ours"') == 1  # an arrow at the scale's end
+    places = [float(part.split('"')[0]) for part in page.split('class="ours" cx="')[1:]]
+    assert places[1:] == sorted(places[1:])  # the first is the key's
+    assert places[1] == 8
+
+
+def test_a_class_is_written_once_and_so_is_the_hardware(here):
+    rows = [row(method=method, hardware="a CPU") for method in ("AE", "ARAE", "DAE")]
+    page = board.write([board.compare(line) for line in rows], "out").read_text()
+    assert page.count('<td class="group" rowspan="3">8</td>') == 1
+    assert page.count("a CPU") == 1
+    page = board.write([*rows, replace(rows[0], hardware="a GPU")], "out").read_text()
+    assert page.count("a CPU") == 3
+
+
+def test_a_figure_of_a_sweep_that_was_kept_stands_once(here, monkeypatch):
+    sweep(SPEC, folder="mine", progress=False)
+    kept = [replace(line, value=round(line.value, 4), source="data/measured.csv") for line in board.sweep_rows("mine")]
+    other = replace(kept[0], value=0.1, metric="auroc")
+    monkeypatch.setattr(board, "measured_rows", lambda: [*kept, other])
+    found = [(line.source, line.value) for line in board.rows(["mine"]) if line.normal != "mean"]
+    assert [source for source, _ in found].count("mine") == 2
+    assert [value for source, value in found if source != "mine"] == [0.1]
 
 
 def test_no_sweeps_folder(here):

@@ -35,6 +35,21 @@ def test_scatter_tells_groups_apart_twice_and_draws_its_lines():
     assert figure.layout.shapes[1].y0 == 3.5
 
 
+def test_panels_share_looks_and_one_legend():
+    parts = {"one": {"a": ([1, 2], [3, 4]), "b": ([5], [6])}, "two": {"b": ([7], [8])}}
+    figure = figures.panels(parts, title="t", columns=2)
+    assert [(trace.name, trace.xaxis, trace.showlegend) for trace in figure.data] == [
+        ("a", "x", True),
+        ("b", "x", True),
+        ("b", "x2", False),
+    ]
+    assert figure.data[1].marker.color == figure.data[2].marker.color != figure.data[0].marker.color
+    assert figure.data[1].marker.symbol == figure.data[2].marker.symbol != figure.data[0].marker.symbol
+    assert [note.text for note in figure.layout.annotations] == ["one", "two"]
+    assert (figure.layout.yaxis.scaleanchor, figure.layout.yaxis2.scaleanchor) == ("x", "x2")
+    assert list(figure.data[2].y) == [8]
+
+
 def test_roc_by_hand():
     """One of two anomalies above all normals, the other below one of two: AUROC 3/4."""
     figure = figures.roc([0, 0, 1, 1], {"m": [1.0, 3.0, 2.0, 4.0]})

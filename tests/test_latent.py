@@ -7,7 +7,9 @@ from sklearn import manifold
 from sklearn.datasets import load_digits
 
 from advad.analysis.latent import (
+    atlas,
     embed,
+    lay_out,
     nearest,
     neighbourhood_preservation,
     origin_distance,
@@ -58,6 +60,17 @@ def test_options_reach_the_method_and_small_sets_are_taken():
 def test_trustworthiness_is_scikit_learns(maps):
     expected = manifold.trustworthiness(CODES, maps["pca"].astype(float), n_neighbors=7)
     assert trustworthiness(CODES, maps["pca"], 7) == pytest.approx(expected)
+
+
+def test_an_atlas_has_each_map_with_its_worth():
+    codes = {"a": CODES[:60], "b": CODES[60:120]}
+    maps = atlas(codes, ("pca", "tsne"), seed=3)
+    assert list(maps) == [("a", "pca"), ("a", "tsne"), ("b", "pca"), ("b", "tsne")]
+    for (name, method), layout in maps.items():
+        assert np.array_equal(layout.points, embed(codes[name], method, seed=3))
+        assert layout.trust == trustworthiness(codes[name], layout.points)
+        assert layout.kept == neighbourhood_preservation(codes[name], layout.points)
+    assert not np.array_equal(lay_out(codes["a"], "tsne", perplexity=5).points, maps["a", "tsne"].points)
 
 
 def test_neighbourhood_preservation_by_hand():

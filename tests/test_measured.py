@@ -2,10 +2,13 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import advad
-from tests.bench_methods import COLUMNS, published
+from advad.lab.board_rows import SIZES
+from advad.lab.keep import COLUMNS, SPECS
+from tests.bench_methods import published
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "measured.csv"
 
@@ -25,8 +28,9 @@ def test_every_row_is_whole_and_says_what_gave_it():
         assert 0 <= float(row["spread"]) < 0.5
         assert float(row["seconds"]) > 0
         assert int(row["parameters"]) > 0
-        assert set(json.loads(row["settings"])) <= set(getattr(advad, row["method"])().get_params())
-        assert row["command"].startswith("python -m tests.")
+        assert set(json.loads(row["settings"])) <= {*getattr(advad, row["method"])().get_params(), *SIZES}
+        bench, sweep = re.fullmatch(r"(python -m tests\..+)|advad sweep data/sweeps/(.+)", row["command"]).groups()
+        assert bench or (SPECS / sweep).is_file()
         assert row["hardware"]
         assert len(row["date"]) == 10
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from advad.lab.parameters import read_parameters
-from advad.lab.rerun import FENCE, lessons, run_lesson
+from advad.lab.rerun import FENCE, find_lesson, lessons, run_lesson
 
 LESSONS = lessons()
 WRONG = {  # one planted wrong answer an exercise
@@ -166,3 +166,42 @@ def test_lessons_are_numbered_in_order_and_named_in_the_readme():
 
 def test_every_lesson_has_planted_wrong_answers():
     assert set(WRONG) == {path.stem for path in LESSONS}
+
+
+def in_lab(number, parameters, folder):
+    """Run a lesson at laptop size on real MNIST; these two are the quickest (the others: `--profile lab`)."""
+    given = {"profile": "lab", "device": "cpu", **parameters}
+    return run_lesson(find_lesson(number), parameters=given, folder=folder, progress=False)
+
+
+def test_in_lab_a_first_detector_tells_eights_apart_on_real_digits(real_data, tmp_path, figure):
+    """Lesson 00 in its own size: what it prints is what it measured, and true of real MNIST."""
+    outcome = in_lab("00", {}, tmp_path)
+    found = outcome.results["metrics"]
+    figure(f"lesson 00 in lab: {outcome.finding} ({outcome.seconds} s, {outcome.device})")
+    assert (found["n_train"], found["n_test"]) == (5266, 10000)  # 5,851 eights, a tenth held out; MNIST's test part
+    auroc, low, high = found["auroc"]
+    assert f"{auroc:.3f}" in outcome.finding
+    assert low < auroc < high < low + 0.05
+    assert auroc > 0.8
+    # The threshold was set for 5 % of held-out eights; test eights are as good as held-out ones.
+    assert 0.02 < found["false_alarms"] < 0.1
+    assert found["found"] > found["false_alarms"] + 0.4
+
+
+def test_in_lab_a_folder_of_real_digits_keeps_its_promise(real_data, tmp_path, figure):
+    """Lesson 09 with a plain autoencoder and few epochs: thresholds, promise and the fresh process on real MNIST."""
+    outcome = in_lab("09", {"method": "AE", "epochs": 12}, tmp_path)
+    found = outcome.results["metrics"]
+    figure(f"lesson 09 in lab: {outcome.finding} ({outcome.seconds} s, {outcome.device})")
+    auroc, low, high = found["auroc"]
+    assert f"{auroc:.3f}" in outcome.finding
+    assert low < auroc < high
+    assert auroc > 0.8
+    rate, low, high = found["promised"]
+    assert low < rate < high
+    assert low < 0.1 < high  # the wanted rate
+    assert found["found"] > found["false_alarms"][0] + 0.2
+    assert found["fresh_process_difference"] < 1e-4
+    errors = found["errors"]
+    assert errors["training pictures"][-1] < errors["training pictures"][0]

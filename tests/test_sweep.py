@@ -15,6 +15,7 @@ import advad
 from advad.engine.detector import CHECKPOINT
 from advad.lab import rerun
 from advad.lab.cli import main
+from advad.lab.estimate import listing
 from advad.lab.grid import Plan, read_plan
 from advad.lab.parameters import SpecError
 from advad.lab.sweep import collected, sweep
@@ -110,6 +111,8 @@ BAD = {  # a change of the spec -> what its one line says
     '[data]\ndataset = "digits"\nnormal = 1\nprotocol = "one"\n': "sweep: data: protocol must be one of leave_one",
     '[data]\ndataset = "digits"\nnormel = 1\n': "sweep: data: no parameter 'normel'. Did you mean normal?",
     '[[methods]]\nmethod = "ARAY"\n': "sweep: methods[1].method must be one of AE, ",
+    '[[methods]]\nmethod = "PyOD"\n': "sweep: methods[1].method must be one of AE, ",
+    '[[methods]]\nmethod = "PCA"\ndevice = "cpu"\n': "sweep: PCA: device must stand at the top of the spec",
     '[[methods]]\nmethod = "ARAE"\natack_radius = 0.1\n': "sweep: ARAE: no parameter 'atack_radius'. Did you mean at",
     '[[methods]]\nmethod = "ARAE"\nattack_radius = [0.1, 20]\n': "sweep: ARAE: attack_radius must be in [0, 1]; got 20",
     '[[methods]]\nmethod = "ARAE"\nepochs = []\n': "sweep: ARAE: epochs must have at least one value; got [].",
@@ -163,6 +166,15 @@ def test_a_folder_that_cannot_be_written(here, monkeypatch):
         SpecError, match=r"the folder must be writable \(Permission denied\); got '.*there'. --out names"
     ):
         sweep(SPEC, folder="there", progress=False)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs Linux's /proc, where even root cannot write")
+def test_a_folder_where_nobody_can_write(here):
+    (here / "spec.toml").write_text(TOML)
+    result = call("spec.toml", "--out", "/proc/sweep")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("advad: sweep: the folder must be writable (")
+    assert result.stderr.count("\n") == 1
 
 
 def test_another_sweeps_folder_is_left_alone(here):
@@ -222,6 +234,20 @@ def test_contaminated_runs_have_the_papers_metrics(here):
     truth, scores = split.test_is_anomaly.numpy()[rows], detector.anomaly_score(split.test)[rows]
     found = outcome.results["metrics"]["balanced_accuracy_observed"]["value"]
     assert found == advad.balanced_accuracy(truth, scores, threshold)
+
+
+def test_classical_methods_are_swept_too(here):
+    methods = [{"method": "PCA", "components": [4, 8]}, {"method": "IForest", "trees": 10}]
+    plan = read_plan(changed(methods=methods, data={"dataset": "digits", "normal": 8}))
+    assert "under 1 s" in listing(plan, here / "out")
+    outcomes = sweep(plan, folder="out", progress=False)
+    assert [outcome.error for outcome in outcomes] == [""] * 6
+    split = advad.one_class(advad.load("digits"), normal=8, seed=1)
+    for outcome, detector in ((outcomes[1], advad.PCA(components=4)), (outcomes[5], advad.IForest(trees=10, seed=1))):
+        expected = advad.auroc(split.test_is_anomaly, detector.fit(split.train).anomaly_score(split.test))
+        assert outcome.results["metrics"]["auroc"]["value"] == expected
+        assert outcome.results["weights"] == 0
+        assert outcome.results["seconds"] >= 0
 
 
 def test_started_again_it_does_what_is_missing_or_changed(here):

@@ -7,6 +7,9 @@ true?) and `neighbourhood_preservation` (are true neighbours on the map?), and b
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,8 @@ import numpy as np
 from advad.analysis.inputs import as_anomalous, as_numbers
 from advad.analysis.metrics import auroc
 from advad.checks import check_choice, check_number, reject
+
+EXACT = 4096  # codes up to which UMAP compares all pairs anyway
 
 
 def embed(codes: Any, method: str = "pca", *, seed: int = 0, **options: Any) -> np.ndarray:
@@ -27,7 +32,7 @@ def embed(codes: Any, method: str = "pca", *, seed: int = 0, **options: Any) -> 
     codes : array-like of shape (N, d), N >= 4, d >= 2
         Say, `detector.encode(X)`.
     method : {"pca", "tsne", "umap"}
-        UMAP takes some 20 s to load and compile at its first use in a process.
+        UMAP takes some 10 s to load and compile at its first use in a process.
     seed : int
         Of t-SNE and UMAP; PCA is the same for all seeds, and t-SNE too when it starts from PCA (`init="pca"`).
     **options
@@ -59,7 +64,10 @@ def embed(codes: Any, method: str = "pca", *, seed: int = 0, **options: Any) -> 
         check_number("embed", "perplexity", options.get("perplexity", 1), 0, len(codes), ends="()")
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1):
+    if method == "umap" and len(codes) <= EXACT and not {"metric", "metric_kwds", "precomputed_knn"} & set(options):
+        defaults |= _exact_neighbours(codes, options.get("n_neighbors", defaults["n_neighbors"]))
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "precomputed_knn", UserWarning)  # "transform will be unavailable"
         layout = estimator(n_components=2, random_state=seed, **fixed, **(defaults | options)).fit_transform(codes)
     return np.asarray(layout, dtype=np.float32)
 
@@ -78,6 +86,47 @@ def _estimator(method: str, n: int) -> tuple[Any, dict[str, Any], dict[str, Any]
     from umap import UMAP
 
     return UMAP, {"n_jobs": 1}, {"n_neighbors": min(15, n - 1)}
+
+
+def _exact_neighbours(codes: np.ndarray, k: int) -> dict[str, Any]:
+    """Return UMAP's options that give it the true neighbours: its own search compiles for 8 s in each process."""
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, indices = NearestNeighbors(n_neighbors=k).fit(codes).kneighbors(codes)
+    found = indices.astype(np.int32), distances.astype(np.float32)
+    # UMAP ignores neighbours that it is given for a small set, unless the second option is set.
+    return {"precomputed_knn": found, "force_approximation_algorithm": True}
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A map of codes, and how far to trust it.
+
+    Attributes
+    ----------
+    points : ndarray of shape (N, 2), float32
+    trust : float in [0, 1]
+        `trustworthiness`: are neighbours on the map true?
+    kept : float in [0, 1]
+        `neighbourhood_preservation` of ten neighbours: are true neighbours on the map?
+    """
+
+    points: np.ndarray
+    trust: float
+    kept: float
+
+
+def lay_out(codes: Any, method: str = "pca", *, seed: int = 0, **options: Any) -> Layout:
+    """Return the map that `embed` makes, with what it is worth. Parameters: see `embed`; N >= 12."""
+    points = embed(codes, method, seed=seed, **options)
+    return Layout(points, trustworthiness(codes, points), neighbourhood_preservation(codes, points))
+
+
+def atlas(
+    codes: Mapping[str, Any], methods: Sequence[str] = ("pca", "tsne", "umap"), *, seed: int = 0
+) -> dict[tuple[str, str], Layout]:
+    """Return a map of each set of codes by each method, under the key (name of the codes, method)."""
+    return {(name, method): lay_out(z, method, seed=seed) for name, z in codes.items() for method in methods}
 
 
 def trustworthiness(codes: Any, embedding: Any, n_neighbors: int = 5) -> float:

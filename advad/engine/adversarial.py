@@ -73,6 +73,16 @@ def dcgan_decoder(
     return dcgan_weights(nn.Sequential(*blocks, to_image(maps[1], image_shape, last)))
 
 
+def dcgan_generator(
+    image_shape: tuple[int, int, int], latent_dim: int, width: int = 64, norm: Norm = nn.BatchNorm2d
+) -> nn.Sequential:
+    """Return `dcgan_encoder` and `dcgan_decoder` in one, (B, C, H, W) -> (B, C, H, W), by the names of its halves."""
+    generator = nn.Sequential()
+    generator.add_module("encoder", dcgan_encoder(image_shape, latent_dim, width, norm))
+    generator.add_module("decoder", dcgan_decoder(image_shape, latent_dim, width, norm))
+    return generator
+
+
 def from_code(latent_dim: int, n_out: int, size: tuple[int, int], norm: Norm) -> nn.Sequential:
     """Return the block that makes the smallest map of a code, (B, latent_dim, 1, 1) -> (B, n_out, *size)."""
     return nn.Sequential(nn.ConvTranspose2d(latent_dim, n_out, size, bias=False), norm(n_out), nn.ReLU())
@@ -138,6 +148,11 @@ class Discriminator(nn.Module):
 def binary_loss(logits: Tensor, real: bool) -> Tensor:
     """Return the binary cross-entropy of logits whose images are all real, −log D, or all not, −log(1 − D); a mean."""
     return F.softplus(-logits if real else logits).mean()
+
+
+def pixel_distance(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Return |x − x̂|₁, a mean over pixels and images."""
+    return (x - x_hat).abs().mean()
 
 
 def feature_distance(z: Tensor, z_hat: Tensor) -> Tensor:

@@ -122,6 +122,13 @@ class Detector(Scorer, ABC):
         """Return the stages of training; one unless a method has several."""
         return [Stage("train", self.epochs, self.step)]
 
+    def finish(self, run: Run, images: Tensor) -> None:
+        """Compute what a score needs beside the weights and leave it in `run.memory`; nothing unless a method does.
+
+        Called whenever somebody may score: at the end of `fit`, however it ended, and before each `on_epoch`. It gets
+        all training images (`uint8` or float, on the device), the networks in evaluation mode, and must not be random.
+        """
+
     @property
     def decodes(self) -> bool:
         """Whether the reconstruction is a function of the code alone, so that `decode` can draw what a code means."""
@@ -190,22 +197,28 @@ class Detector(Scorer, ABC):
 
             checkpoint = lambda run: write_state(path, run.tensors(), {**facts, **run.facts()})  # noqa: E731
 
+        images = images.to(device)
         self._adopt(run, image_shape)
+
+        def ready(run: Run) -> Self:
+            run.networks.eval()
+            self.finish(run, images)
+            return self._adopt(run, image_shape)
+
         try:
             train(
                 run,
                 self.stages(),
-                images.to(device),
+                images,
                 batch_size=self.batch_size,
                 name=owner,
                 progress=progress,
                 checkpoint=checkpoint,
                 checkpoint_every=checkpoint_every,
-                on_epoch=None if on_epoch is None else lambda run: on_epoch(self._adopt(run, self.image_shape_)),
+                on_epoch=None if on_epoch is None else lambda run: on_epoch(ready(run)),
             )
         finally:  # interrupted or diverged: the last good state is a fitted detector, too
-            self._adopt(run, self.image_shape_)
-            self.networks_.requires_grad_(False)
+            ready(run).networks_.requires_grad_(False)
         return self
 
     def _separate(self, images: Tensor, y: Any) -> tuple[Tensor, Tensor | None]:

@@ -69,7 +69,7 @@ class Many:
     def __init__(self, detectors: Sequence[Detector]):
         self.detectors = list(detectors)
 
-    def fit(self, X: Sequence[ArrayLike | Tensor], *, progress: bool = True) -> list[Detector]:
+    def fit(self, X: Sequence[ArrayLike | Tensor], *, progress: bool = True, one_by_one: bool = True) -> list[Detector]:
         """Train each detector on its own images; return them.
 
         Their histories hold "epoch", "stage" and "seconds" (of the loop, divided by the number of models).
@@ -80,9 +80,13 @@ class Many:
             One for each detector, as in `Detector.fit`.
         progress : bool
             Whether to show a progress bar.
+        one_by_one : bool
+            Whether to train what cannot be stacked one by one, with a warning.
 
         Raises
         ------
+        NotStackableError
+            It cannot be stacked, and `one_by_one` is False.
         TypeError, ValueError
             As in `Detector.fit`; not one set of images for each detector.
         DivergedError
@@ -93,6 +97,8 @@ class Many:
         try:
             self._fit_stacked([as_images("Many", images) for images in X], progress)
         except NotStackableError as error:
+            if not one_by_one:
+                raise
             warnings.warn(f"Many: {type(self.detectors[0]).__name__} is trained one by one: {error}.", stacklevel=2)
             for detector, images in zip(self.detectors, X, strict=True):
                 detector.fit(images, progress=progress)

@@ -40,9 +40,14 @@ def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
     """
     folders = sorted(path.parent for path in HOME.glob(f"*/{RECORD}")) if sweeps is None else map(Path, sweeps)
     ours = [row for folder in folders for row in sweep_rows(folder)]
-    compared = [compare(row) for row in [*measured_rows(), *ours]]
+    there = {_figure(row) for row in ours}  # of a sweep that data/measured.csv holds, each figure stands once
+    compared = [compare(row) for row in [*(row for row in measured_rows() if _figure(row) not in there), *ours]]
     kept = [row for row in compared if row.published is not None or row.metric == "auroc"]
     return sorted(kept, key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)))
+
+
+def _figure(row: Row) -> str:
+    return json.dumps([row.method, row.dataset, row.normal, row.metric, row.settings, f"{row.value:.4f}", row.n])
 
 
 def _order(row: Row) -> tuple[Any, ...]:

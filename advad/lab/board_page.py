@@ -31,11 +31,15 @@ def write_page(path: Path, rows: Sequence[Row]) -> Path:
     else:
         lead = f"{len(rows)} figures: none with a published counterpart."
     rules = "Ours: last epoch, no choice made on test data, mean ± standard deviation over n seeds."
+    hardware = {row.hardware for row in rows if row.hardware}
+    if len(hardware) == 1:
+        rules += f" Computed on {html.escape(min(hardware))}."
     key = (
         f'<p class="facts key"><span>{_sign("ours")} ours, with ± its deviation</span>'
         f"<span>{_sign('published')} published</span></p>"
     )
-    sections = "".join(_section(list(group)) for _, group in itertools.groupby(rows, _topic))
+    several = len(hardware) > 1
+    sections = "".join(_section(list(group), several) for _, group in itertools.groupby(rows, _topic))
     body = f'<header>{head}<p class="facts">{lead}<br>{rules}</p>{key}</header><main>{sections}</main>'
     write_html(path, "advad: ours beside the published", body, "board")
     return path
@@ -45,8 +49,8 @@ def _topic(row: Row) -> tuple[str, ...]:
     return row.dataset, row.protocol, row.contamination, row.labelled, row.contaminants, row.metric
 
 
-def _section(rows: list[Row]) -> str:
-    """Return the table of one data set, protocol and metric."""
+def _section(rows: list[Row], several: bool) -> str:
+    """Return the table of one data set, protocol and metric; with each row's hardware, where there are `several`."""
     first = rows[0]
     metric = NAMES.get(first.metric, first.metric.replace("_", " "))
     shares = [f"{float(first.contamination):.1%} contamination"] if first.contamination else []
@@ -58,45 +62,54 @@ def _section(rows: list[Row]) -> str:
     words += "".join(f'<th scope="col" class="number">{name}</th>' for name in ("Published", "Ours", "Difference"))
     heads = f'{words}<th scope="col" class="drawn"><span class="unseen">Drawn</span>{axis}</th>'
     heads += '<th scope="col">Notes</th>'
-    body = "".join(_line(row, low, high) for row in rows)
+    groups = [list(group) for _, group in itertools.groupby(rows, lambda row: (row.normal, row.n_classes))]
+    body = "".join(f"<tbody>{_group(group, low, high, several)}</tbody>" for group in groups)
     title = html.escape(f"{first.dataset}: {metric}")
     return (
         f'<section class="lesson"><h2>{title}</h2><p class="facts">{html.escape(facts)}</p><div class="wide">'
-        f'<table class="lessons board"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div></section>'
+        f'<table class="lessons board"><thead><tr>{heads}</tr></thead>{body}</table></div></section>'
     )
 
 
-def _line(row: Row, low: float, high: float) -> str:
-    normal = f"mean of {row.n_classes}" if row.normal == "mean" else row.normal
+def _group(rows: list[Row], low: float, high: float, several: bool) -> str:
+    """Return the rows of one normal class, which is written once."""
+    normal = f"mean of {rows[0].n_classes}" if rows[0].normal == "mean" else rows[0].normal
+    head = f'<td class="group" rowspan="{len(rows)}">{html.escape(normal)}</td>'
+    lines = [_cells(row, low, high, several) for row in rows]
+    return "".join(f"<tr>{head if number == 0 else ''}{line}</tr>" for number, line in enumerate(lines))
+
+
+def _cells(row: Row, low: float, high: float, several: bool) -> str:
     published = "–"
     if row.published is not None:
         published = f'{row.published:.3f}<br><span class="facts">{html.escape(row.paper)}</span>'
     value, _, n = ours(row).rstrip(")").partition(" (")
     difference = "" if row.difference is None else signed(row.difference)
-    settings = ", ".join(f"{name}={value}" for name, value in row.settings.items()) or "defaults"
-    about = html.escape(f"{settings} · {row.source} · {row.hardware}")
+    settings = ", ".join(f"{name}={value}" for name, value in (row.settings | row.sizes).items()) or "defaults"
+    about = html.escape(" · ".join([settings, row.source, *[row.hardware] * several]))
     flags = "".join(f'<span class="flag">{html.escape(flag)}</span>' for flag in row.flags)
     return (
-        f"<tr><td>{html.escape(normal)}</td>"
         f'<th scope="row">{html.escape(row.name)}<br><span class="facts settings">{about}</span></th>'
         f'<td class="number">{published}</td><td class="number">{value}<br><span class="facts">{n}</span></td>'
-        f'<td class="number">{difference}</td><td class="drawn">{_drawing(row, low, high)}</td><td>{flags}</td></tr>'
+        f'<td class="number">{difference}</td><td class="drawn">{_drawing(row, low, high)}</td><td>{flags}</td>'
     )
 
 
 def _scale(rows: Sequence[Row]) -> tuple[float, float]:
-    """Return the ends of a scale that holds all figures, in twentieths."""
-    values = [row.published for row in rows if row.published is not None]
-    values += [row.value + sign * (row.spread or 0) for row in rows for sign in (-1, 1)]
-    low, high = math.floor(min(values) * 20 + 1e-9) / 20, math.ceil(max(values) * 20 - 1e-9) / 20
+    """Return the ends of a scale, in twentieths; one figure in ten may lie below it, or it would squeeze the others."""
+    values = sorted(value for row in rows for value in (row.value, row.published) if value is not None)
+    low, high = math.floor(values[len(values) // 10] * 20 + 1e-9) / 20, math.ceil(values[-1] * 20 - 1e-9) / 20
     return low, max(high, low + 0.05)
 
 
 def _drawing(row: Row, low: float, high: float) -> str:
-    """Return both figures on the scale as SVG: a disc with its deviation, a diamond, and what lies between them."""
+    """Return both figures on the scale as SVG: a disc with its deviation, a diamond, and what lies between them.
+
+    What lies below the scale is an arrow at its end.
+    """
 
     def at(value: float) -> float:
-        return round(EDGE + (WIDTH - 2 * EDGE) * (value - low) / (high - low), 1)
+        return round(EDGE + (WIDTH - 2 * EDGE) * (min(max(value, low), high) - low) / (high - low), 1)
 
     middle, mine = HEIGHT / 2, at(row.value)
     parts = [f'<line class="grid" x1="{at(low)}" x2="{at(high)}" y1="{middle}" y2="{middle}"/>']
@@ -104,11 +117,13 @@ def _drawing(row: Row, low: float, high: float) -> str:
         theirs = at(row.published)
         parts.append(f'<line class="gap" x1="{mine}" x2="{theirs}" y1="{middle}" y2="{middle}"/>')
     if row.spread is not None:
-        left, right = at(max(low, row.value - row.spread)), at(min(high, row.value + row.spread))
+        left, right = at(row.value - row.spread), at(row.value + row.spread)
         parts.append(f'<path class="spread" d="M{left} {middle}H{right}M{left} 7V19M{right} 7V19"/>')
     if row.published is not None:
         parts.append(_diamond(at(row.published), middle))
-    parts.append(f'<circle class="ours" cx="{mine}" cy="{middle}" r="4.5"/>')
+    below = row.value < low
+    arrow = f'<path class="ours" d="M{mine - 5} {middle}l9 -6v12z"/>'
+    parts.append(arrow if below else f'<circle class="ours" cx="{mine}" cy="{middle}" r="4.5"/>')
     label = f"ours {row.value:.3f}" + ("" if row.published is None else f", published {row.published:.3f}")
     return f'<svg role="img" aria-label="{label}" width="{WIDTH}" height="{HEIGHT}">{"".join(parts)}</svg>'
 

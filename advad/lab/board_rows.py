@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ DOUBTS = {  # what data/README.md says of a paper's own figures
     "agad": "paper: best test epoch?",
 }
 ENOUGH_SEEDS = 3
+SIZES = ("train_size", "test_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,14 @@ class Row:
         The method's arguments that differ from its defaults.
     source, hardware : str
         The file or sweep that the figure is from, and what it was computed on.
+    sizes : dict
+        "train_size" and "test_size", where a part of the images was drawn.
+    seconds : float
+        Training of one seed.
+    weights : int
+        Trainable, of all networks.
+    date : str
+        Of the last run, ISO 8601.
     contaminants : str
         The contaminating classes, "2" or "2+3"; "" where that is not known.
     flags : tuple of str
@@ -76,6 +85,10 @@ class Row:
     settings: dict[str, Any]
     source: str
     hardware: str = ""
+    sizes: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    weights: int = 0
+    date: str = ""
     contaminants: str = ""
     flags: tuple[str, ...] = ()
     published: float | None = None
@@ -96,9 +109,12 @@ def measured_rows(path: Path = MEASURED) -> list[Row]:
     """Return the project's own results, as `data/measured.csv` holds them."""
     if not path.is_file():
         return []
+    rows = []
     with path.open(encoding="utf-8", newline="") as file:
-        return [
-            Row(
+        for line in csv.DictReader(file):
+            settings = json.loads(line["settings"])
+            sizes = {name: settings.pop(name) for name in SIZES if name in settings}
+            row = Row(
                 method=line["method"],
                 dataset=line["dataset"],
                 protocol=line["protocol"],
@@ -110,12 +126,16 @@ def measured_rows(path: Path = MEASURED) -> list[Row]:
                 value=float(line["value"]),
                 spread=float(line["spread"]) if line["spread"] else None,
                 n=int(line["n_seeds"]),
-                settings=json.loads(line["settings"]),
+                settings=settings,
+                sizes=sizes,
                 source=f"data/{path.name}",
-                flags=("lab budget",) if "--budget lab" in line["command"] else (),
+                seconds=float(line["seconds"]),
+                weights=int(line["parameters"]),
+                date=line["date"],
+                flags=(("lab budget",) if "--budget lab" in line["command"] else ()) + _subsets(sizes),
             )
-            for line in csv.DictReader(file)
-        ]
+            rows.append(row)
+    return rows
 
 
 def sweep_rows(folder: str | Path) -> list[Row]:
@@ -133,28 +153,34 @@ def sweep_rows(folder: str | Path) -> list[Row]:
         settings = _settings(results["method"], results["parameters"])
         key = json.dumps([results["method"], settings, data], sort_keys=True)
         by_class = grouped.setdefault(key, (results, settings, {}))[2]
-        by_class.setdefault(_normal(results["data"]), {})[results["seed"]] = results["metrics"]
+        by_class.setdefault(_normal(results["data"]), {})[results["seed"]] = results
     found = []
     for first, settings, by_class in grouped.values():
         for metric in first["metrics"]:
             of_class = {
-                normal: {seed: metrics[metric]["value"] for seed, metrics in by_seed.items() if metric in metrics}
+                normal: {seed: results for seed, results in by_seed.items() if metric in results["metrics"]}
                 for normal, by_seed in by_class.items()
             }
-            for normal, values in of_class.items():
-                found.append(_row(folder, first, settings, metric, normal, list(values.values()), 1))
-            seeds = set.intersection(*(set(values) for values in of_class.values()))
+            for normal, runs in of_class.items():
+                values = [run["metrics"][metric]["value"] for run in runs.values()]
+                found.append(_row(folder, list(runs.values()), settings, metric, normal, values, 1))
+            seeds = sorted(set.intersection(*(set(runs) for runs in of_class.values())))
             if len(of_class) > 1 and seeds:
-                means = [statistics.mean(values[seed] for values in of_class.values()) for seed in sorted(seeds)]
-                found.append(_row(folder, first, settings, metric, "mean", means, len(of_class)))
+                means = [
+                    statistics.mean(runs[seed]["metrics"][metric]["value"] for runs in of_class.values())
+                    for seed in seeds
+                ]
+                runs = [runs[seed] for runs in of_class.values() for seed in seeds]
+                found.append(_row(folder, runs, settings, metric, "mean", means, len(of_class)))
     return found
 
 
 def _row(
-    folder: Path, first: Mapping[str, Any], settings: dict, metric: str, normal: str, values: list[float], classes: int
+    folder: Path, runs: Sequence[Mapping], settings: dict, metric: str, normal: str, values: list[float], classes: int
 ) -> Row:
-    data = first["data"]
-    subsets = [part for part in ("train", "test") if data[f"{part}_size"] is not None]
+    first = runs[0]
+    data, hardware = first["data"], {run["device"] for run in runs}
+    sizes = {name: data[name] for name in SIZES if data[name] is not None}
     resized = ["resized"] * (data["size"] is not None or data["channels"] is not None)
     return Row(
         method=first["method"],
@@ -171,9 +197,17 @@ def _row(
         contaminants="+".join(map(str, data["contaminants"])) if data["contamination"] else "",
         settings=settings,
         source=folder.name,
-        hardware=first["device"],
-        flags=tuple([f"{part} subset" for part in subsets] + resized),
+        hardware=" and ".join(sorted(hardware)),
+        sizes=sizes,
+        seconds=statistics.mean(run["seconds"] for run in runs),
+        weights=first["weights"],
+        date=max(run["finished"] for run in runs)[:10],
+        flags=(*_subsets(sizes), *resized),
     )
+
+
+def _subsets(sizes: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(f"{name.removesuffix('_size')} subset" for name in sizes)
 
 
 def _normal(data: Mapping[str, Any]) -> str:

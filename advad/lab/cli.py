@@ -235,16 +235,21 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 @main.command()
 @click.argument("sweeps", nargs=-1, type=PATH)
 @click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
-def board(sweeps: Sequence[Path], out: Path) -> None:
+@click.option("--keep", is_flag=True, help="Put the figures of SWEEPS, whose specs ship, into data/measured.csv.")
+def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
     """Show our figures beside the published ones: as a table, as board.csv, and as a page.
 
     Ours are those of data/measured.csv and of the folders of SWEEPS; without any, of all in runs/sweeps.
     """
     from advad.lab import board as boards
+    from advad.lab import keep as keeping
     from advad.lab.rerun import shown
 
     with one_line_errors():
         rows = boards.rows(sweeps or None)
+        if keep:
+            kept = keeping.keep(rows, sweeps)
+            click.echo(f"{len(kept)} rows: {shown(keeping.MEASURED)}\n")
         page = boards.write(rows, out.resolve())
     click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")
 

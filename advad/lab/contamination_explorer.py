@@ -141,10 +141,12 @@ class ContaminationExplorer(Explorer):
             y_title="share of the group in a bin",
         )
         figure.update_traces(opacity=0.25, selector={"fill": "toself"})
+        # markers would stand at both ends of each bin
+        figure.update_traces(mode="lines", selector={"mode": "lines+markers"})
         figure.add_vline(x=1, line={"color": figures.BLACK, "dash": "dash", "width": 1.5})
         figure.update_layout(legend={"x": 0.99, "y": 0.98, "xanchor": "right"})
-        highest = max(float(view.shares.mean(1).max()) for view in self.views.values())
-        figure.update_yaxes(range=[0, 1.1 * highest])
+        highest = max(float(view.shares.max()) for view in self.views.values())  # of the bands, too
+        figure.update_yaxes(range=[0, 1.05 * highest])
         return figure
 
     def _show(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import statistics
+import time
 from pathlib import Path
 from typing import Any
 
+import advad
 from advad.lab.grid import Plan
 from advad.lab.sweep import finished
 from advad.lab.trial import MethodTrial, Trial
@@ -79,8 +81,12 @@ class _Enough(Exception):
 
 
 def _probe(trial: MethodTrial) -> float:
-    """Return the seconds that a run may take, by two epochs of a single batch each."""
+    """Return the seconds that a run may take, by two epochs of a single batch each; a classical one is simply done."""
     detector, split = trial.detector(), trial.split()
+    if not isinstance(detector, advad.Detector):  # a classical one has no epochs
+        begin = time.perf_counter()
+        detector.fit(split.train)
+        return time.perf_counter() - begin
     epochs = sum(stage.epochs for stage in detector.stages())
 
     def enough(detector: Any) -> None:

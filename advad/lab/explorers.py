@@ -28,6 +28,8 @@ from advad.lab.latent_explorer import LatentExplorer
 from advad.lab.noise_ladder import NoiseLadder
 from advad.lab.occlusion_brush import OcclusionBrush
 from advad.lab.occlusion_explorer import OcclusionExplorer
+from advad.lab.prior_game import PriorGameExplorer
+from advad.lab.shortcut_explorer import ShortcutExplorer
 
 __all__ = [
     "ContaminationExplorer",
@@ -38,7 +40,9 @@ __all__ = [
     "NoiseLadder",
     "OcclusionBrush",
     "OcclusionExplorer",
+    "PriorGameExplorer",
     "ReconstructionExplorer",
+    "ShortcutExplorer",
     "ThresholdExplorer",
     "contaminated_runs",
     "load_runs",
@@ -187,7 +191,6 @@ class ReconstructionExplorer(Explorer):
         i = self.slider.value
         x = self.images[i] / 255 if self.images.dtype == np.uint8 else self.images[i]
         shown = {"shown": [x, *(made[i] for made in self.reconstructions.values())]}
-        blank = np.ones_like(x)
-        shown["difference"] = [blank, *(np.abs(made[i] - x) for made in self.reconstructions.values())]
+        shown["difference"] = [None, *(np.abs(made[i] - x) for made in self.reconstructions.values())]
         captions = {"difference": ["", *(f"{values[i]:.4f}" for values in self.scores.values())]}
         return figures.grid(shown, columns=["input", *self.reconstructions], captions=captions, tile=96)

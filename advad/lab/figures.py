@@ -154,6 +154,65 @@ def scatter(
     return figure
 
 
+def panels(
+    parts: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
+    *,
+    title: str,
+    columns: int = 3,
+    equal: bool = True,
+    log_x: bool = False,
+) -> go.Figure:
+    """Return small scatter plots beside each other, whose groups share colours, symbols and one legend.
+
+    Parameters
+    ----------
+    parts : mapping of str to (mapping of str to (x, y))
+        A title each (`<br>` breaks its line), and groups as in :func:`scatter`.
+    title : str
+        Of all.
+    columns : int
+        Plots in a row.
+    equal : bool
+        For maps: as many units a pixel on both axes, and no ticks, which would mean nothing.
+    log_x : bool
+        Logarithmic horizontal axes; for plots whose axes mean something.
+    """
+    from plotly.subplots import make_subplots
+
+    n_rows = -(-len(parts) // columns)
+    space: Any = {"horizontal_spacing": 0.03 if equal else 0.07, "vertical_spacing": 0.17 / n_rows}
+    figure = make_subplots(n_rows, columns, subplot_titles=list(parts), **space)
+    figure.update_layout(layout(title, height=110 + 250 * n_rows))
+    figure.update_layout(margin={"l": 20 if equal else 60, "r": 10, "t": 96, "b": 64})
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": -16 / (250 * n_rows), "yanchor": "top"})
+    figure.update_annotations(font={"size": 12.5})
+    names = list(dict.fromkeys(name for groups in parts.values() for name in groups))
+    shown = set()
+    for k, groups in enumerate(parts.values()):
+        for name, (x, y) in groups.items():
+            at = names.index(name)
+            look = {"color": PALETTE[at % len(PALETTE)], "symbol": SYMBOLS[at % len(SYMBOLS)], "opacity": 0.7}
+            marker = look | {"size": 6 if len(np.asarray(x)) < 100 else 4.5}
+            some = {"name": name, "legendgroup": name, "showlegend": name not in shown, "mode": "markers"}
+            x, y = (np.asarray(values, np.float32) for values in (x, y))
+            figure.add_scattergl(x=x, y=y, marker=marker, **some, row=k // columns + 1, col=k % columns + 1)
+            shown.add(name)
+    figure.update_layout(legend={"itemsizing": "constant"})
+    figure.update_xaxes(showline=True, linecolor="#888", zeroline=False, mirror=equal)
+    figure.update_yaxes(showline=True, linecolor="#888", zeroline=False, mirror=equal)
+    if equal:
+        bare = {"showticklabels": False, "ticks": "", "showgrid": False}
+        figure.update_xaxes(**bare)
+        figure.update_yaxes(**bare)
+        for k in range(len(parts)):
+            anchor = f"x{k + 1}" if k else "x"
+            figure.update_yaxes(scaleanchor=anchor, row=k // columns + 1, col=k % columns + 1)
+    else:
+        figure.update_xaxes(type="log" if log_x else "linear", gridcolor="#e6e6e6", ticks="outside")
+        figure.update_yaxes(gridcolor="#e6e6e6", ticks="outside")
+    return figure
+
+
 def roc(is_anomaly: ArrayLike, scores: Mapping[str, ArrayLike], *, title: str = "ROC curve") -> go.Figure:
     """Return ROC curves with their AUROC in the legend, and the diagonal of chance.
 
@@ -395,7 +454,7 @@ def grid(
     Parameters
     ----------
     rows : mapping of str to array of shape (n, C, H, W) or (n, H, W)
-        One row of pictures each, the label to its left; `uint8` or float in [0, 1].
+        One row of pictures each, the label to its left; `uint8` or float in [0, 1]. None leaves a place empty.
     captions : mapping of row label to n texts, optional
         Under the pictures of that row, such as their scores; of one line or more.
     columns : sequence of str
@@ -421,6 +480,8 @@ def grid(
     for (label, pictures), height in zip(rows.items(), heights, strict=True):
         draw.text((label_width - margin, y + side // 2), label, fill=BLACK, font=font, anchor="rm")
         for column, picture in enumerate(pictures):
+            if picture is None:
+                continue
             x = label_width + column * (side + margin)
             pixels = Image.fromarray(to_pixels(picture))
             method = Image.Resampling.NEAREST if pixels.width <= side else Image.Resampling.LANCZOS

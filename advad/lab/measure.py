@@ -8,11 +8,12 @@ import torch
 
 import advad
 from advad.analysis.metrics import Interval
+from advad.engine.scorer import Scorer
 
 ITSR_SHARE = 0.1  # Beggel et al. 2019, Sec. 3.3: the threshold is the 90th percentile of the training errors
 
 
-def measured(detector: advad.Detector, split: advad.Split) -> dict[str, Interval]:
+def measured(detector: Scorer, split: advad.Split) -> dict[str, Interval]:
     """Return the metrics of a trained detector on the test part, each with its bootstrap interval of 95 %.
 
     "auroc", "auprc", "fpr_at_tpr" need no threshold. "f1_holdout" and "balanced_accuracy_holdout" have theirs from

@@ -117,7 +117,7 @@ class OcclusionBrush(Explorer):
             **on_top, x=[0], name="covered", marker={"symbol": "star", "size": 17, "color": figures.YELLOW, **edge}
         )
         figure.update_layout(legend={"x": 1.01, "y": 1, "xanchor": "left"})
-        figure.update_yaxes(rangemode="tozero")
+        figure.update_yaxes(rangemode="tozero", title_text="share")  # the plot is low
         return plot(figure, 860, 190, margin={"l": 60, "r": 150, "t": 12, "b": 46})
 
     # ------------------------------------------------------------------ the answers

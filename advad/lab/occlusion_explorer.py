@@ -13,7 +13,7 @@ from PIL import Image
 from advad.analysis.saliency import mask_agreement, occlusion_map
 from advad.checks import reject
 from advad.lab import figures
-from advad.lab.explorer import Answer, Explorer, Picture, choice, row, slider
+from advad.lab.explorer import Answer, Explorer, Picture, choice, row, slider, without_label
 
 FILLS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
@@ -89,7 +89,7 @@ class OcclusionExplorer(Explorer):
             control.observe(self.answering(self.move), "value")
         self.move(None)
         return [
-            row(self.slider, "detector", self.detector),
+            row(self.slider, *(["detector", self.detector] if len(self.detectors) > 1 else [])),
             row("patch", self.patch, "covered with", self.fill),
             self.text,
             self.strip,
@@ -121,7 +121,8 @@ class OcclusionExplorer(Explorer):
         if (self.masks[i] > 0).any():
             pictures["the defect"] = figures.overlay(one, np.where(self.masks[i : i + 1] > 0, -1, 0))[0]
         columns = list(pictures)
-        return figures.grid({"": [_colour(p) for p in pictures.values()]}, columns=columns, tile=128)
+        drawn = figures.grid({"": [_colour(p) for p in pictures.values()]}, columns=columns, tile=128)
+        return without_label(drawn)
 
 
 def _colour(picture: np.ndarray) -> np.ndarray:

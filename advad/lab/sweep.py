@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from advad.lab.grid import Plan, read_plan, refuse
 from advad.lab.parameters import SpecError
 from advad.lab.results import FILE, git_state, write_json
-from advad.lab.trial import Outcome, Trial, attempt
+from advad.lab.together import attempt_all, groups
+from advad.lab.trial import Outcome, Trial
 
 RECORD = "sweep.json"  # in a sweep's folder: whose it is, and which of its runs count
 HOME = Path("runs/sweeps")
@@ -80,7 +83,7 @@ def sweep(
         with tqdm(
             total=len(plan.trials), initial=len(outcomes), desc=plan.name, unit="run", disable=not progress
         ) as bar:
-            for outcome in _outcomes(todo, home, options):
+            for outcome in _outcomes(todo, home, options, partial(bar.write, file=sys.stderr)):
                 outcomes[outcome.trial.name] = outcome
                 if failed := sum(bool(outcome.error) for outcome in outcomes.values()):
                     bar.set_postfix({"failed": failed}, refresh=False)
@@ -140,23 +143,32 @@ def _claim(plan: Plan, home: Path) -> None:
         refuse("the folder", f"be writable ({error.strerror})", str(home), "--out names another folder.")
 
 
-def _outcomes(todo: Sequence[Trial], home: Path, options: Mapping[str, Any]) -> Iterator[Outcome]:
+def _outcomes(
+    todo: Sequence[Trial], home: Path, options: Mapping[str, Any], tell: Callable[[str], object]
+) -> Iterator[Outcome]:
     """Do the runs; yield what became of each, in the order in which they end."""
     session, git = uuid.uuid4().hex[:12], git_state()
     threads = options["threads"]
-    left = {trial.name: (slot, trial) for slot, trial in enumerate(todo)}
+    left = {trial.name: trial for trial in todo}
+    alone: set[str] = set()  # what was tried together with others, in vain
+    told: set[str] = set()
     while left:
         tasks = [
-            delayed(attempt)(trial, home, slot=slot, threads=threads, session=session, git=git)
-            for slot, trial in left.values()
+            delayed(attempt_all)(some, home, slot=slot, threads=threads, session=session, git=git)
+            for slot, some in enumerate(groups(list(left.values()), home, alone))
         ]
         parallel: Any = Parallel(return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
         try:
-            for outcome in parallel(tasks):
-                if outcome.results is not None and outcome.trial.results(home) is None:
-                    write_json(home / outcome.trial.name / FILE, outcome.results)  # its worker wrote to another disk
-                del left[outcome.trial.name]
-                yield outcome
+            for outcomes, rest, why in parallel(tasks):
+                alone.update(rest)
+                if why and why not in told:
+                    told.add(why)
+                    tell(f"sweep: {why}.")
+                for outcome in outcomes:
+                    if outcome.results is not None and outcome.trial.results(home) is None:
+                        write_json(home / outcome.trial.name / FILE, outcome.results)  # its worker wrote elsewhere
+                    del left[outcome.trial.name]
+                    yield outcome
         except TerminatedWorkerError:
             continue  # a worker was killed, and loky gave up the others: go on with what is left
 

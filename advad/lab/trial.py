@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import inspect
 import json
 import os
 import socket
@@ -32,10 +33,11 @@ from filelock import FileLock
 import advad
 from advad.datasets import protocols
 from advad.engine.detector import CHECKPOINT
+from advad.engine.scorer import Scorer
 from advad.lab.measure import measured
 from advad.lab.results import FILE, hardware, plain, versions, write_json
 
-ERROR, STARTS = "error.txt", "starts.jsonl"
+ERROR, STARTS, LOCK = "error.txt", "starts.jsonl", ".lock"
 STARTS_AT_MOST = 3  # in one sweep: a run whose worker died so often (of memory, say) will kill the next one, too
 
 
@@ -130,22 +132,26 @@ class MethodTrial(Trial):
         given = {name: value for name, value in self.data.items() if name not in NOT_THE_PROTOCOLS}
         return getattr(protocols, self.data["protocol"])(images, **given, seed=self.seed)
 
-    def detector(self, slot: int = 0) -> advad.Detector:
+    def detector(self, slot: int = 0) -> Scorer:
         """Return the untrained detector, its device dealt by `slot` where there are several GPUs."""
         device, gpus = self.device, torch.cuda.device_count()
         if device in ("auto", "cuda") and gpus > 1:
             device = f"cuda:{slot % gpus}"
-        return getattr(advad, self.method)(**self.settings, seed=self.seed, device=device)
+        method, common = getattr(advad, self.method), {"seed": self.seed, "device": device}
+        names = inspect.signature(method).parameters  # the classical methods have no device, and few have a seed
+        return method(**self.settings, **{name: value for name, value in common.items() if name in names})
 
     def execute(self, home: Path, slot: int) -> dict[str, Any]:
         split, detector = self.split(), self.detector(slot)
         begin = time.perf_counter()
-        detector.fit(split.train, split.train_y, run_dir=home, progress=False)
-        took = time.perf_counter() - begin
-        return self.report(split, detector, sum(detector.history_.get("seconds", [])) or took)
+        resumed: dict[str, Any] = {"run_dir": home} if isinstance(detector, advad.Detector) else {}
+        detector.fit(split.train, split.train_y, progress=False, **resumed)
+        return self.report(split, detector, time.perf_counter() - begin)
 
-    def report(self, split: advad.Split, detector: advad.Detector, seconds: float) -> dict[str, Any]:
-        """Return its part of `results.json` once the detector is trained."""
+    def report(self, split: advad.Split, detector: Scorer, took: float) -> dict[str, Any]:
+        """Return its part of `results.json` once the detector is trained, in `took` seconds unless it knows better."""
+        trained = isinstance(detector, advad.Detector)
+        seconds = sum(detector.history_.get("seconds", [])) if trained else 0.0  # a resumed run's, from its beginning
         parts = {role: chosen.numpy().tobytes() for role, chosen in sorted(split.indices.items())}
         return {
             "method": self.method,
@@ -154,10 +160,10 @@ class MethodTrial(Trial):
             "seed": self.seed,
             "images": {role: len(chosen) for role, chosen in split.indices.items()},
             "indices": hashlib.sha256(b"".join(role.encode() + part for role, part in parts.items())).hexdigest()[:16],
-            "weights": sum(tensor.numel() for tensor in detector.networks_.parameters()),
+            "weights": sum(tensor.numel() for tensor in detector.networks_.parameters()) if trained else 0,
             "metrics": {name: interval._asdict() for name, interval in measured(detector, split).items()},
-            "seconds": round(seconds, 2),
-            "device": hardware(detector.device_),
+            "seconds": round(seconds or took, 2),
+            "device": hardware(detector.device_ if trained else torch.device("cpu")),
         }
 
 
@@ -231,33 +237,48 @@ def attempt(
     home = folder / trial.name
     home.mkdir(parents=True, exist_ok=True)
     # A sweep that was killed leaves workers that end their run first: wait for it instead of doing it twice.
-    with FileLock(home / ".lock"):
+    with FileLock(home / LOCK):
         if (done := trial.results(folder)) is not None:
             return Outcome(trial, done, fresh=False)
-        begun = (home / STARTS).read_text(encoding="utf-8") if (home / STARTS).is_file() else ""
-        starts = [json.loads(line) for line in begun.splitlines()]
-        if sum(start["session"] == session for start in starts) >= STARTS_AT_MOST:
+        if begun_in(home, session) >= STARTS_AT_MOST:
             return _failed(trial, home, f"its worker died {STARTS_AT_MOST} times; there may be too little memory")
-        mine = {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()}
-        with (home / STARTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(mine) + "\n")
+        begin(home, session)
         if threads is not None:
             torch.set_num_threads(threads)
         try:
             found = trial.execute(home, slot)
         except Exception as error:  # whatever it is, it must not stop the other runs
             return _failed(trial, home, f"{type(error).__name__}: {error}", traceback.format_exc())
-        about = {"run": trial.name, "digest": trial.digest, "varied": trial.varied}
-        surroundings = {
-            "starts": len(starts) + 1,
-            "finished": time.strftime("%FT%T%z"),
-            "versions": versions(),
-            "git": git,
-        }
-        results: dict[str, Any] = plain(about | found | surroundings, "results")
-        write_json(home / FILE, results)
-        for leftover in (CHECKPOINT, ERROR):
-            (home / leftover).unlink(missing_ok=True)
+        return finish(trial, folder, found, git)
+
+
+def begun_in(home: Path, session: str | None = None) -> int:
+    """Return how often a run was begun, in one start of the sweep or in all."""
+    lines = (home / STARTS).read_text(encoding="utf-8").splitlines() if (home / STARTS).is_file() else []
+    return sum(session is None or json.loads(line)["session"] == session for line in lines)
+
+
+def begin(home: Path, session: str) -> None:
+    """Write that a run is begun."""
+    mine = {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()}
+    with (home / STARTS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(mine) + "\n")
+
+
+def finish(trial: Trial, folder: Path, found: Mapping[str, Any], git: Mapping[str, Any] | None) -> Outcome:
+    """Write the results of a run, and clear away what was only needed until then."""
+    home = folder / trial.name
+    about = {"run": trial.name, "digest": trial.digest, "varied": trial.varied}
+    surroundings = {
+        "starts": begun_in(home),
+        "finished": time.strftime("%FT%T%z"),
+        "versions": versions(),
+        "git": git,
+    }
+    results: dict[str, Any] = plain(about | dict(found) | surroundings, "results")
+    write_json(home / FILE, results)
+    for leftover in (CHECKPOINT, ERROR):
+        (home / leftover).unlink(missing_ok=True)
     return Outcome(trial, results)
 
 

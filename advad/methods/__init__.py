@@ -26,11 +26,17 @@ METHODS = {  # class -> file
     "KDE": "classical",
     "PyOD": "pyod",
     "AGAD": "agad",
+    "GANomaly": "ganomaly",
+    "SkipGANomaly": "skip_ganomaly",
     "Berg": "berg",
     "FAnoGAN": "fanogan",
     "AnoGAN": "anogan",
     "EGBAD": "egbad",
     "ADAE": "adae",
+    "OLED": "oled",
+    "GeoTrans": "geotrans",
+    "LSA": "lsa",
+    "OCGAN": "ocgan",
 }
 
 

@@ -14,7 +14,7 @@ them. A discriminator sees to it that what G draws of normal images looks real, 
 | x in S_n, x in S_a (y = 0, 1 in Eq. 11) | `x`, `a` |
 | x̂ = G(x), x̂' = G(x̂) | `x_hat`, `x_hat2` (`a_hat`, `a_hat2`) |
 | l_adv(y, 1), l_adv(y, 0) (Eq. 5) | `binary_loss(y, real=True)`, `real=False` |
-| L_con, −L_adcon (Eqs. 6, 8) | `distance` |
+| L_con, −L_adcon (Eqs. 6, 8) | `pixel_distance` |
 | L_lat (Eq. 7) | `feature_distance` |
 | λ_adv, λ_con, λ_adcon, λ_lat | `adversarial_weight`, `reconstruction_weight`, `contextual_weight`, `latent_weight` |
 
@@ -58,7 +58,7 @@ from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number, reject
 from advad.engine import adversarial as game
-from advad.engine.detector import Detector
+from advad.engine.image_game import ImageGame
 from advad.engine.training import Networks, Update
 from advad.engine.unets import UNet
 
@@ -69,18 +69,13 @@ PAPER = {"conv_width": 64, "batch_size": 256}  # Table 7; Sec. 4.2. Epochs are n
 Loss = tuple[Tensor, dict[str, Tensor]]  # the scalar to minimise, and terms to log
 
 
-def distance(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Eqs. 6 and 8: E|x − x̂|₁, a mean over pixels and images."""
-    return (x - x_hat).abs().mean()
-
-
 def reciprocal(loss: Tensor) -> Tensor:
     """Eq. 10: 1 / loss, but finite where the loss is 0."""
     return 1 / (loss + EPSILON)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class AGAD(Detector):
+class AGAD(ImageGame):
     """Adversarial generative anomaly detection; A(x) = ‖x − G(x)‖₂. Learns from labelled anomalies, if there are any.
 
     Parameters
@@ -97,15 +92,10 @@ class AGAD(Detector):
         Whether x̂ has batch norm of its own on its way through G; needs `contextual`.
     freeze_norm : bool
         Whether labelled anomalies pass G by the running statistics of batch norm, and leave those as they are.
-    conv_width : int
-        Feature maps of the first level, of generator and discriminator.
-    epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Detector`; one learning rate for both players.
+    conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
+        See `ImageGame` and `Detector`.
     """
 
-    batch_size: int = 64
-    learning_rate: float = 2e-4  # Sec. 4.2
-    latent_dim: int = 100  # Table 7
     generator: str = "naive"  # Appendix B.1, for MNIST; "unet++" for the rest
     contextual: bool = True
     fail_on: str = "reconstruction"  # Algorithm 1
@@ -115,9 +105,7 @@ class AGAD(Detector):
     latent_weight: float = 5.0
     auxiliary_norm: bool = False  # Table 5
     freeze_norm: bool = False  # Table 5
-    conv_width: int = 16  # Table 7: 64
 
-    players = {"generator": ("generator",), "discriminator": ("discriminator",)}
     uses_labels = True
 
     def check(self) -> None:
@@ -128,7 +116,6 @@ class AGAD(Detector):
             check_choice("AGAD", name, getattr(self, name), [True, False])
         for name in ("adversarial_weight", "reconstruction_weight", "contextual_weight", "latent_weight"):
             check_number("AGAD", name, getattr(self, name), 0)
-        check_number("AGAD", "conv_width", self.conv_width, 1, integer=True)
         if self.auxiliary_norm and not self.contextual:
             reject("AGAD", "auxiliary_norm", "be False without contextual", True, "It is for x̂, which G is not shown.")
 
@@ -136,15 +123,10 @@ class AGAD(Detector):
         norm = game.TwinBatchNorm2d if self.auxiliary_norm else nn.BatchNorm2d
         layout = (image_shape, self.latent_dim, self.conv_width, norm)
         if self.generator == "naive":
-            generator: nn.Module = nn.Sequential()
-            generator.add_module("encoder", game.dcgan_encoder(*layout))
-            generator.add_module("decoder", game.dcgan_decoder(*layout))
+            generator: nn.Module = game.dcgan_generator(*layout)
         else:
             generator = UNet(*layout, nested=self.generator == "unet++")
         return {"generator": generator, "discriminator": game.Discriminator(image_shape, self.conv_width)}
-
-    def optimiser(self, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
 
     def reconstructions(self, networks: Networks, x: Tensor, *a: Tensor) -> list[Tensor]:
         """Return x̂ = G(x), and G(a) of labelled anomalies, if given: in one batch, or apart with `freeze_norm`."""
@@ -158,11 +140,15 @@ class AGAD(Detector):
     def normality_loss(self, networks: Networks, x: Tensor, x_hat: Tensor, x_hat2: Tensor | None) -> Loss:
         """Eq. 9, Algorithm 1, line 6: λ_adv l_adv(ŷ, 1) + λ_con |x − x̂| + λ_lat |z − ẑ| − λ_adcon |x̂ − x̂'|."""
         (_, z), (y_hat, z_hat) = networks.discriminator(x), networks.discriminator(x_hat)
-        L_adv, L_con, L_lat = game.binary_loss(y_hat, True), distance(x, x_hat), game.feature_distance(z, z_hat)
+        L_adv, L_con, L_lat = (
+            game.binary_loss(y_hat, True),
+            game.pixel_distance(x, x_hat),
+            game.feature_distance(z, z_hat),
+        )
         L_n = self.adversarial_weight * L_adv + self.reconstruction_weight * L_con + self.latent_weight * L_lat
         terms = {"adversarial": L_adv, "reconstruction": L_con, "latent": L_lat}
         if x_hat2 is not None:
-            terms["contextual"] = distance(x_hat, x_hat2)
+            terms["contextual"] = game.pixel_distance(x_hat, x_hat2)
             L_n = L_n - self.contextual_weight * terms["contextual"]  # Eq. 8
         return L_n, terms
 
@@ -171,9 +157,13 @@ class AGAD(Detector):
         (_, z), (y_hat, z_hat) = networks.discriminator(a), networks.discriminator(a_hat)
         L_adv, L_lat = game.binary_loss(y_hat, real=False), game.feature_distance(z, z_hat)
         L_a = self.adversarial_weight * reciprocal(L_adv) + self.latent_weight * reciprocal(L_lat)
-        terms = {"anomaly_adversarial": L_adv, "anomaly_latent": L_lat, "anomaly_reconstruction": distance(a, a_hat)}
+        terms = {
+            "anomaly_adversarial": L_adv,
+            "anomaly_latent": L_lat,
+            "anomaly_reconstruction": game.pixel_distance(a, a_hat),
+        }
         if a_hat2 is not None:
-            terms["anomaly_contextual"] = distance(a_hat, a_hat2)
+            terms["anomaly_contextual"] = game.pixel_distance(a_hat, a_hat2)
         failing = terms.get("anomaly_contextual" if self.fail_on == "reconstruction" else "anomaly_reconstruction")
         if failing is not None:
             L_a = L_a + self.contextual_weight * reciprocal(failing)
@@ -194,8 +184,7 @@ class AGAD(Detector):
 
     def discriminator_loss(self, networks: Networks, x_hat: Tensor, x: Tensor, *a: Tensor) -> Loss:
         """Algorithm 1, lines 7 and 10: l_adv(ŷ, 0) + l_adv(y, 1), and l_adv(y, 0) of labelled anomalies."""
-        (y, _), (y_hat, _) = networks.discriminator(x), networks.discriminator(x_hat)
-        L_d = game.binary_loss(y_hat, real=False) + game.binary_loss(y, real=True)
+        L_d, _ = super().discriminator_loss(networks, x_hat, x)
         for anomalies in a:
             L_d = L_d + game.binary_loss(networks.discriminator(anomalies)[0], real=False)
         return L_d, {}
@@ -212,15 +201,6 @@ class AGAD(Detector):
     @property
     def decodes(self) -> bool:
         return self.generator == "naive"
-
-    def encode_images(self, networks: Networks, x: Tensor) -> Tensor:
-        return networks.generator.encoder(x)
-
-    def decode_codes(self, networks: Networks, z: Tensor) -> Tensor:
-        return networks.generator.decoder(z)
-
-    def reconstruct_images(self, networks: Networks, x: Tensor) -> Tensor:
-        return networks.generator(x)
 
     def score_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Sec. 3.3.3: A(x) = ‖x − x̂‖₂, (B, C, H, W) -> (B,)."""

@@ -26,14 +26,22 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import advad
-from tests.browser.hands import SHOTS, Hands
+from tests.browser.hands import ANSWER, SHOTS, Hands
 
 TOKEN = "test-token"
 FLAGS = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage", "--disable-sync"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--use-angle=swiftshader"]
 FLAGS += ["--enable-unsafe-swiftshader"]  # WebGL without a graphics card
 PATIENCE = 240_000  # ms: the machine may be busy
-ANSWER = 60_000  # ms, once the page is up
+
+# A page asks a new kernel which widgets it has. If cells run before it has the answer, it can end up with two models
+# of one widget: a view of one, and the kernel's news to the other.
+RESTORED = """async () => {
+  const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session, began = performance.now();
+  const asks = () => [...kernel._comms.values()].some(comm => comm.targetName == 'jupyter.widget.control');
+  const patient = () => performance.now() - began < 5000;  // the page itself waits for 4 s, then asks otherwise
+  while (asks() && patient()) await new Promise(r => setTimeout(r, 50));
+  await kernel.requestCommInfo({})}"""
 
 LISTEN = """() => {
   window.unanswered = new Set();
@@ -41,6 +49,13 @@ LISTEN = """() => {
     if (direction == 'send' && msg.channel == 'shell') unanswered.add(msg.header.msg_id);
     if (msg.header.msg_type == 'status' && msg.content.execution_state == 'idle')
       unanswered.delete(msg.parent_header.msg_id)})}"""
+
+ASK = """async code => {
+  const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
+  const {content} = await kernel.requestExecute({code: '', silent: true, user_expressions: {it: code}}).done;
+  return content.user_expressions.it.data?.['text/plain'] ?? content.user_expressions.it.evalue}"""
+
+SHUT = "() => window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown()"
 
 DETECTOR = """
 import advad, numpy as np
@@ -207,14 +222,22 @@ def run_notebook(lab, open_page) -> Callable[[str], Any]:
         page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-NotebookPanel .jp-Cell')")
         page.wait_for_function(
             """() => {const w = window.jupyterapp.shell.currentWidget;
-            return w?.context?.isReady && w.sessionContext?.session?.kernel?.status == 'idle'}"""
+            const kernel = w?.context?.isReady && w.sessionContext?.session?.kernel;
+            return kernel?.status == 'idle' && 'jupyter.widget' in kernel._targetRegistry}"""
         )
+        page.evaluate(RESTORED)
         page.evaluate(LISTEN)
         page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         return page
 
     return run
+
+
+def leave(page: Any) -> None:
+    """End the kernel of a page of JupyterLab, and close the page."""
+    page.evaluate(SHUT)
+    page.close()
 
 
 @pytest.fixture(scope="module")
@@ -232,4 +255,4 @@ def explorer(request, lab, run_notebook, detector_file) -> Iterator[tuple[Hands,
     page.wait_for_selector(".advad-explorer .advad-answer")
     page.set_default_timeout(ANSWER)
     yield Hands(page), here
-    page.close()
+    leave(page)

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import Locator, expect
 
+ANSWER = 60_000  # ms that Python may take, once the page is up: the machine may be busy
 SHOTS = Path(__file__).parents[2] / "runs" / "browser"
 ROOT = ".advad-explorer"
 TO_PIXELS = """([k, x, y]) => {
@@ -28,7 +30,8 @@ HOVERED = """([k, x, y]) => {
 
 QUIET = "() => !window.unanswered?.size"  # see conftest.LISTEN
 
-SETTLED = """() => !document.querySelector('.advad-explorer .hovertext')
+SETTLED = """() => [...document.querySelectorAll('.advad-explorer .js-plotly-plot')].every(e => e._fullData?.length)
+  && !document.querySelector('.advad-explorer .hovertext')
   && [...document.querySelectorAll('.advad-explorer img')].every(e => e.complete)
   && document.fonts.status == 'loaded'"""
 
@@ -37,14 +40,14 @@ FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlaye
 
 RINGS = """n => n == document.querySelectorAll('.advad-explorer .scatterlayer .trace:nth-child(3) path.point').length"""
 
-CURVE = """([plot, trace, y]) => {
-  const drawn = document.querySelectorAll('.advad-explorer .js-plotly-plot')[plot]?._fullData[trace]?.y;
-  return drawn?.length == y.length && y.every((value, k) => Math.abs(value - drawn[k]) < 1e-6)}"""
+CURVE = """([plot, trace, axis, values]) => {
+  const drawn = document.querySelectorAll('.advad-explorer .js-plotly-plot')[plot]?._fullData[trace]?.[axis];
+  return drawn?.length == values.length && values.every((value, k) => Math.abs(value - drawn[k]) < 1e-6)}"""
 
-HEIGHTS = """([plot, trace]) => {
+THERE = """([plot, trace, axis]) => {
   const plots = document.querySelectorAll('.advad-explorer .js-plotly-plot');
-  const y = plots[plot]?._fullData[trace]?.y;
-  return `${plots.length} plots, ${plots[plot]?._fullData.length} traces, ${y?.length} heights: ${y?.slice(0, 9)}`}"""
+  const there = plots[plot]?._fullData[trace]?.[axis], traces = plots[plot]?._fullData.length;
+  return `${plots.length} plots, ${traces} traces, ${there?.length} values: ${there?.slice(0, 9)}`}"""
 
 
 class Hands:
@@ -72,7 +75,7 @@ class Hands:
     def sees_picture(self, alt: str, expected: Image.Image) -> None:
         """Wait until a picture is what it must be, but for rounding: the sentence beside it may come first."""
         wanted = np.asarray(expected.convert("RGB")).astype(int)
-        end = time.monotonic() + 60
+        end = time.monotonic() + ANSWER / 1000
         found = self.picture(alt)
         while not alike(found, wanted) and time.monotonic() < end:
             self.page.wait_for_timeout(100)
@@ -88,11 +91,8 @@ class Hands:
             self.page.keyboard.press(key)
 
     def press_button(self, name: str, key: str = "Enter") -> None:
-        """Focus a button by its name, and press a key."""
-        button = self.root.get_by_role("button", name=name, exact=True)
-        button.scroll_into_view_if_needed()
-        button.focus()
-        self.page.keyboard.press(key)
+        """Press a button by its name and a key."""
+        press(self.root.get_by_role("button", name=name, exact=True), key)
 
     def at(self, x: float, y: float, plot: int = 0) -> tuple[float, float]:
         """Return where in the page a place of a plot is."""
@@ -134,13 +134,13 @@ class Hands:
         """Wait until n points of the map have rings."""
         self.page.wait_for_function(RINGS, arg=n)
 
-    def sees_curve(self, plot: int, trace: int, y: Any) -> None:
-        """Wait until a trace of a plot is drawn at these heights."""
-        wanted = np.asarray(y, float).tolist()
+    def sees_curve(self, plot: int, trace: int, values: Any, axis: str = "y") -> None:
+        """Wait until a trace of a plot is drawn at these heights, or places on another axis."""
+        wanted = np.asarray(values, float).tolist()
         try:
-            self.page.wait_for_function(CURVE, arg=[plot, trace, wanted])
+            self.page.wait_for_function(CURVE, arg=[plot, trace, axis, wanted])
         except Exception as error:
-            there = self.page.evaluate(HEIGHTS, [plot, trace])
+            there = self.page.evaluate(THERE, [plot, trace, axis])
             raise AssertionError(f"trace {trace} of plot {plot} is not at {wanted[:9]}…, but {there}") from error
 
     def check_looks(self, shot: Any) -> None:
@@ -153,6 +153,15 @@ class Hands:
         assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
         assert self.root.locator(".advad-errors").inner_text().strip() == ""
         assert self.page.problems == []
+
+
+def press(button: Locator, key: str = "Enter") -> None:
+    """Focus a button and press a key, once Python has enabled it: before that it takes neither."""
+    expect(button).to_be_enabled(timeout=ANSWER)
+    button.scroll_into_view_if_needed()
+    button.focus()
+    expect(button).to_be_focused(timeout=ANSWER)
+    button.page.keyboard.press(key)
 
 
 def alike(found: np.ndarray, wanted: np.ndarray) -> bool:

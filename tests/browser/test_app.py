@@ -5,8 +5,7 @@ import socket
 import pytest
 
 from advad.lab import app
-from tests.browser.conftest import ANSWER
-from tests.browser.hands import ROOT, SHOTS, Hands
+from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +18,25 @@ def address(detector_file):
         yield url
 
 
-def test_the_page_asks_for_the_token(address, open_page):
-    page = open_page(address.partition("?")[0])
-    assert "/login" in page.url
-    assert page.locator("input[type=password]").count() == 1
-    assert page.locator(ROOT).count() == 0
+@pytest.mark.parametrize("query", ["", "?token=wrong"])
+def test_without_the_token_there_is_a_form_that_asks_for_it_and_no_explorer(address, open_page, query):
+    page = open_page(address.partition("?")[0] + query)
+    for _ in range(2):  # the second time after a wrong token in the form
+        assert "/login" in page.url
+        assert page.locator(ROOT).count() == 0
+        page.get_by_label("Password or token").fill("wrong")
+        page.keyboard.press("Enter")
+        page.get_by_text("Invalid credentials").wait_for()
     page.close()
+
+
+def test_the_kernels_are_not_to_be_had_without_the_token(address, browser):
+    page, _, token = address.partition("?")
+    kernel = f"{page}api/kernels/00000000-0000-0000-0000-000000000000"
+    context = browser.new_context()
+    assert [context.request.get(f"{kernel}{query}").status for query in ("", "?token=wrong")] == [403, 403]
+    assert context.request.get(f"{kernel}?{token}").status == 404  # who has the token learns that there is none
+    context.close()
 
 
 def test_the_brush_answers_in_the_page(address, open_page, detector_file):

@@ -36,6 +36,8 @@ def answered(hands, here, *pixels):
     here.canvas.covered = sorted({*here.canvas.covered, *(8 * row + column for row, column in pixels)})
     hands.sees(here.sentence())
     hands.sees_picture(TABLE, here.table())
+    for trace in (-2, -1):  # the marks of both scores
+        hands.sees_curve(0, len(here.plot.data) + trace, here.plot.data[trace].x, axis="x")
 
 
 def test_a_click_covers_a_pixel(explorer):

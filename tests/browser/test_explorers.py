@@ -4,13 +4,16 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from playwright.sync_api import expect
 
-from tests.browser.conftest import ANSWER, DETECTOR, cut, write_notebook
-from tests.browser.hands import ROOT, SHOTS, Hands
+from tests.browser.conftest import ASK, DETECTOR, cut, leave, write_notebook
+from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands, press
 
 SCORES = """
 scores, holdout_scores = detector.anomaly_score(split.test), detector.anomaly_score(split.holdout)
 made = detector.reconstruct(split.test[:9])
+from advad.analysis.shortcuts import Trials
+trials = Trials(np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 3)))
 """
 EXPLORERS = {
     "threshold": "explorers.ThresholdExplorer(split.test, scores, split.test_is_anomaly, holdout_scores)",
@@ -20,6 +23,7 @@ EXPLORERS = {
     "occlusion": """explorers.OcclusionExplorer(
     {"AE": detector}, split.test[:9].numpy(), [str(label) for label in split.test_labels[:9].tolist()]
 )""",
+    "shortcuts": "explorers.ShortcutExplorer(trials, [str(digit) for digit in range(10)])",
 }
 LESSON = """
 from advad.lab import lesson
@@ -28,6 +32,9 @@ lesson.start("browser", parameters={"device": "cpu"}, output_dir="recorded")
 PREDICT = 'guess = lesson.predict("Which is the odd one?", ["the first", "the second"])'
 RECORD = 'lesson.record("Asked.")'
 REVEAL = 'lesson.reveal(guess, "the second", because="It was measured.")'
+BREAK = """[setattr(explorers, "kept", explorers.ReconstructionExplorer.sentence),
+            setattr(explorers.ReconstructionExplorer, "sentence", None)]"""
+MEND = 'setattr(explorers.ReconstructionExplorer, "sentence", explorers.kept)'
 RERUN = """() => {
   const {content} = window.jupyterapp.shell.currentWidget;
   content.activeCellIndex = content.widgets.length - 1;
@@ -48,7 +55,7 @@ def desk(lab, run_notebook, detector_file):
     hands = {name: Hands(page, nth) for nth, name in enumerate(EXPLORERS)}
     here = {name: eval(source, names) for name, source in EXPLORERS.items()}
     yield SimpleNamespace(page=page, hands=hands, here=here, results=lab.folder / "recorded/results.json")
-    page.close()
+    leave(page)
 
 
 def test_the_threshold_follows_the_slider(desk):
@@ -72,6 +79,20 @@ def test_the_reconstruction_follows_the_slider(desk):
     hands.check_looks(SHOTS / "reconstruction.png")
 
 
+def test_an_error_in_a_callback_shows_in_its_explorers_panel_until_an_answer_succeeds(desk):
+    hands, here = desk.hands["reconstruction"], desk.here["reconstruction"]
+    panel = hands.root.locator(".advad-errors")
+    desk.page.evaluate(ASK, BREAK)
+    hands.press(".noUi-handle", "ArrowRight")
+    panel.get_by_text("TypeError: 'NoneType' object is not callable").first.wait_for()
+    hands.root.screenshot(path=SHOTS / "error.png")
+    desk.page.evaluate(ASK, MEND)
+    hands.press(".noUi-handle", "ArrowLeft")
+    expect(panel).to_have_text("", timeout=ANSWER)
+    hands.sees(here.sentence())
+    hands.check_looks(SHOTS / "reconstruction.png")
+
+
 def test_the_occlusion_map_follows_its_slider_and_buttons(desk):
     hands, here = desk.hands["occlusion"], desk.here["occlusion"]
     hands.press(".noUi-handle", "ArrowRight")
@@ -85,13 +106,38 @@ def test_the_occlusion_map_follows_its_slider_and_buttons(desk):
     hands.check_looks(SHOTS / "occlusion.png")
 
 
+def test_the_shortcuts_follow_their_boxes_and_buttons(desk):
+    hands, here = desk.hands["shortcuts"], desk.here["shortcuts"]
+    plot = 1  # in the page; the threshold's is the first
+
+    def sees_all():
+        hands.sees(here.sentence())
+        for trace in range(4):
+            hands.sees_curve(plot, trace, here.plot.data[trace].y)
+
+    sees_all()
+    hands.press("input[type=checkbox]", "Space", nth=2)
+    list(here.boxes.values())[2].value = True
+    sees_all()
+    hands.press_button("balanced accuracy")
+    here.measure.value = 1
+    sees_all()
+    hands.press_button("every shortcut")
+    here.all.click()
+    sees_all()
+    assert hands.root.locator("input[type=checkbox]:checked").count() == 8
+    hands.check_looks(SHOTS / "shortcuts.png")
+    hands.press_button("honest")
+    here.none.click()
+    sees_all()
+
+
 def test_a_prediction_is_committed_then_revealed_and_recorded(desk):
     page = desk.page
     commit = page.get_by_role("button", name="Commit my prediction")
     assert commit.is_disabled()
     page.get_by_label("the second").first.check()
-    commit.focus()
-    page.keyboard.press("Enter")
+    press(commit)
     page.get_by_text("✓ Committed: the second. Go on to see.").wait_for()
     page.evaluate(RERUN)
     page.get_by_text("Predicted: the second. It is: the second. It was measured.").first.wait_for()

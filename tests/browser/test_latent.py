@@ -11,6 +11,7 @@ explorer = explorers.LatentExplorer.of_split(detector, split)
 explorer
 """
 TRIPLE = "Input, reconstruction, difference"
+STAR = 4  # the trace of the map that marks what is chosen
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +78,8 @@ def test_a_click_on_the_empty_plane_decodes_encodes_and_scores_that_place(explor
     hands.click(*place)
     hands.sees(here.sentence())
     hands.sees_picture(TRIPLE, here.triple())
+    hands.sees_curve(0, STAR, [place[0]], axis="x")
+    hands.sees_curve(0, STAR, [place[1]])
     hands.check_looks(SHOTS / "latent_place.png")
 
 

@@ -1,0 +1,79 @@
+"""Lessons in JupyterLab as a reader has them, in their smallest profile: all cells run, and their explorers answer.
+
+What Python must answer is asked of the lesson's own kernel, and computed there without the explorer.
+"""
+
+import ast
+import shutil
+
+import numpy as np
+import pytest
+
+from advad.lab.rerun import lessons
+from tests.browser.conftest import ASK, leave
+from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands, emptiest
+
+PATHS = {path.stem: path for path in lessons()}
+FAILED = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText pre .ansi-red-fg'
+
+
+@pytest.fixture
+def lesson(request, lab, run_notebook):
+    """Return the page of a lesson once all its cells have run, and a function that asks its kernel."""
+    name = request.param
+    shutil.copy(PATHS[name], lab.folder)
+    page = run_notebook(f"{name}.ipynb")
+    page.get_by_text("Recorded.").last.wait_for()  # by the last cell
+    page.set_default_timeout(ANSWER)
+    assert page.locator(FAILED).count() == 0
+    yield page, lambda expression: ast.literal_eval(page.evaluate(ASK, expression))
+    leave(page)
+
+
+def check_all_looks(page, name, n):
+    assert page.locator(ROOT).count() == n
+    for k in range(n):
+        Hands(page, k).check_looks(SHOTS / f"lesson_{name}_{k}.png")
+
+
+@pytest.mark.parametrize("lesson", ["00_start"], indirect=True)
+def test_the_first_lessons_game_and_threshold_answer(lesson):
+    page, ask = lesson
+    game, threshold = Hands(page, 0), Hands(page, 1)
+    for k in (0, 3, 5, 8):
+        game.press(".widget-toggle-button", "Space", nth=k)
+    game.press_button("Commit my picks")
+    mine = ask("sum(split.test_is_anomaly[game.shown[[0, 3, 5, 8]]].tolist())")
+    its = ask("sum(split.test_is_anomaly[game.shown[np.argsort(-scores[game.shown])[:4]]].tolist())")
+    game.sees(f"You find {mine} of 4 anomalies, the detector {its}; blind picks find 1.3 on average.")
+
+    threshold.press(".noUi-handle", *["ArrowRight"] * 4)
+    limit = ask("float(np.quantile(detector.anomaly_score(split.holdout), 1 - 0.07))")
+    found, alarms = (
+        ask(f"float((scores[{group}split.test_is_anomaly.numpy()] > {limit}).mean())") for group in ("", "~")
+    )
+    threshold.sees(
+        f"Threshold {limit:.4f}: {found:.1%} of the anomalies are found, "
+        f"and {alarms:.1%} of the normal test images are false alarms."
+    )
+    check_all_looks(page, "00", 2)
+
+
+@pytest.mark.parametrize("lesson", ["03_latent_space"], indirect=True)
+def test_the_latent_lessons_plane_answers_keys_and_clicks(lesson):
+    page, ask = lesson
+    hands = Hands(page)
+    highest = ask("int(explorer.set.scores.argmax())")
+    hands.press(".noUi-handle", "End")
+    score = ask(f'float(detectors["AAE"].anomaly_score(split.test[some][[{highest}]])[0])')
+    hands.root.get_by_text(f"Picture {highest} (class").first.wait_for()
+    hands.root.get_by_text(f"score {score:.4g}, higher than").first.wait_for()
+    points, *net = (
+        np.array(ask(f"explorer.{name}.tolist()")) for name in ("map.points", "figure.net.x", "figure.net.y")
+    )
+    x, y = emptiest(points, *net, ask("explorer.limits"))
+    code = f"np.array([[{x}, {y}]], np.float32)"
+    score = ask(f'float(detectors["AAE"].anomaly_score(detectors["AAE"].decode({code}))[0])')
+    hands.click(x, y)
+    hands.root.get_by_text(f"Decoded from ({x:.2f}, {y:.2f}): score {score:.4g}, higher than").first.wait_for()
+    check_all_looks(page, "03", 1)
