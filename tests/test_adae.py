@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import advad
+from advad.engine.adversarial import pixel_distance
 from advad.engine.training import Networks
-from advad.methods.adae import distance
 from tests.cases import digits, make
 
 
@@ -72,7 +72,7 @@ def test_without_the_fake_term_the_discriminator_is_an_autoencoder():
     networks, x = Networks(**adae.build((1, 8, 8))), torch.rand(16, 1, 8, 8)
     weights = [*networks.critic_encoder.parameters(), *networks.critic_decoder.parameters()]
     limit = torch.autograd.grad(adae.discriminator_loss(networks, x)[0], weights)
-    plain = torch.autograd.grad(distance(x, networks.critic_decoder(networks.critic_encoder(x))), weights)
+    plain = torch.autograd.grad(pixel_distance(x, networks.critic_decoder(networks.critic_encoder(x))), weights)
     assert all(torch.allclose(one, other, atol=1e-7) for one, other in zip(limit, plain, strict=True))
 
 
@@ -104,11 +104,11 @@ def test_d_copies_normals_with_the_smaller_weight_and_not_with_the_papers():
     """Training images of digits: the error of D(x), against that of the best constant image; G copies either way."""
     x = digits().train
     pixels = x.float() / 255
-    median = distance(pixels, pixels.median(0).values).item()
+    median = pixel_distance(pixels, pixels.median(0).values).item()
     errors = {}
     for weight in (0.5, 1.0):
         networks = (adae := make("ADAE", fake_weight=weight, epochs=20)).fit(x, progress=False).networks_
-        errors[weight] = [distance(pixels, player(networks, pixels)).item() for player in (adae.D, adae.G)]
+        errors[weight] = [pixel_distance(pixels, player(networks, pixels)).item() for player in (adae.D, adae.G)]
     print(f"error of D(x) and G(x) by weight: {errors}, of the median image {median:.3f}")
     assert errors[0.5][0] < 1.5 * median
     assert errors[1.0][0] > 2 * median

@@ -11,7 +11,7 @@ cannot draw well looks drawn, and D spoils it once more. The score is what then 
 |---|---|
 | G | `networks.encoder`, `networks.decoder`; `G` |
 | D | `networks.critic_encoder`, `networks.critic_decoder`; `D` |
-| ‖·‖₁ | `distance` |
+| ‖·‖₁ | `pixel_distance`, a mean over pixels |
 | L_D = ‖X − D(X)‖₁ − ‖G(X) − D(G(X))‖₁ | `discriminator_loss` |
 | L_G = ‖X − G(X)‖₁ + ‖G(X) − D(G(X))‖₁ | `generator_loss` |
 | A(x̂) = ‖x̂ − D(G(x̂))‖₂ | `score_images` |
@@ -48,17 +48,13 @@ import torch
 from torch import Tensor, nn
 
 from advad.checks import check_number
+from advad.engine.adversarial import pixel_distance
 from advad.engine.autoencoding import Autoencoding
 from advad.engine.training import Networks, Update
 
 PAPER = {"conv_width": 64, "learning_rate": 1e-5, "epochs": 100, "fake_weight": 1.0}  # as reported; width: DCGAN's
 
 Loss = tuple[Tensor, dict[str, Tensor]]  # the scalar to minimise, and terms to log
-
-
-def distance(x: Tensor, y: Tensor) -> Tensor:
-    """Return ‖x − y‖₁, a mean over pixels and images."""
-    return (x - y).abs().mean()
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -104,14 +100,14 @@ class ADAE(Autoencoding):
         """Return L_D = ‖x − D(x)‖₁ − w ‖G(x) − D(G(x))‖₁ with w = `fake_weight`; at least −w."""
         with torch.no_grad():
             x_hat = self.G(networks, x)
-        real, fake = distance(x, self.D(networks, x)), distance(x_hat, self.D(networks, x_hat))
+        real, fake = pixel_distance(x, self.D(networks, x)), pixel_distance(x_hat, self.D(networks, x_hat))
         return real - self.fake_weight * fake, {"D_real": real, "D_fake": fake}
 
     def generator_loss(self, networks: Networks, x: Tensor) -> Loss:
         """Return L_G = ‖x − G(x)‖₁ + ‖G(x) − D(G(x))‖₁."""
         x_hat = self.G(networks, x)
-        reconstruction = distance(x, x_hat)
-        return reconstruction + distance(x_hat, self.D(networks, x_hat)), {"reconstruction": reconstruction}
+        reconstruction = pixel_distance(x, x_hat)
+        return reconstruction + pixel_distance(x_hat, self.D(networks, x_hat)), {"reconstruction": reconstruction}
 
     def step(self, update: Update, x: Tensor) -> None:
         update("discriminator", self.discriminator_loss, x)
