@@ -6,12 +6,11 @@ What Python must answer is asked of the lesson's own kernel, and computed there 
 import ast
 import shutil
 
-import numpy as np
 import pytest
 
 from advad.lab.rerun import lessons
 from tests.browser.conftest import ASK, leave
-from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands, emptiest
+from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
 PATHS = {path.stem: path for path in lessons()}
 FAILED = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText pre .ansi-red-fg'
@@ -57,23 +56,3 @@ def test_the_first_lessons_game_and_threshold_answer(lesson):
         f"and {alarms:.1%} of the normal test images are false alarms."
     )
     check_all_looks(page, "00", 2)
-
-
-@pytest.mark.parametrize("lesson", ["03_latent_space"], indirect=True)
-def test_the_latent_lessons_plane_answers_keys_and_clicks(lesson):
-    page, ask = lesson
-    hands = Hands(page)
-    highest = ask("int(explorer.set.scores.argmax())")
-    hands.press(".noUi-handle", "End")
-    score = ask(f'float(detectors["AAE"].anomaly_score(split.test[some][[{highest}]])[0])')
-    hands.root.get_by_text(f"Picture {highest} (class").first.wait_for()
-    hands.root.get_by_text(f"score {score:.4g}, higher than").first.wait_for()
-    points, *net = (
-        np.array(ask(f"explorer.{name}.tolist()")) for name in ("map.points", "figure.net.x", "figure.net.y")
-    )
-    x, y = emptiest(points, *net, ask("explorer.limits"))
-    code = f"np.array([[{x}, {y}]], np.float32)"
-    score = ask(f'float(detectors["AAE"].anomaly_score(detectors["AAE"].decode({code}))[0])')
-    hands.click(x, y)
-    hands.root.get_by_text(f"Decoded from ({x:.2f}, {y:.2f}): score {score:.4g}, higher than").first.wait_for()
-    check_all_looks(page, "03", 1)
