@@ -1,7 +1,8 @@
-"""What all detectors with one encoder and one decoder share: the choice of the network."""
+"""What all detectors with one encoder and one decoder share: the choice of the network, and its batch norm."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from dataclasses import dataclass
 
@@ -10,6 +11,25 @@ from torch import nn
 from advad.checks import check_choice, check_number, reject
 from advad.engine.detector import Detector
 from advad.engine.networks import ACTIVATIONS, conv_decoder, conv_encoder, dense_decoder, dense_encoder
+
+
+def batch_normalised(encoder: nn.Sequential, where: str) -> nn.Sequential:
+    """Return the encoder with batch normalisation after its "hidden", "all" or "none" of its layers with weights."""
+    layers: list[nn.Module] = []
+    for position, layer in enumerate(encoder):
+        layers.append(layer)
+        if where == "all" or (where == "hidden" and position < len(encoder) - 1):
+            if isinstance(layer, nn.Conv2d):
+                layers.append(nn.BatchNorm2d(layer.out_channels))
+            elif isinstance(layer, nn.Linear):
+                layers.append(nn.BatchNorm1d(layer.out_features))
+    return nn.Sequential(*layers)
+
+
+def require_pairs(owner: str, n: int, batch_size: int, remedy: str) -> None:
+    """Raise ValueError where batch normalisation would meet a single image: n of them in batches of about one size."""
+    if n // math.ceil(n / batch_size) < 2:
+        reject(owner, "X", "give each batch 2 images or more", n, remedy)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -6,7 +6,6 @@ import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import ipywidgets as widgets
@@ -156,34 +155,10 @@ def named(values: Any) -> dict[str, Any]:
     return dict(values) if isinstance(values, Mapping) else {type(values).__name__: values}
 
 
-class Plot(go.FigureWidget):
-    """A figure whose page gets all of it at once, when a box first asks who it is.
-
-    plotly makes its model in the page empty, fills it a message later, and never draws again what a busy page has
-    drawn in between: the reader sees bare axes.
-    """
-
-    _opened = False
-
-    def open(self) -> None:
-        """Make the model in the page, once the figure is there to be drawn; the base asks for that too early."""
-        if self._opened:
-            super().open()
-
-    @property
-    def model_id(self) -> str:
-        """The model's name in the page."""
-        if not self._opened:
-            self._opened = True
-            self._widget_layout, self._widget_data = deepcopy(self._layout_obj._props), deepcopy(self._data)
-            self.open()
-        return super().model_id
-
-
 def plot(figure: go.Figure, width: int, height: int, **layout: Any) -> Any:
     """Return a figure as a widget of a fixed size, without plotly's button that sends it elsewhere."""
     figure.update_layout(width=width, height=height, modebar={"remove": ["sendChartToCloud"]}, **layout)
-    widget = Plot(figure)
+    widget = go.FigureWidget(figure)
     widget._config = CONFIG
     return widget
 

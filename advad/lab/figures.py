@@ -180,7 +180,7 @@ def panels(
     from plotly.subplots import make_subplots
 
     n_rows = -(-len(parts) // columns)
-    space: Any = {"horizontal_spacing": 0.03 if equal else 0.07, "vertical_spacing": 0.17 / n_rows}
+    space: dict[str, Any] = {"horizontal_spacing": 0.03 if equal else 0.07, "vertical_spacing": 0.17 / n_rows}
     figure = make_subplots(n_rows, columns, subplot_titles=list(parts), **space)
     figure.update_layout(layout(title, height=110 + 250 * n_rows))
     figure.update_layout(margin={"l": 20 if equal else 60, "r": 10, "t": 96, "b": 64})
@@ -391,8 +391,9 @@ def matrix(
     look = {"colorscale": "Cividis", "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "showscale": False}
     text = [["" if np.isnan(cell) else f"{cell:.3g}" for cell in row] for row in cells]
     figure.add_heatmap(z=cells, x=list(columns), y=list(rows), text=text, **look)
-    figure.update_yaxes(autorange="reversed", showline=False, ticks="")
-    figure.update_xaxes(showline=False, ticks="", side="bottom")
+    bare = {"type": "category", "showline": False, "showgrid": False, "ticks": ""}  # else "5%" is read as the number 5
+    figure.update_yaxes(autorange="reversed", **bare)
+    figure.update_xaxes(side="bottom", **bare)
     return figure
 
 

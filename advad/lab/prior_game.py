@@ -111,7 +111,12 @@ class PriorGameExplorer(Explorer):
         for trace, name in zip(figure.data, self.groups, strict=True):
             trace.name, trace.marker.size = name, 6
         angle = np.linspace(0, 2 * np.pi, 60)
-        circle = {"x": RADIUS * np.cos(angle), "y": RADIUS * np.sin(angle), "mode": "lines", "showlegend": False}
+        circle: dict[str, Any] = {
+            "x": RADIUS * np.cos(angle),
+            "y": RADIUS * np.sin(angle),
+            "mode": "lines",
+            "showlegend": False,
+        }
         figure.add_scatter(**circle, hoverinfo="skip", line={"color": figures.BLACK, "width": 1.5, "dash": "dash"})
         figure.update_layout(legend={"orientation": "h", "y": -0.1, "x": 0}, margin={"l": 40, "t": 50, "b": 30})
         figure.update_xaxes(range=[-5, 5], constrain="domain")
@@ -121,7 +126,7 @@ class PriorGameExplorer(Explorer):
     def _distances(self) -> Any:
         nothing = np.zeros(2 * len(BINS) - 2)
         names = (self.normal, self.asked)
-        words: Any = {"x_title": "distance from the origin ‖z‖", "y_title": "share of the group"}
+        words: dict[str, Any] = {"x_title": "distance from the origin ‖z‖", "y_title": "share of the group"}
         figure: Any = figures.curves(
             np.repeat(BINS, 2)[1:-1], dict.fromkeys(names, nothing), title="How far from the origin", **words
         )

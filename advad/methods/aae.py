@@ -34,7 +34,6 @@ Departures from B., whose text leaves open the batch size, both learning rates a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,25 +43,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advad.checks import check_choice, check_number, reject
-from advad.engine.autoencoding import Autoencoding
+from advad.engine.autoencoding import Autoencoding, batch_normalised, require_pairs
 from advad.engine.networks import dense_encoder, squared_error
 from advad.engine.priors import PRIORS, draw_prior, log_prior
 from advad.engine.training import Networks, Run, Stage, Update
 
 PAPER = {"widths": (1000, 1000), "critic_widths": (1000, 1000), "epochs": 1000}  # B., Sec. 5, Architecture
-
-
-def batch_normalised(encoder: nn.Sequential, where: str) -> nn.Sequential:
-    """Return the encoder with batch normalisation after its "hidden", "all" or "none" of its layers with weights."""
-    layers: list[nn.Module] = []
-    for position, layer in enumerate(encoder):
-        layers.append(layer)
-        if where == "all" or (where == "hidden" and position < len(encoder) - 1):
-            if isinstance(layer, nn.Conv2d):
-                layers.append(nn.BatchNorm2d(layer.out_channels))
-            elif isinstance(layer, nn.Linear):
-                layers.append(nn.BatchNorm1d(layer.out_features))
-    return nn.Sequential(*layers)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -128,10 +114,9 @@ class AAE(Autoencoding):
 
     def weigh_equally(self, run: Run, images: Tensor) -> None:
         """Set w_i = 1 for all images; raise ValueError where batch normalisation would meet a single image."""
-        smallest = len(images) // math.ceil(len(images) / self.batch_size)
-        if self.batch_norm != "none" and smallest < 2:
+        if self.batch_norm != "none":
             remedy = 'Batch normalisation needs 2 at least; batch_norm="none" takes one.'
-            reject(type(self).__name__, "X", "give each batch 2 images or more", len(images), remedy)
+            require_pairs(type(self).__name__, len(images), self.batch_size, remedy)
         run.memory["weights"] = torch.ones(len(images), device=images.device)
 
     # ------------------------------------------------------------------ training

@@ -24,8 +24,11 @@ Departures, from the paper and from the released code where only that tells:
   In the code mining begins after 150 of 200 epochs; here after `mining_start`.
 - λ = 1000 on a mean over pixels in [0, 1] is the code's 500 on half of a mean over pixels in [−1, 1].
 - Noise: the paper has a variance of 0.2; the code takes its 0.2 for the deviation, of pixels in [−1, 1], as we do.
-- A dense autoencoder, and convolutional discriminators without batch norm, which would mix the images of a batch where
-  C's gradient is to be each draw's own. D_l has one output; the code's has 16, with a sigmoid that the loss repeats.
+- A dense autoencoder, with batch norm in the encoder up to its tanh; the code has it everywhere but there. Without any,
+  all codes end in one corner of the cube, where the tanh is flat: on 1,500 images of MNIST class 8, six epochs in
+  batches of 32, one seed, their deviation was 0.00 and the reconstruction the mean image; with it, 0.65 after four
+  epochs, where the uniform's is 0.58. D_v and C have none: C's gradient is to be each draw's own.
+- D_l has one output; the code's has 16, with a sigmoid that the loss repeats.
 - The score is that of the image as it is; the code adds noise when testing, too, which makes it a lottery.
 """
 
@@ -38,9 +41,9 @@ from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number, reject
 from advad.engine.adversarial import Discriminator, binary_loss
-from advad.engine.autoencoding import Autoencoding
+from advad.engine.autoencoding import Autoencoding, batch_normalised, require_pairs
 from advad.engine.networks import dense_encoder, squared_error
-from advad.engine.training import Networks, Update
+from advad.engine.training import Networks, Run, Stage, Update
 
 PAPER = {"network": "conv", "conv_width": 64, "epochs": 200, "mining_start": 150, "batch_size": 512}  # released code
 
@@ -108,12 +111,19 @@ class OCGAN(Autoencoding):
         encoder = networks["encoder"]
         assert isinstance(encoder, nn.Sequential)
         return {
-            "encoder": nn.Sequential(*encoder, nn.Tanh()),
+            "encoder": nn.Sequential(*batch_normalised(encoder, "all"), nn.Tanh()),
             "decoder": networks["decoder"],
             "latent": dense_encoder((1, 1, self.latent_dim), self.critic_widths, 1, "relu"),
             "visual": Discriminator(image_shape, self.critic_width, nn.Identity),
             "classifier": Discriminator(image_shape, self.critic_width, nn.Identity),
         }
+
+    def stages(self) -> list[Stage]:
+        return [Stage("train", self.epochs, self.step, self.look_at_batches)]
+
+    def look_at_batches(self, run: Run, images: Tensor) -> None:
+        """Raise ValueError where the encoder's batch normalisation would meet a single image."""
+        require_pairs("OCGAN", len(images), self.batch_size, "Batch normalisation needs 2 at least.")
 
     def optimiser(self, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
