@@ -29,6 +29,9 @@ Departures from the paper:
 Some transformations cannot be told apart: a 0 turned by 180°, or mirrored, is a 0, an 8 nearly so. The classifier can
 only divide its softmax among them, which costs the likelihood the same for all normal images, and the Dirichlet score
 knows it from the training images. An anomaly with the same symmetries goes unnoticed all the more.
+
+Measured (embedded digits, class 0, settings of tests/cases.py, one seed, one CPU thread): AUROC 0.999.
+On MNIST not yet: `python -m tests.bench_methods GeoTrans`.
 """
 
 from __future__ import annotations

@@ -25,6 +25,9 @@ Departures from the paper, where the released code is (for one-class sets) what 
 - A dense autoencoder instead of a convolutional one with batch norm; pixels pass a sigmoid. 32 codes for 64, and two
   hidden layers of 8 units a code in the estimator for four of 32, whose 30 million weights are a GPU's. λ = 1 is the
   released code's default.
+
+Measured (embedded digits, class 0, settings of tests/cases.py, one seed, one CPU thread): AUROC 0.991.
+On MNIST not yet: `python -m tests.bench_methods LSA`.
 """
 
 from __future__ import annotations

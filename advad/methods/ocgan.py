@@ -30,6 +30,10 @@ Departures, from the paper and from the released code where only that tells:
   epochs, where the uniform's is 0.58. D_v and C have none: C's gradient is to be each draw's own.
 - D_l has one output; the code's has 16, with a sigmoid that the loss repeats.
 - The score is that of the image as it is; the code adds noise when testing, too, which makes it a lottery.
+
+Measured (embedded digits, class 0, settings of tests/cases.py, one seed, one CPU thread): AUROC 1.000. Without batch
+norm, its codes almost in one point (deviation 0.03), it had 0.998: there, the distance from a mean image is enough.
+On MNIST not yet: `python -m tests.bench_methods OCGAN`.
 """
 
 from __future__ import annotations
