@@ -19,8 +19,8 @@ def estimate(plan: Plan, home: Path, workers: int = 1) -> tuple[dict[str, float 
     """Return the seconds that each unfinished run may take, and all of them together.
 
     A run takes as long as those of the same kind (the same but for class and seed) that are finished. Where there is
-    none, two batches are trained and the time of the second is multiplied; a lesson has no such measure. On a GPU,
-    where runs are trained together (`advad.lab.together`), that is more than they will take.
+    none, two batches are trained and the time of the second is multiplied; a lesson has no such measure, then.
+    On a GPU, where runs are trained together (`advad.lab.together`), that is more than they will take.
 
     Returns
     -------
