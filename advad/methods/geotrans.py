@@ -30,8 +30,9 @@ Some transformations cannot be told apart: a 0 turned by 180°, or mirrored, is 
 only divide its softmax among them, which costs the likelihood the same for all normal images, and the Dirichlet score
 knows it from the training images. An anomaly with the same symmetries goes unnoticed all the more.
 
-Measured (embedded digits, class 0, settings of tests/cases.py, one seed, one CPU thread): AUROC 0.999.
-On MNIST not yet: `python -m tests.bench_methods GeoTrans`.
+Measured (MNIST class 8, protocol 2, defaults, seeds 0 to 2, one CPU thread of a busy machine): AUROC 0.876 ± 0.008;
+published 0.972, by a far larger network that sees 216 transformations of each image, not 50; PCA with 32 components
+0.849. Σ α̃ is 18 to 53 after 6 epochs (seed 0): its bound is far away.
 """
 
 from __future__ import annotations
