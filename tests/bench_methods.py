@@ -176,7 +176,7 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
                 "value": f"{statistics.mean(found):.4f}",
                 "spread": spread and f"{spread:.4f}",
                 "n_seeds": seeds,
-                "seconds": f"{statistics.mean(seconds):.0f}",
+                "seconds": f"{statistics.mean(seconds):.3g}",
                 "parameters": n_parameters,
                 "settings": json.dumps(given),
                 "hardware": hardware(device),
