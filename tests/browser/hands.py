@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, TimeoutError, expect
 
 ANSWER = 60_000  # ms that Python may take, once the page is up: the machine may be busy
 SHOTS = Path(__file__).parents[2] / "runs" / "browser"
@@ -125,6 +125,15 @@ class Hands:
         for place in others:
             self.page.mouse.move(*place, steps=6)
         self.page.mouse.up()
+
+    def lasso(self, corners: list[tuple[float, float]], text: str) -> None:
+        """Draw a lasso until a text is there: a plot that a busy page draws anew in mid-drag drops it, so once more."""
+        self.drag(corners)
+        try:
+            self.root.get_by_text(text, exact=True).first.wait_for(timeout=ANSWER / 4)
+        except TimeoutError:
+            self.drag(corners)
+            self.sees(text)
 
     def sees_faded(self, n: int) -> None:
         """Wait until n points of the map are faded."""

@@ -90,8 +90,7 @@ def test_a_lasso_shows_the_pictures_inside_and_their_statistics(explorer):
     assert len(inside) > 20
     here.show_set(inside)
     (x0, y0), (x1, y1) = low, high
-    hands.drag([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)])
-    hands.sees(here.below_sentence)
+    hands.lasso([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], here.below_sentence)
     hands.sees_picture(here.below_sentence, here.strip)
     hands.check_looks(SHOTS / "latent_lasso.png")
     hands.sees_faded(len(here.set) - len(inside))
