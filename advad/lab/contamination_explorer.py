@@ -144,7 +144,7 @@ class ContaminationExplorer(Explorer):
         # markers would stand at both ends of each bin
         figure.update_traces(mode="lines", selector={"mode": "lines+markers"})
         figure.add_vline(x=1, line={"color": figures.BLACK, "dash": "dash", "width": 1.5})
-        figure.update_layout(legend={"x": 0.99, "y": 0.98, "xanchor": "right"})
+        figure.update_layout(legend={"x": 0.93, "y": 0.98, "xanchor": "right"})  # beside the last bin, which is high
         highest = max(float(view.shares.max()) for view in self.views.values())  # of the bands, too
         figure.update_yaxes(range=[0, 1.05 * highest])
         return figure
