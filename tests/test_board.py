@@ -118,7 +118,8 @@ def test_the_command_writes_a_table_a_csv_and_a_page(here):
     assert float(arae["difference"]) == pytest.approx(float(arae["value"]) - 0.924, abs=1e-4)
     page = (here / "runs/board/index.html").read_text()
     assert "digits: AUROC" in page
-    assert page.count("<tr>") == len(cells) + len({(line["dataset"], line["metric"]) for line in cells})
+    assert len({(line["dataset"], line["contamination"], line["metric"]) for line in cells}) == page.count("<h2>")
+    assert page.count("<tr>") == len(cells) + page.count("<h2>")  # a head each
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")  # nothing from a network
     assert advad.__version__ in page
 
