@@ -64,7 +64,7 @@ SETTINGS = {
 }
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
-PUBLISHED |= {"FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
+PUBLISHED |= {"AAE": ("itsr", "AAE"), "FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
 PUBLISHED |= {"EGBAD": ("alcn", "EGBAD"), "ADAE": ("alcn", "ADAE")}  # leave-one-out only
 PUBLISHED |= {"OLED": ("alcn", "OLED")}
 PUBLISHED |= {"GeoTrans": ("agad", "GeoTrans"), "LSA": ("arae", "LSA"), "OCGAN": ("arae", "OCGAN")}
