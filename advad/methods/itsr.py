@@ -28,6 +28,13 @@ Measured once (lesson 02, `lab`: MNIST 0 with 5 % of 2, 3,000 images, 60 epochs 
 of the prior): 21 % of the 551 flagged images were true anomalies (base rate 5 %), 78 % of all; their error was 3.0
 times that of the normal images, against 1.8 times for the AAE after as many epochs. On the 8×8 digits (119 images, 6
 of them anomalous) the same game puts them in the centre, and none is flagged.
+
+Measured (`python -m tests.bench_methods ITSR AAE AE`: MNIST 0, 5 % of 2, 90 % of the images, defaults, AE with 40
+epochs, seeds 0 to 2, one CPU thread): balanced accuracy on observed anomalies, threshold at the 90th percentile of the
+training errors: ITSR **0.931 ± 0.037**, AAE 0.773 ± 0.011, AE 0.857 ± 0.005; on unobserved ones 0.868 ± 0.060, 0.833 ±
+0.026 and 0.870 ± 0.008. So refining helps where it should, against what contaminated (Sec. 5 says by more than 20 %
+over the AAE: here 0.16, or 20 %). The gain over the AE is 0.07, not the "more than 30 %" of Sec. 5: the AE's own figure
+is higher than in print, and its AUROC (0.945) hardly suffers.
 """
 
 from __future__ import annotations

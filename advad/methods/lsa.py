@@ -26,8 +26,9 @@ Departures from the paper, where the released code is (for one-class sets) what 
   hidden layers of 8 units a code in the estimator for four of 32, whose 30 million weights are a GPU's. λ = 1 is the
   released code's default.
 
-Measured (embedded digits, class 0, settings of tests/cases.py, one seed, one CPU thread): AUROC 0.991.
-On MNIST not yet: `python -m tests.bench_methods LSA`.
+Measured (`python -m tests.bench_methods LSA`: protocol 2, epochs=20, seeds 0 to 2, one CPU thread, last epoch): AUROC
+0.855 ± 0.055 on MNIST class 8 (published 0.953, by a convolutional network trained for far longer; PCA with 32
+components 0.849) and 0.763 ± 0.067 on Fashion-MNIST's T-shirt.
 """
 
 from __future__ import annotations
