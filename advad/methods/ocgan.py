@@ -33,7 +33,8 @@ Departures, from the paper and from the released code where only that tells:
 
 Measured (embedded digits, class 0, settings of tests/cases.py, one seed, one CPU thread): AUROC 1.000. Without batch
 norm, its codes almost in one point (deviation 0.03), it had 0.998: there, the distance from a mean image is enough.
-On MNIST not yet: `python -m tests.bench_methods OCGAN`.
+On MNIST class 8 (protocol 2, epochs=10, mining_start=5, seeds 0 to 2, last epoch; `python -m tests.bench_methods
+OCGAN`): 0.865 ± 0.002; published 0.939, after 200 epochs of a convolutional network; PCA with 32 components 0.849.
 """
 
 from __future__ import annotations
