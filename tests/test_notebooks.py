@@ -39,6 +39,7 @@ WRONG = {  # one planted wrong answer an exercise
     "09_your_images": ["needed = 20", "def p_values(scores, held_scores): return scores / max(held_scores)"],
     "10_scoreboard": ["ours = (arae.mean(), arae.std(ddof=1))", "gain = -1.0"],
 }
+PARAMETERS = {"06_attacks": {"methods": "all"}}  # more than a lesson does by default
 
 # one worker a lesson: its tests share one execution
 each_lesson = pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def executed(request, tmp_path_factory):
             folder = tmp_path_factory.mktemp(path.stem)
             source = with_three_answers(nbformat.read(path, as_version=4), WRONG[path.stem])
             nbformat.write(source, folder / path.name)
-            given = {"profile": profile, "device": device}
+            given = {"profile": profile, "device": device} | PARAMETERS.get(path.stem, {})
             done[path] = run_lesson(folder / path.name, parameters=given, folder=folder / "out", progress=False)
         return done[path]
 

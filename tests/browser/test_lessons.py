@@ -1,6 +1,8 @@
 """Lessons in JupyterLab as a reader has them, in their smallest profile: all cells run, and their explorers answer.
 
-What Python must answer is asked of the lesson's own kernel, and computed there without the explorer.
+For the first lesson, what Python must answer is computed in the kernel without the explorer. For the others, whose
+explorers are driven through and through in the tests beside this one, it is enough that a key moves the kernel's
+explorer, and that the page then says what the kernel says.
 """
 
 import ast
@@ -9,10 +11,22 @@ import shutil
 import pytest
 
 from advad.lab.rerun import lessons
-from tests.browser.conftest import ASK, leave
+from tests.browser.conftest import ASK, leave, wait_for
 from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
 PATHS = {path.stem: path for path in lessons()}
+# lesson -> its explorers from top to bottom: the variable, what takes the keys there, the keys
+SLIDER = ".noUi-handle"
+EXPLORERS = {
+    "01_identity_collapse": [("explorer", SLIDER, ["ArrowRight"])],
+    "02_contamination": [("rates_explorer", SLIDER, ["Home"]), ("explorer", SLIDER, ["ArrowRight"] * 4)],
+    "03_latent_space": [("game_explorer", SLIDER, ["Home"]), ("explorer", SLIDER, ["ArrowRight"])],
+    "04_saliency": [("explorer", SLIDER, ["ArrowRight"]), ("brush", "canvas", ["ArrowUp", "Space"])],
+    "05_noise": [("climb", SLIDER, ["ArrowRight"]), ("explorer", SLIDER, ["ArrowRight"])],
+    "06_attacks": [("explorer", SLIDER, ["Home"])],
+    "07_few_labels": [("explorer", SLIDER, ["Home"])],
+    "09_your_images": [("explorer", SLIDER, ["ArrowRight"] * 4)],
+}
 FAILED = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText pre .ansi-red-fg'
 
 
@@ -33,6 +47,16 @@ def check_all_looks(page, name, n):
     assert page.locator(ROOT).count() == n
     for k in range(n):
         Hands(page, k).check_looks(SHOTS / f"lesson_{name}_{k}.png")
+
+
+def another_sentence(ask, explorer, before):
+    """Wait until the kernel's explorer says something else, and return it."""
+
+    def now():
+        said = ask(f"{explorer}.sentence()")
+        return said != before and said
+
+    return wait_for(now, 60, f"{explorer} did not answer")
 
 
 @pytest.mark.parametrize("lesson", ["00_start"], indirect=True)
@@ -56,3 +80,15 @@ def test_the_first_lessons_game_and_threshold_answer(lesson):
         f"and {alarms:.1%} of the normal test images are false alarms."
     )
     check_all_looks(page, "00", 2)
+
+
+@pytest.mark.parametrize("lesson", EXPLORERS, indirect=True)
+def test_the_other_lessons_explorers_say_what_their_kernel_says(lesson, request):
+    page, ask = lesson
+    name = request.node.callspec.params["lesson"]
+    for nth, (explorer, selector, keys) in enumerate(EXPLORERS[name]):
+        hands, before = Hands(page, nth), ask(f"{explorer}.sentence()")
+        hands.sees(before)
+        hands.press(selector, *keys)
+        hands.sees(another_sentence(ask, explorer, before))
+    check_all_looks(page, name[:2], len(EXPLORERS[name]))
