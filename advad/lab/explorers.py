@@ -110,7 +110,7 @@ class ThresholdExplorer(Explorer):
     def build(self) -> list[widgets.Widget]:
         groups = {"normal": self.scores[~self.is_anomaly], "anomalous": self.scores[self.is_anomaly]}
         figure = figures.histograms(groups, title="Where to draw the line?", x_title="anomaly score")
-        figure.add_vline(x=self.threshold, line={"color": figures.BLACK, "dash": "dash", "width": 2})
+        figures.mark_line(figure, "threshold", x=self.threshold)
         self.plot, self.text, self.strip = plot(figure, 760, 320), Answer(), Picture()
         self.slider.observe(self.answering(self.move), "value")
         self.move(None)

@@ -289,8 +289,18 @@ def histograms(
             fillcolor=f"rgba{(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), 0.15)}",
         )
     if threshold is not None:
-        figure.add_vline(x=threshold, line={"color": BLACK, "dash": "dash"}, annotation_text=threshold_name)
+        mark_line(figure, threshold_name, x=threshold)
     return figure
+
+
+def mark_line(figure: go.Figure, name: str, *, x: float | None = None, y: float | None = None) -> None:
+    """Draw a dashed line across a figure at `x` or at `y`, its name beside it; the name moves with the line."""
+    line = {"color": BLACK, "dash": "dash", "width": 1.5}
+    if x is not None:
+        beside = {"textangle": 0, "textposition": "end", "xanchor": "left", "yanchor": "top"}
+        figure.add_vline(x=x, line=line, label={"text": name, "font": {"size": 12}, **beside})
+    if y is not None:
+        figure.add_hline(y=y, line=line, label={"text": name, "font": {"size": 12}, "textposition": "end"})
 
 
 def bars(

@@ -159,8 +159,9 @@ class NoiseLadder(Explorer):
                 "line": {"width": 2.5, "color": figures.BLACK},
             },
         )
-        figure.add_hline(y=0, line={"color": figures.BLACK, "dash": "dash", "width": 1.5}, visible=False)
-        figure.update_layout(legend={"x": 0.02, "y": 0.98}, margin={"t": 36, "b": 46})
+        figures.mark_line(figure, "threshold", y=0)
+        above = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
+        figure.update_layout(legend=above, margin={"t": 50, "b": 46})
         figure.update_xaxes(range=[-0.02 * self.strengths[-1], 1.04 * self.strengths[-1]])
         self.plot = plot(figure, *SIZE)
         self._draw()

@@ -1,7 +1,7 @@
 """Plotly figures as pictures, without a browser: matplotlib draws the traces that our figures are made of.
 
-It reads scatter, bar and heatmap traces, titles, ranges, legends, colour bars and lines across; what else a figure
-may hold is left out. Plotly's own way (kaleido) starts a Chromium.
+It reads scatter, bar and heatmap traces, titles, ranges, legends, colour bars and lines across with
+their names; what else a figure may hold is left out. Plotly's own way (kaleido) starts a Chromium.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ def picture_of(figure: Any, *, width: int | None = None, height: int | None = No
             _scatter(drawing, axes, trace)
     for shape in layout.shapes:
         if shape.type == "line" and shape.visible is not False:
-            line = {"color": shape.line.color or "#222", "linestyle": DASHES[shape.line.dash or "solid"]}
-            across, at = (axes.axhline, shape.y0) if shape.y0 == shape.y1 else (axes.axvline, shape.x0)
-            across(at, **line)
+            _line(axes, shape)
     for scale, axis in ((axes.set_xscale, layout.xaxis), (axes.set_yscale, layout.yaxis)):
         if axis.type == "log":
             scale("log")
@@ -88,6 +86,18 @@ def picture_of(figure: Any, *, width: int | None = None, height: int | None = No
     return image
 
 
+def _line(axes: Any, shape: Any) -> None:
+    """Draw a line across, and its name beside it."""
+    look = {"color": shape.line.color or "#222", "linestyle": DASHES[shape.line.dash or "solid"]}
+    text = {"s": f" {shape.label.text or ''}", "fontsize": 9}
+    if shape.y0 == shape.y1:
+        axes.axhline(shape.y0, **look)
+        axes.text(0.99, shape.y0, transform=axes.get_yaxis_transform(), ha="right", va="bottom", **text)
+    else:
+        axes.axvline(shape.x0, **look)
+        axes.text(shape.x0, 0.98, transform=axes.get_xaxis_transform(), ha="left", va="top", **text)
+
+
 def _scatter(drawing: Any, axes: Any, trace: Any) -> None:
     """Draw a scatter trace: its lines, its markers, what it fills."""
     mode = trace.mode or "lines"
@@ -100,6 +110,9 @@ def _scatter(drawing: Any, axes: Any, trace: Any) -> None:
         axes.fill_between(x, 0, y, color=trace.line.color, alpha=0.15, linewidth=0, step="post" if steps else None)
     if "lines" in mode and trace.fill != "toself":
         look = {"color": trace.line.color, "linestyle": DASHES[trace.line.dash or "solid"]}
+        if "markers" in mode and trace.marker.symbol in MARKERS:  # the same for all points: the legend shows both
+            look |= {"marker": MARKERS[trace.marker.symbol], "markersize": (trace.marker.size or 6) * 0.75}
+            mode = "lines"
         axes.plot(x, y, linewidth=(trace.line.width or 2) * 0.75, label=label, zorder=2, **look, **steps)
         label = "_"
     if "markers" in mode:

@@ -14,6 +14,9 @@ scores, holdout_scores = detector.anomaly_score(split.test), detector.anomaly_sc
 made = detector.reconstruct(split.test[:9])
 from advad.analysis.shortcuts import Trials
 trials = Trials(np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 3)))
+codes = np.random.default_rng(1).normal(size=(4, 240, 2)) * np.array([0.5, 1, 1.5, 2])[:, None, None]
+games = {"batch norm: hidden": codes[:2], "batch norm: none": codes[2:]}
+groups = {f"the digit {k}": split.test_labels.numpy() == k for k in (8, 1, 2)}
 """
 EXPLORERS = {
     "threshold": "explorers.ThresholdExplorer(split.test, scores, split.test_is_anomaly, holdout_scores)",
@@ -24,6 +27,7 @@ EXPLORERS = {
     {"AE": detector}, split.test[:9].numpy(), [str(label) for label in split.test_labels[:9].tolist()]
 )""",
     "shortcuts": "explorers.ShortcutExplorer(trials, [str(digit) for digit in range(10)])",
+    "game": "explorers.PriorGameExplorer(games, (1e-4, 1e-3), groups)",
 }
 LESSON = """
 from advad.lab import lesson
@@ -130,6 +134,28 @@ def test_the_shortcuts_follow_their_boxes_and_buttons(desk):
     hands.press_button("honest")
     here.none.click()
     sees_all()
+
+
+def test_the_prior_game_follows_its_slider_and_buttons(desk):
+    hands, here = desk.hands["game"], desk.here["game"]
+    plane, distances = 2, 3  # in the page
+
+    def sees_all():
+        hands.sees(here.sentence())
+        for trace in range(3):
+            hands.sees_curve(plane, trace, here.plane.data[trace].x, axis="x")
+            hands.sees_curve(plane, trace, here.plane.data[trace].y)
+        for trace in range(2):
+            hands.sees_curve(distances, trace, here.distances.data[trace].y)
+
+    sees_all()
+    hands.press(".noUi-handle", "ArrowRight")
+    here.strength.value = 1
+    sees_all()
+    hands.press_button("batch norm: none")
+    here.variant.value = "batch norm: none"
+    sees_all()
+    hands.check_looks(SHOTS / "game.png")
 
 
 def test_a_prediction_is_committed_then_revealed_and_recorded(desk):
