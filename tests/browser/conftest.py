@@ -168,9 +168,9 @@ def write_notebook(path: Path, *cells: str) -> None:
 
 
 def cut() -> str:
-    """Return the line that cuts the callback which ADVAD_CUT names, if it does."""
-    name = os.environ.get("ADVAD_CUT", "")
-    return f"{name} = lambda *event: None" if name else ""
+    """Return lines that cut the callbacks which ADVAD_CUT names, separated by commas."""
+    names = filter(None, os.environ.get("ADVAD_CUT", "").split(","))
+    return "\n".join(f"{name} = lambda *event: None" for name in names)
 
 
 @pytest.fixture(scope="session")
