@@ -166,6 +166,7 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
     defaults = {name: p.default for name, p in inspect.signature(type(detector)).parameters.items()}
     given = {name: v for name, v in settings.items() if defaults[name] != v}
     given |= {name: split.settings[name] for name in SIZES if split.settings[name]}
+    contaminants = split.settings["contaminants"] if split.settings["contamination"] else []
     rows = []
     for metric, found in values.items():
         spread = statistics.stdev(found) if seeds > 1 else ""
@@ -176,6 +177,7 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
                 "protocol": split.settings["protocol"],
                 "normal": split.normal[0],
                 "contamination": split.settings["contamination"] or "",
+                "contaminants": "+".join(map(str, contaminants)),
                 "labelled": split.settings["labelled"] or "",
                 "metric": metric,
                 "value": f"{statistics.mean(found):.4f}",

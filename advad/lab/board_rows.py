@@ -123,6 +123,7 @@ def measured_rows(path: Path = MEASURED) -> list[Row]:
                 hardware=line["hardware"],
                 contamination=line["contamination"],
                 labelled=line["labelled"],
+                contaminants=line["contaminants"],
                 value=float(line["value"]),
                 spread=float(line["spread"]) if line["spread"] else None,
                 n=int(line["n_seeds"]),

@@ -15,10 +15,10 @@ from advad.lab.sweep import RECORD
 
 SPECS = MEASURED.with_name("sweeps")
 COLUMNS: Sequence[str] = (
-    "method dataset protocol normal contamination labelled metric value spread n_seeds seconds parameters settings "
-    "hardware date command"
+    "method dataset protocol normal contamination contaminants labelled metric value spread n_seeds seconds "
+    "parameters settings hardware date command"
 ).split()
-KEY = ("method", "dataset", "protocol", "normal", "contamination", "labelled", "metric", "hardware", "command")
+KEY = (*COLUMNS[: COLUMNS.index("value")], "hardware", "command")
 
 
 def keep(rows: Iterable[Row], sweeps: Iterable[str | Path]) -> list[dict[str, str]]:
@@ -62,6 +62,7 @@ def line_of(row: Row, command: str) -> dict[str, str]:
         "protocol": row.protocol,
         "normal": row.normal,
         "contamination": row.contamination,
+        "contaminants": row.contaminants,
         "labelled": row.labelled,
         "metric": row.metric,
         "value": f"{row.value:.4f}",
