@@ -114,8 +114,10 @@ def test_the_command_writes_a_table_a_csv_and_a_page(here):
     assert lines[-1] == "Page: runs/board/index.html"
     cells = list(csv.DictReader(io.StringIO((here / "runs/board/board.csv").read_text())))
     assert tuple(cells[0]) == tuple(board.COLUMNS)
-    (arae,) = (line for line in cells if line["method"] == "ARAE")
-    assert float(arae["difference"]) == pytest.approx(float(arae["value"]) - 0.924, abs=1e-4)
+    eights = [line for line in cells if line["method"] == "ARAE" and line["normal"] == "8"]
+    assert eights
+    for line in eights:
+        assert float(line["difference"]) == pytest.approx(float(line["value"]) - 0.924, abs=1e-4)
     page = (here / "runs/board/index.html").read_text()
     assert "digits: AUROC" in page
     assert len({(line["dataset"], line["contamination"], line["metric"]) for line in cells}) == page.count("<h2>")
