@@ -16,6 +16,7 @@ from PIL import Image
 from plotly.colors import sequential
 
 from advad.lab import figures
+from advad.lab.figure_widget import Figure
 from advad.lab.notes import picture_markup
 
 WIDTH = 900  # CSS pixels that an explorer may take: what a notebook's cell has on a small laptop
@@ -158,7 +159,7 @@ def named(values: Any) -> dict[str, Any]:
 def plot(figure: go.Figure, width: int, height: int, **layout: Any) -> Any:
     """Return a figure as a widget of a fixed size, without plotly's button that sends it elsewhere."""
     figure.update_layout(width=width, height=height, modebar={"remove": ["sendChartToCloud"]}, **layout)
-    widget = go.FigureWidget(figure)
+    widget = Figure(figure)
     widget._config = CONFIG
     return widget
 

@@ -199,11 +199,12 @@ def lab(browser, tmp_path_factory) -> Iterator[SimpleNamespace]:
 
 
 @pytest.fixture(scope="session")
-def open_page(browser) -> Callable[[str], Any]:
+def open_page(browser) -> Callable[..., Any]:
     """Return a function that opens an address in a page of its own, which notes errors of its scripts."""
 
-    def go(url: str) -> Any:
+    def go(url: str, first: str = "") -> Any:
         page = browser.new_page(viewport={"width": 1280, "height": 1100})
+        page.add_init_script(first)
         page.set_default_timeout(PATIENCE)
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
@@ -214,11 +215,14 @@ def open_page(browser) -> Callable[[str], Any]:
 
 
 @pytest.fixture(scope="session")
-def run_notebook(lab, open_page) -> Callable[[str], Any]:
-    """Return a function that opens a notebook of the lab's folder, runs all its cells, and returns the page."""
+def run_notebook(lab, open_page) -> Callable[..., Any]:
+    """Return a function that opens a notebook of the lab's folder, runs all its cells, and returns the page.
 
-    def run(name: str) -> Any:
-        page = open_page(f"{lab.url}lab/tree/{name}?token={TOKEN}&reset")
+    A second argument is a script that the page runs before its own.
+    """
+
+    def run(name: str, first: str = "") -> Any:
+        page = open_page(f"{lab.url}lab/tree/{name}?token={TOKEN}&reset", first)
         page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-NotebookPanel .jp-Cell')")
         page.wait_for_function(
             """() => {const w = window.jupyterapp.shell.currentWidget;

@@ -30,10 +30,13 @@ HOVERED = """([k, x, y]) => {
 
 QUIET = "() => !window.unanswered?.size"  # see conftest.LISTEN
 
-SETTLED = """() => [...document.querySelectorAll('.advad-explorer .js-plotly-plot')].every(e => e._fullData?.length)
-  && !document.querySelector('.advad-explorer .hovertext')
-  && [...document.querySelectorAll('.advad-explorer img')].every(e => e.complete)
-  && document.fonts.status == 'loaded'"""
+UNSETTLED = """() => {
+  const all = selector => [...document.querySelectorAll('.advad-explorer ' + selector)];
+  return [
+    ...all('.js-plotly-plot').filter(e => !e._fullData?.length).map(e => `an empty plot in ${e.className}`),
+    ...all('.hovertext').map(e => `a hover's text: ${e.textContent}`),
+    ...all('img').filter(e => !e.complete).map(e => `a picture on its way: ${e.alt}`),
+    ...(document.fonts.status == 'loaded' ? [] : ['fonts on their way'])]}"""
 
 FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlayer .trace:first-child path.point')]
   .filter(e => Number(e.style.opacity) < 0.5).length"""
@@ -156,7 +159,10 @@ class Hands:
         """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
         self.page.mouse.move(2, 2)
         self.root.scroll_into_view_if_needed()
-        self.page.wait_for_function(SETTLED)
+        try:
+            self.page.wait_for_function(f"() => !({UNSETTLED})().length")
+        except TimeoutError as error:
+            raise AssertionError(f"the page does not settle: {self.page.evaluate(UNSETTLED)}") from error
         self.root.screenshot(path=shot)
         assert self.page.evaluate(SCROLLS) == []
         assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
