@@ -114,7 +114,7 @@ def test_the_command_writes_a_table_a_csv_and_a_page(here):
     assert lines[-1] == "Page: runs/board/index.html"
     cells = list(csv.DictReader(io.StringIO((here / "runs/board/board.csv").read_text())))
     assert tuple(cells[0]) == tuple(board.COLUMNS)
-    eights = [line for line in cells if line["method"] == "ARAE" and line["normal"] == "8"]
+    eights = [line for line in cells if (line["method"], line["dataset"], line["normal"]) == ("ARAE", "MNIST", "8")]
     assert eights
     for line in eights:
         assert float(line["difference"]) == pytest.approx(float(line["value"]) - 0.924, abs=1e-4)

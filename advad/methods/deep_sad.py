@@ -23,6 +23,10 @@ Departures from the paper:
 - Pre-training and centre use the unlabelled images only; the released code's use all.
 - ε = 1e-6 is added to the squared distance before it is inverted, as in the released code; the paper has none.
 - Epochs, learning rate, pixels, decoder: as in `deep_svdd.py`.
+
+Measured (`python -m tests.bench_methods DeepSAD`: protocol 2, γ = 5 % of labels over all anomalous classes, defaults,
+seeds 0 to 2, one CPU thread): AUROC 0.993 ± 0.003 on MNIST class 8 and 0.973 ± 0.001 on Fashion-MNIST's T-shirt, where
+Deep SVDD, without labels, has 0.899 ± 0.009 and 0.901 ± 0.006.
 """
 
 from __future__ import annotations

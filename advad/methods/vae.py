@@ -24,6 +24,13 @@ Departures:
 - The score is an average over `draws` noises ε that depend on `seed` only and are the same for every image: a score is
   no lottery, and does not depend on what else is scored. A. draws anew each time.
 - Reconstruction, code and `encode` are those of the mean, z = μ.
+
+Measured (`python -m tests.bench_methods VAE`: protocol 2, epochs=40, seeds 0 to 2, one CPU thread, last epoch): AUROC
+0.813 ± 0.004 on MNIST class 8 (published 0.864; PCA with 32 components 0.849) and 0.613 ± 0.012 on Fashion-MNIST's
+T-shirt (0.874). The cause is the score, not the network: a Bernoulli's log-likelihood of a grey pixel x is at best
+−H(x), its own entropy, which has nothing to do with the model. Eights have 54 nats of it and the others 45, T-shirts
+228 and the others 186, so that normal images pay for being grey: H alone has AUROC 0.25 and 0.31. With seed 0, the
+bound has 0.811 and 0.626, the bound less H(x) 0.896 and 0.920, the squared error of the same network 0.900 and 0.908.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ SLIDER = ".noUi-handle"
 EXPLORERS = {
     "01_identity_collapse": [("explorer", SLIDER, ["ArrowRight"])],
     "02_contamination": [("rates_explorer", SLIDER, ["Home"]), ("explorer", SLIDER, ["ArrowRight"] * 4)],
-    "03_latent_space": [("game_explorer", SLIDER, ["Home"]), ("explorer", SLIDER, ["ArrowRight"])],
+    "03_latent_space": [("game_explorer", SLIDER, ["ArrowRight"]), ("explorer", SLIDER, ["ArrowRight"])],
     "04_saliency": [("explorer", SLIDER, ["ArrowRight"]), ("brush", "canvas", ["ArrowUp", "Space"])],
     "05_noise": [("climb", SLIDER, ["ArrowRight"]), ("explorer", SLIDER, ["ArrowRight"])],
     "06_attacks": [("explorer", SLIDER, ["Home"])],
