@@ -39,7 +39,8 @@ def write_page(path: Path, rows: Sequence[Row]) -> Path:
         f"<span>{_sign('published')} published</span></p>"
     )
     several = len(hardware) > 1
-    sections = "".join(_section(list(group), several) for _, group in itertools.groupby(rows, _topic))
+    by_topic = itertools.groupby(sorted(rows, key=_topic), _topic)
+    sections = "".join(_section(list(group), several) for _, group in by_topic)
     body = f'<header>{head}<p class="facts">{lead}<br>{rules}</p>{key}</header><main>{sections}</main>'
     write_html(path, "advad: ours beside the published", body, "board")
     return path
