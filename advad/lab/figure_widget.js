@@ -11,28 +11,35 @@ async function plotly() {
 }
 
 export default () => {
-  let figure;
+  let figure, heard;
   return {
     initialize({ model }) {
       const early = []; // what Python says before plotly can hear it
       const listeners = MESSAGES.map((name) => [
-        name,
+        `change:${name}`,
         () => model.get(name) && early.push([name, model.get(name)]),
       ]);
-      for (const [name, listener] of listeners) model.on(`change:${name}`, listener);
+      listeners.push(["change:_widget_data", () => early.splice(0)]); // the whole state, with all that was said
+      for (const [event, listener] of listeners) model.on(event, listener);
       figure = plotly().then((widget) => {
-        for (const [name, listener] of listeners) model.off(`change:${name}`, listener);
         const own = widget();
         own.initialize({ model });
-        for (const [name, message] of early) {
-          model.set(name, message);
-          model.set(name, null);
-        }
         return own;
       });
+      heard = () => {
+        for (const [event, listener] of listeners) model.off(event, listener);
+        return early.splice(0);
+      };
     },
     async render({ model, el }) {
-      return (await figure).render({ model, el });
+      const own = await figure;
+      const early = heard();
+      const remove = own.render({ model, el });
+      for (const [name, message] of early) {
+        model.set(name, message); // to the view: plotly's model would take "_undefined_" for a value
+        model.set(name, null);
+      }
+      return remove;
     },
   };
 };
