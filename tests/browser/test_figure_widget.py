@@ -7,7 +7,7 @@ from tests.browser.test_explorers import EXPLORERS, SCORES
 LATE = """Object.defineProperty(globalThis, 'advadPlotly', {
   get() { return this.late },
   set(script) { this.late = script.then(it => new Promise(go => { globalThis.hurry = () => go(it) })) }})"""
-AT = """at => Math.abs(document.querySelector('.advad-explorer .js-plotly-plot')?.layout?.shapes?.[0]?.x0 - at) < 1e-6"""
+AT = """at => Math.abs(document.querySelector('.js-plotly-plot')?.layout?.shapes?.[0]?.x0 - at) < 1e-6"""
 
 
 def test_what_python_says_before_the_script_is_there_is_not_lost(lab, run_notebook, detector_file):
