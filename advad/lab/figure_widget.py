@@ -47,4 +47,12 @@ class Figure(go.FigureWidget):
 
     def __init__(self, *arguments: Any, **settings: Any):
         script()  # a page must have it
+        self._whole = False
         super().__init__(*arguments, **settings)
+        self._whole = True
+        self.open()
+
+    def open(self) -> None:
+        """Tell the page of this figure, once it is whole: plotly's own is born empty, and sends its traces after."""
+        if self._whole:
+            super().open()

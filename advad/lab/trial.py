@@ -162,7 +162,7 @@ class MethodTrial(Trial):
             "indices": hashlib.sha256(b"".join(role.encode() + part for role, part in parts.items())).hexdigest()[:16],
             "weights": sum(tensor.numel() for tensor in detector.networks_.parameters()) if trained else 0,
             "metrics": {name: interval._asdict() for name, interval in measured(detector, split).items()},
-            "seconds": round(seconds or took, 2),
+            "seconds": round(seconds or took, 4),
             "device": hardware(detector.device_ if trained else torch.device("cpu")),
         }
 

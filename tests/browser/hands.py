@@ -30,10 +30,11 @@ HOVERED = """([k, x, y]) => {
 
 QUIET = "() => !window.unanswered?.size"  # see conftest.LISTEN
 
-UNSETTLED = """() => {
-  const all = selector => [...document.querySelectorAll('.advad-explorer ' + selector)];
+UNSETTLED = """root => {
+  const all = selector => [...root.querySelectorAll(selector)];
+  const plot = e => `a plot ${e.layout?.title?.text} of ${e.data?.length} traces, ${e._fullData?.length} of them drawn`;
   return [
-    ...all('.js-plotly-plot').filter(e => !e._fullData?.length).map(e => `an empty plot in ${e.className}`),
+    ...all('.js-plotly-plot').filter(e => !e._fullData?.length).map(plot),
     ...all('.hovertext').map(e => `a hover's text: ${e.textContent}`),
     ...all('img').filter(e => !e.complete).map(e => `a picture on its way: ${e.alt}`),
     ...(document.fonts.status == 'loaded' ? [] : ['fonts on their way'])]}"""
@@ -159,10 +160,11 @@ class Hands:
         """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
         self.page.mouse.move(2, 2)
         self.root.scroll_into_view_if_needed()
+        root = self.root.element_handle()
         try:
-            self.page.wait_for_function(f"() => !({UNSETTLED})().length")
+            self.page.wait_for_function(f"root => !({UNSETTLED})(root).length", arg=root)
         except TimeoutError as error:
-            raise AssertionError(f"the page does not settle: {self.page.evaluate(UNSETTLED)}") from error
+            raise AssertionError(f"the page does not settle: {self.page.evaluate(UNSETTLED, root)}") from error
         self.root.screenshot(path=shot)
         assert self.page.evaluate(SCROLLS) == []
         assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
