@@ -174,7 +174,7 @@ class ContaminationExplorer(Explorer):
         some, scores = self.runs[method], self.views[method].scaled.scores[rate, 0, epoch]
         missed = np.flatnonzero(some.is_anomaly[0] & (scores <= 1))
         lowest = missed[np.argsort(scores[missed], kind="stable")][:STRIP]
-        label = f"missed\n(seed {some.seeds[0]})"
+        label = f"{'missed' if len(missed) else 'none missed'}\n(seed {some.seeds[0]})"
         return figures.grid({label: some.images[0][lowest]}, captions={label: [f"{one:.2f}" for one in scores[lowest]]})
 
     def twin(self) -> Image.Image:

@@ -109,8 +109,15 @@ class Answer(widgets.HTML):
 
 
 def row(*children: widgets.Widget | str) -> widgets.HBox:
-    """Return widgets, and labels before them, side by side, wrapped where there is no room."""
-    box = widgets.HBox([widgets.Label(child) if isinstance(child, str) else child for child in children])
+    """Return widgets side by side, wrapped where there is no room; a text is the label of what comes after it."""
+    parts, labels = [], []
+    for child in children:
+        if isinstance(child, str):
+            labels = [widgets.Label(child)]
+        else:
+            parts.append(widgets.HBox([*labels, child]) if labels else child)
+            labels = []
+    box = widgets.HBox(parts)
     box.add_class("advad-row")
     return box
 

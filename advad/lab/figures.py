@@ -469,7 +469,7 @@ def grid(
     captions : mapping of row label to n texts, optional
         Under the pictures of that row, such as their scores; of one line or more.
     columns : sequence of str
-        Above the columns.
+        Above the columns; broken between words where they are wider.
     tile : int
         Pixels a side of each picture; small ones are enlarged with sharp pixels.
     """
@@ -480,13 +480,15 @@ def grid(
     n = max(len(pictures) for pictures in rows.values())
     lines = {label: max((text.count("\n") for text in texts), default=0) + 1 for label, texts in captions.items()}
     heights = [side + margin + text_height * lines.get(label, 0) for label in rows]
-    top = text_height + margin if columns else margin
+    titles = [_broken(text, font, side + margin // 2) for text in columns]
+    deep = max([title.count("\n") + 1 for title in titles], default=0) * text_height
+    top = deep + margin
     canvas = Image.new("RGB", (label_width + n * (side + margin), top + sum(heights)), "white")
     canvas.info["dpi"] = (96 * scale, 96 * scale)
     draw = ImageDraw.Draw(canvas)
-    for column, text in enumerate(columns):
-        centre = label_width + column * (side + margin) + side // 2
-        draw.text((centre, margin), text, fill=BLACK, font=font, anchor="ma")
+    for column, title in enumerate(titles):
+        foot = label_width + column * (side + margin) + side // 2, top - margin // 2
+        draw.text(foot, title, fill=BLACK, font=font, anchor="md", align="center")
     y = top
     for (label, pictures), height in zip(rows.items(), heights, strict=True):
         draw.text((label_width - margin, y + side // 2), label, fill=BLACK, font=font, anchor="rm")
@@ -503,3 +505,12 @@ def grid(
                 draw.text((x + side // 2, y + side + 4), captions[label][column], **below)
         y += height
     return canvas
+
+
+def _broken(text: str, font: Any, width: float) -> str:
+    """Return a text with line breaks between words, so that no line of several is wider than `width`."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if not lines[-1] or font.getlength(longer) <= width else [*lines, word]
+    return "\n".join(lines)

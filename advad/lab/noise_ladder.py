@@ -161,7 +161,9 @@ class NoiseLadder(Explorer):
         )
         figures.mark_line(figure, "threshold", y=0)
         above = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
-        figure.update_layout(legend=above, margin={"t": 50, "b": 46})
+        title = {"y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 10}}
+        rows = 1 + (len(self.corruptions) - 1) // 4  # of the legend, below the title
+        figure.update_layout(legend=above, title=title, margin={"t": 34 + 22 * rows, "b": 46})
         figure.update_xaxes(range=[-0.02 * self.strengths[-1], 1.04 * self.strengths[-1]])
         self.plot = plot(figure, *SIZE)
         self._draw()

@@ -28,6 +28,8 @@ HOVERED = """([k, x, y]) => {
   const plot = document.querySelectorAll('.advad-explorer .js-plotly-plot')[k], {xaxis, yaxis} = plot._fullLayout;
   return plot._hoverdata?.some(p => Math.hypot(xaxis.l2p(p.x) - xaxis.l2p(x), yaxis.l2p(p.y) - yaxis.l2p(y)) < 3)}"""
 
+FRAME = "() => new Promise(requestAnimationFrame)"
+
 QUIET = "() => !window.unanswered?.size"  # see conftest.LISTEN
 
 UNSETTLED = """root => {
@@ -128,6 +130,7 @@ class Hands:
         self.page.mouse.down()
         for place in others:
             self.page.mouse.move(*place, steps=6)
+            self.page.evaluate(FRAME)  # a busy page takes the moves of a frame for one, and would cut the corner
         self.page.mouse.up()
 
     def lasso(self, corners: list[tuple[float, float]], text: str) -> None:
