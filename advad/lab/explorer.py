@@ -26,7 +26,8 @@ STYLE = """<style>
 .advad-explorer{max-width:920px;overflow:visible}
 .advad-explorer .widget-html-content{line-height:1.45;height:auto}
 .advad-explorer .widget-html{height:auto;overflow:visible}
-.advad-explorer .advad-row{flex-flow:row wrap;gap:4px 8px;overflow:visible;align-items:center}
+.advad-explorer .advad-row{flex-flow:row wrap;gap:4px 8px;overflow:visible}
+.advad-explorer .advad-row,.advad-explorer .advad-row>.widget-hbox{align-items:center}
 .advad-explorer .advad-columns{flex-flow:row wrap;gap:4px 16px;overflow:visible}
 .advad-explorer .advad-columns>*,.advad-explorer .widget-box{overflow:visible}
 .advad-explorer .advad-answer{display:block;max-width:880px;min-height:1.45em}

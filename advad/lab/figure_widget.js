@@ -10,6 +10,19 @@ async function plotly() {
   return globalThis.advadPlotly;
 }
 
+// What a model sets while the kernel is busy waits, and the next such word replaces it: a click would be lost to the
+// hover after it. So clicks and selections go as messages of their own, which all arrive.
+function heeded(model) {
+  const isHover = ({ event_type }) => event_type === "plotly_hover" || event_type === "plotly_unhover";
+  return {
+    ...model,
+    set(name, value) {
+      if (name === "_js2py_pointsCallback" && value && !isHover(value)) model.send(value);
+      else model.set(name, value);
+    },
+  };
+}
+
 export default () => {
   let figure, heard;
   return {
@@ -23,7 +36,7 @@ export default () => {
       for (const [event, listener] of listeners) model.on(event, listener);
       figure = plotly().then((widget) => {
         const own = widget();
-        own.initialize({ model });
+        own.initialize({ model: heeded(model) });
         return own;
       });
       heard = () => {

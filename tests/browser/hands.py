@@ -29,6 +29,7 @@ HOVERED = """([k, x, y]) => {
   return plot._hoverdata?.some(p => Math.hypot(xaxis.l2p(p.x) - xaxis.l2p(x), yaxis.l2p(p.y) - yaxis.l2p(y)) < 3)}"""
 
 FRAME = "() => new Promise(requestAnimationFrame)"
+HEARD = "() => new Promise(go => setTimeout(go, 200))"  # plotly tells of a hover up to 50 ms after it
 
 QUIET = "() => !window.unanswered?.size"  # see conftest.LISTEN
 
@@ -126,6 +127,7 @@ class Hands:
         """Drag the pointer along places of a plot."""
         first, *others = [self.at(*corner, plot) for corner in corners]
         self.page.mouse.move(*first)
+        self.page.evaluate(HEARD)
         self.rest()
         self.page.mouse.down()
         for place in others:
@@ -135,12 +137,14 @@ class Hands:
 
     def lasso(self, corners: list[tuple[float, float]], text: str) -> None:
         """Draw a lasso until a text is there: a plot that a busy page draws anew in mid-drag drops it, so once more."""
-        self.drag(corners)
-        try:
-            self.root.get_by_text(text, exact=True).first.wait_for(timeout=ANSWER / 4)
-        except TimeoutError:
+        for _ in range(3):
             self.drag(corners)
-            self.sees(text)
+            try:
+                self.root.get_by_text(text, exact=True).first.wait_for(timeout=ANSWER / 4)
+                break
+            except TimeoutError:
+                continue
+        self.sees(text)
 
     def sees_faded(self, n: int) -> None:
         """Wait until n points of the map are faded."""
