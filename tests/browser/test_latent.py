@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 from advad.lab.explorer import small
-from tests.browser.hands import SHOTS, clear_box, emptiest, loneliest
+from tests.browser.conftest import ASK
+from tests.browser.hands import HOVERED, SHOTS, clear_box, emptiest, loneliest
 
 EXPLORER = """
 explorer = explorers.LatentExplorer.of_split(detector, split)
 explorer
 """
 TRIPLE = "Input, reconstruction, difference"
+SLOW = """[setattr(explorers, "kept", explorers.LatentExplorer._under),
+           setattr(explorers.LatentExplorer, "_under", lambda *_: __import__("time").sleep(2))]"""
+MEND = 'setattr(explorers.LatentExplorer, "_under", explorers.kept)'
 STAR = 4  # the trace of the map that marks what is chosen
 
 
@@ -67,6 +71,26 @@ def test_a_click_on_a_point_shows_what_the_detector_makes_of_it(explorer):
     hands.sees_picture(TRIPLE, here.triple())
     hands.sees_picture(here.below_sentence, here.strip)
     hands.sees_rings(11)
+
+
+def test_a_click_while_the_kernel_answers_a_hover_is_not_lost_to_the_next_hover(explorer):
+    hands, here = explorer
+    index = loneliest(here.map.points, here.limits)
+    here.show_picture(int(here.set.order[1]))
+    hands.press(".noUi-handle", "Home", "ArrowRight")
+    hands.sees(here.sentence())
+    hands.page.evaluate(ASK, SLOW)
+    x, y = here.map.points[index]
+    place = hands.at(x, y)
+    hands.page.mouse.move(place[0] - 4, place[1] - 3)
+    hands.page.mouse.move(*place, steps=4)
+    hands.page.wait_for_function(HOVERED, arg=[0, float(x), float(y)])
+    hands.page.mouse.click(*place)
+    hands.page.mouse.move(place[0] + 30, place[1] + 20, steps=4)
+    hands.page.mouse.move(2, 2)
+    here.show_picture(index)
+    hands.sees(here.sentence())
+    hands.page.evaluate(ASK, MEND)
 
 
 def test_a_click_on_the_empty_plane_decodes_encodes_and_scores_that_place(explorer):
