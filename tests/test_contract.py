@@ -49,21 +49,26 @@ def test_scores_are_finite_not_constant_and_one_an_image(case):
     assert np.array_equal(detector.score_samples(digits().test[:50]), -scores)
 
 
+def alike(found, scores):
+    """Return whether scores are the same but for rounding, which is of the size of the terms they are differences of."""
+    return np.allclose(found, scores, rtol=1e-5, atol=1e-4 * scores.std())
+
+
 def test_scores_do_not_depend_on_batch_mates(case, monkeypatch):
     detector, x = fitted(case), digits().test[:40]
     scores = detector.anomaly_score(x)
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
-    assert np.allclose(detector.anomaly_score(x[order]), scores[order], rtol=1e-5, atol=1e-7)
-    assert np.allclose([detector.anomaly_score(one[None])[0] for one in x], scores, rtol=1e-5, atol=1e-7)
+    assert alike(detector.anomaly_score(x[order]), scores[order])
+    assert alike([detector.anomaly_score(one[None])[0] for one in x], scores)
     monkeypatch.setattr("advad.engine.detector.SCORING_PIXELS", 7 * 64)
-    assert np.allclose(detector.anomaly_score(x), scores, rtol=1e-5, atol=1e-7)
+    assert alike(detector.anomaly_score(x), scores)
 
 
 def test_the_form_of_the_images_does_not_matter(case):
     detector, x = fitted(case), digits().test[:10]
     scores = detector.anomaly_score(x)
     for same in (x.numpy(), x[:, 0], x.float() / 255, x.double().numpy() / 255, list(x[:, 0].numpy())):
-        assert np.allclose(detector.anomaly_score(same), scores, rtol=1e-5, atol=1e-7)
+        assert alike(detector.anomaly_score(same), scores)
 
 
 def test_the_seed_decides(case):
@@ -207,7 +212,7 @@ def test_gradients_reach_the_image(case):
     x = (digits().test[:4].float() / 255).requires_grad_()
     (gradient,) = torch.autograd.grad(detector.score_tensor(x).sum(), x)
     assert gradient.abs().flatten(1).sum(1).min() > 0
-    assert np.allclose(detector.score_tensor(x).detach(), detector.anomaly_score(x.detach()), rtol=1e-5, atol=1e-7)
+    assert alike(detector.score_tensor(x).detach(), detector.anomaly_score(x.detach()))
 
 
 def test_threshold_from_held_out_normals(case):
