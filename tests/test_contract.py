@@ -50,7 +50,7 @@ def test_scores_are_finite_not_constant_and_one_an_image(case):
 
 
 def alike(found, scores):
-    """Return whether scores are the same but for rounding, which is of the size of the terms they are differences of."""
+    """Return whether scores are the same but for rounding, which may be that of larger terms they are made of."""
     return np.allclose(found, scores, rtol=1e-5, atol=1e-4 * scores.std())
 
 
