@@ -122,7 +122,7 @@ class ContaminationExplorer(Explorer):
         figure.data[0].update(fillcolor=figures.GREEN, opacity=0.25)
         diamond = {"symbol": "diamond", "size": 12, "color": figures.YELLOW, "line": {"width": 1.5}}
         diamond["line"]["color"] = figures.BLACK
-        figure.add_scatter(x=[0], y=[0], mode="markers", name="threshold", marker=diamond)
+        figure.add_scatter(x=[0], y=[0], mode="markers", name="threshold", marker=diamond, cliponaxis=False)
         figure.update_layout(legend={"x": 0.99, "y": 0.02, "xanchor": "right", "yanchor": "bottom"})
         figure.update_xaxes(range=[-0.02, 1.02])
         figure.update_yaxes(range=[-0.02, 1.02])
