@@ -75,6 +75,14 @@ def said(cell):
     return " ".join(json.dumps(output.get("data", {}), ensure_ascii=False) for output in cell.outputs)
 
 
+@pytest.mark.xdist_group("together")
+def test_workers_keep_the_tests_of_a_group_together(request):
+    """Where they do not (pytest-xdist issue 1386), lessons run twice, and two browsers at a time."""
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("needs workers: this run has none (-n0)")
+    assert request.node.nodeid.endswith("@together")
+
+
 @each_lesson
 def test_in_git_a_lesson_is_clean_and_whole(path):
     notebook = nbformat.read(path, as_version=4)
