@@ -41,6 +41,12 @@ def test_the_slider_moves_the_class_from_inside_to_outside(explorer):
     assert not explorer.errors.outputs
 
 
+def test_it_says_how_many_codes_are_beyond_its_edge(explorer):
+    assert "beyond" not in explorer.sentence()
+    explorer.codes["hidden"][0][[3, 40, 55], [0, 1, 1]] = [-5.1, 7, 9]
+    assert explorer.sentence().endswith(" 5.0% of the codes lie beyond ±5, and are drawn at the edge.")
+
+
 def test_the_number_is_the_auroc_of_the_norm_against_normal_images_alone(explorer):
     z = explorer.codes["none"][0]
     some = WHO != 1

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from advad.analysis.latent import nearest
 from advad.lab.maps import Map, Maps
-from advad.lab.picture_set import PictureSet, works
+from advad.lab.picture_set import PictureSet
 
 OWNER = "LatentExplorer"
 SETS = 30  # classes that can be picked out, at most
@@ -59,7 +59,7 @@ class LatentSet(PictureSet):
         super().__init__(OWNER, detector, images, labels, classes, is_anomaly, parts)
         has_codes = hasattr(detector, "encode")
         self.codes = detector.encode(self.images) if has_codes else self.images.reshape(len(self), -1)
-        self.can_decode = has_codes and works(lambda: detector.decode(self.codes[:1]))
+        self.can_decode = has_codes and getattr(detector, "decodes", hasattr(detector, "decode"))
         self.order = np.argsort(self.scores, kind="stable")
         self.rank = np.argsort(self.order)
         self.maps = Maps(OWNER, self.codes, seed)

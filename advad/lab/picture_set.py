@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class PictureSet:
         tensor = as_images(owner, images, name="images")
         self.detector, self.images, n = detector, as_unit(tensor.numpy()), len(tensor)
         self.scores = np.asarray(detector.anomaly_score(tensor), dtype=float)
-        self.can_reconstruct = works(lambda: detector.reconstruct(tensor[:1]))
+        self.can_reconstruct: bool = getattr(detector, "reconstructs", hasattr(detector, "reconstruct"))
         self.truth: np.ndarray | None = None
         self.groups: dict[str, np.ndarray] = {}
         if labels is not None:
@@ -99,15 +99,6 @@ class PictureSet:
         rest = sum(count for _, count in counts[4:])
         shares = [f"{name} ({count})" for name, count in counts[:4]] + ([f"others ({rest})"] if rest else [])
         return f": {'class ' if kind == 'class' else ''}{', '.join(shares)}"
-
-
-def works(call: Callable[[], object]) -> bool:
-    """Return whether a detector can do this at all."""
-    try:
-        call()
-    except (AttributeError, NotImplementedError):
-        return False
-    return True
 
 
 def _names(owner: str, name: str, values: np.ndarray, n: int, classes: Sequence[str] | None) -> np.ndarray:

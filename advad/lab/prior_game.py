@@ -20,7 +20,8 @@ OWNER = "PriorGameExplorer"
 SIZE = (440, 380)  # of each plot, in CSS pixels
 OUTSIDE, INSIDE = 0.6, 0.4  # AUROC of the distance from the origin
 RADIUS = 2.146  # holds nine tenths of a standard Gaussian on a plane: √(2 ln 10)
-BINS = np.linspace(0, 5, 26)
+EDGE = 5  # of both plots
+BINS = np.linspace(0, EDGE, 26)
 
 
 def side_of(value: float) -> str:
@@ -84,8 +85,13 @@ class PriorGameExplorer(Explorer):
         }[side_of(value)]
         return (
             f"{variant}, game at {self.strengths[k]:g}: the AUROC of the distance from the origin is {value:.2f}, "
-            f"so {self.asked} lies {says}."
+            f"so {self.asked} lies {says}.{self._beyond(variant, k)}"
         )
+
+    def _beyond(self, variant: str, k: int) -> str:
+        """Return a sentence on the codes that the plots do not reach, "" where there are none."""
+        share = (np.abs(self.codes[variant][k]) > EDGE).any(axis=1).mean()
+        return f" {share:.1%} of the codes lie beyond ±{EDGE}, and are drawn at the edge." if share else ""
 
     def build(self) -> list[widgets.Widget]:
         self.variant = choice(list(self.codes), next(iter(self.codes)))
@@ -119,8 +125,8 @@ class PriorGameExplorer(Explorer):
         }
         figure.add_scatter(**circle, hoverinfo="skip", line={"color": figures.BLACK, "width": 1.5, "dash": "dash"})
         figure.update_layout(legend={"orientation": "h", "y": -0.1, "x": 0}, margin={"l": 40, "t": 50, "b": 30})
-        figure.update_xaxes(range=[-5, 5], constrain="domain")
-        figure.update_yaxes(range=[-5, 5], scaleanchor="x", constrain="domain")
+        figure.update_xaxes(range=[-EDGE, EDGE], constrain="domain")
+        figure.update_yaxes(range=[-EDGE, EDGE], scaleanchor="x", constrain="domain")
         return figure
 
     def _distances(self) -> Any:
@@ -146,7 +152,7 @@ class PriorGameExplorer(Explorer):
         z = self.codes[variant][k]
         with self.plane.batch_update():
             for trace, mask in zip(self.plane.data, self.groups.values(), strict=False):
-                trace.x, trace.y = z[mask].clip(-5, 5).T
+                trace.x, trace.y = z[mask].clip(-EDGE, EDGE).T
         with self.distances.batch_update():
             for trace, name in zip(self.distances.data, (self.normal, self.asked), strict=True):
                 trace.y = np.repeat(self._shares(z, name), 2)
