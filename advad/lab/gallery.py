@@ -129,7 +129,8 @@ def _plot(payload: dict[str, Any], alt: str | None, name: str) -> tuple[str, str
     layout = dict(payload.get("layout", {}))
     width = layout.pop("width", None)  # the page's own, at most the author's
     limit = f' style="max-width:{int(width)}px"' if width else ""
-    parts = [payload.get("data", []), layout | {"autosize": True}, payload.get("config", {}) | {"responsive": True}]
+    settings = payload.get("config", {}) | {"responsive": True, "displayModeBar": False}  # its buttons lie on the title
+    parts = [payload.get("data", []), layout | {"autosize": True}, settings]
     arguments = ",".join(json.dumps(part).replace("</", "<\\/") for part in parts)
     label = html.escape(alt or _plot_title(layout) or "Figure")
     place = f'<div id="{name}" class="plot" role="img" aria-label="{label}"{limit}></div>'
