@@ -3,8 +3,10 @@
 `pytest tests/test_notebooks.py --profile lab --device cuda` runs them elsewhere and larger.
 """
 
+import ast
 import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,14 @@ def with_three_answers(notebook, wrong):
     return notebook
 
 
+def shows_unsaid(cell):
+    """Return whether a cell ends with a value that Jupyter shows by itself, and that is no explorer's name."""
+    last = ast.parse(cell.source).body[-1:]
+    if not last or not isinstance(last[0], ast.Expr):
+        return False
+    return not re.match(r"(lesson\.\w+|print)\(|\w+$", ast.unparse(last[0]))
+
+
 def said(cell):
     return " ".join(json.dumps(output.get("data", {}), ensure_ascii=False) for output in cell.outputs)
 
@@ -91,6 +101,7 @@ def test_in_git_a_lesson_is_clean_and_whole(path):
     assert not any(cell.outputs or cell.execution_count for cell in code)
     assert not any(cell.id.isdigit() or len(cell.id) < 3 for cell in notebook.cells), "cells have speaking ids"
     assert all(len(cell.source.splitlines()) <= 25 for cell in code)
+    assert not any(map(shows_unsaid, code)), "figures are shown by lesson.show, with their finding"
     assert sum("parameters" in tags(cell) for cell in code) == 1
     assert {"profile", "device", "seed", "mode", "output_dir"} <= set(read_parameters(path))
     assert sum("exercise" in tags(cell) for cell in code) == sum("solution" in tags(c) for c in notebook.cells) == 2

@@ -274,7 +274,7 @@ def histograms(
     everything = np.concatenate([np.ravel(values) for values in groups.values()])
     low, high = np.quantile(everything, [0, 0.995])
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
-    figure = go.Figure(layout=layout(title, x_title, "share of the group", legend={"x": 0.98, "xanchor": "right"}))
+    figure = go.Figure(layout=layout(title, x_title, "share of the group"))
     for k, (name, values) in enumerate(groups.items()):
         values = np.clip(np.ravel(values), edges[0], edges[-1])  # the tail stands in the last bin
         share = np.histogram(values, edges)[0] / len(values)
@@ -331,7 +331,8 @@ def bars(
         },
     )
     if line is not None:
-        figure.add_hline(y=line, line={"color": BLACK, "dash": "dash"}, annotation_text=line_name)
+        note = {"text": line_name, "bgcolor": "rgba(255,255,255,0.8)"}
+        figure.add_hline(y=line, line={"color": BLACK, "dash": "dash"}, annotation=note)
     figure.update_xaxes(type="category")
     return figure
 
