@@ -57,6 +57,17 @@ def test_nothing_works_before_start(monkeypatch, shown):
     assert not shown
 
 
+@pytest.mark.parametrize(("profile", "threads"), [("smoke", 1), ("lab", 1), ("paper", 2)])
+def test_small_lessons_take_one_thread(tmp_path, profile, threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        lesson.start("00_test", parameters={"profile": profile, "device": "cpu"}, output_dir=tmp_path)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_start_refuses_a_device_that_is_none(tmp_path):
     with pytest.raises(ValueError, match="00_test: device must be one of 'auto'"):
         lesson.start("00_test", parameters={"device": "abacus"}, output_dir=tmp_path)

@@ -44,14 +44,20 @@ def start(name: str, *, parameters: Mapping[str, Any], output_dir: str | os.Path
     name : str
         The notebook's name, such as "00_start".
     parameters : mapping of str to scalar
-        The values it runs with. "device" among them is resolved and recorded.
+        The values it runs with. "device" among them is resolved and recorded. On a processor, the profiles "smoke"
+        and "lab" take one thread: on networks so small, threads wait for each other longer than they compute, and the
+        figures are the same however many cores there are.
     output_dir : path
         Where record() will write `results.json`.
     """
+    import torch
+
     from advad.engine.training import choose_device
 
     global _running
     device = choose_device(str(parameters.get("device", "auto")), name)
+    if device.type == "cpu" and parameters.get("profile") in ("smoke", "lab"):
+        torch.set_num_threads(1)
     _running = Lesson(name, dict(parameters), Path(output_dir), _describe(device))
 
 
