@@ -45,8 +45,9 @@ def start(name: str, *, parameters: Mapping[str, Any], output_dir: str | os.Path
         The notebook's name, such as "00_start".
     parameters : mapping of str to scalar
         The values it runs with. "device" among them is resolved and recorded. On a processor, the profiles "smoke"
-        and "lab" take one thread: on networks so small, threads wait for each other longer than they compute, and the
-        figures are the same however many cores there are.
+        and "lab" take one thread: so small networks gain little from more, and much is lost when threads wait for each
+        other beside other work (lessons 01, 02 and 07 on two idle cores: two threads took 1.0 to 2.7 times as long
+        asleep while waiting, as `execution.waiting_threads` has them, and 0.6 to 1.0 times as long spinning).
     output_dir : path
         Where record() will write `results.json`.
     """
