@@ -11,6 +11,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import advad
 from advad.engine.storage import read_state, write_state
+from advad.lab.explorers import LatentExplorer
 from advad.methods import METHODS
 from tests.cases import CLASSICAL, SMALL, digits, make
 from tests.test_contract import (  # what the contract asks of anything with the face, over CLASSICAL
@@ -153,6 +154,16 @@ def test_on_codes_it_is_the_same_detector_fitted_on_codes(case, autoencoder):
     copy = clone(detector)
     assert copy.codes_of is autoencoder  # still fitted
     assert np.allclose(copy.fit(digits().train).anomaly_score(x), by_hand, rtol=1e-5)
+
+
+def test_pca_of_codes_that_nothing_decodes_says_so_and_has_explorers():
+    x = digits().test[:20]
+    blind = advad.DeepSVDD(pretrain_epochs=1, epochs=1).fit(digits().train[:64], progress=False)
+    detector = fitted("PCA", codes_of=blind)
+    assert not detector.reconstructs
+    with pytest.raises(NotImplementedError, match="^DeepSVDD: it gives no images back"):
+        detector.reconstruct(x)
+    assert not LatentExplorer(detector, x).set.can_reconstruct
 
 
 def test_pca_of_codes_decodes_its_projection(autoencoder):

@@ -89,7 +89,7 @@ class PriorGameExplorer(Explorer):
         )
 
     def _beyond(self, variant: str, k: int) -> str:
-        """Return a sentence on the codes that the plots do not reach, "" where there are none."""
+        """Return a sentence on the codes outside the plane that is drawn, "" where there are none."""
         share = (np.abs(self.codes[variant][k]) > EDGE).any(axis=1).mean()
         return f" {share:.1%} of the codes lie beyond ±{EDGE}, and are drawn at the edge." if share else ""
 

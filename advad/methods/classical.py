@@ -25,7 +25,6 @@ data/measured.csv.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -53,7 +52,9 @@ class PCA(Classical):
 
     components: int | float = 0.95  # Ruff et al. 2018, Sec. 4, before their shallow methods
 
-    reconstructs: ClassVar[bool] = True
+    @property
+    def reconstructs(self) -> bool:
+        return self.codes_of is None or self.codes_of.decodes
 
     def check(self) -> None:
         super().check()
