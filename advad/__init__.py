@@ -28,9 +28,9 @@ _HOMES = {
         "threshold_at",
     ],
     "advad.datasets.protocols": ["Split", "leave_one_out", "merged", "one_class"],
-    "advad.datasets.sources": ["ImageSet", "load"],
+    "advad.datasets.load": ["ImageSet", "load"],
     "advad.engine.detector": ["Detector"],
-    "advad.engine.many": ["Many"],
+    "advad.engine.stacking": ["Many"],
     "advad.engine.training": ["DivergedError"],
     "advad.methods": ["load_detector"],
     "advad.methods.aae": ["AAE"],
@@ -72,10 +72,10 @@ if TYPE_CHECKING:  # what editors and type checkers see
         rate_interval,
         threshold_at,
     )
+    from advad.datasets.load import ImageSet, load
     from advad.datasets.protocols import Split, leave_one_out, merged, one_class
-    from advad.datasets.sources import ImageSet, load
     from advad.engine.detector import Detector
-    from advad.engine.many import Many
+    from advad.engine.stacking import Many
     from advad.engine.training import DivergedError
     from advad.methods import load_detector
     from advad.methods.aae import AAE

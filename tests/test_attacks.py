@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from advad.engine import attacks
+from advad import attacks
 
 
 def images(n=6, shape=(1, 8, 8), seed=0):

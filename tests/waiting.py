@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from advad.lab.trial import Trial
+from advad.experiments.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waits(Trial):
+class Waits(Run):
     """A run that ends when it is let go."""
 
     number: int

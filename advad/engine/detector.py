@@ -1,4 +1,4 @@
-"""The base of every trained method: fit, resume, score; the rest of the scikit-learn face is `Scorer`'s.
+"""The base of every trained method: fit, resume, score; the rest of the scikit-learn face is `BaseDetector`'s.
 
 A method adds its networks, its losses, a step and a score.
 """
@@ -19,16 +19,16 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from advad.checks import as_images, as_labels, check_choice, check_number, reject
-from advad.engine.scorer import Scorer
+from advad.engine.base import BaseDetector
 from advad.engine.storage import read_state, write_state
-from advad.engine.training import Networks, Run, Stage, Update, as_float, choose_device, seeded, train
+from advad.engine.training import Networks, Stage, TrainingState, Update, as_float, choose_device, seeded, train
 
 CHECKPOINT = "checkpoint.safetensors"
 SCORING_PIXELS = 2**22  # in one scoring batch: 5,349 images of 28×28, 64 of 256×256
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Detector(Scorer, ABC):
+class Detector(BaseDetector, ABC):
     """Base of all methods: everything about a detector that no paper is about.
 
     Every method is a keyword-only dataclass: its parameters are stored as given and checked in `fit`.
@@ -56,12 +56,12 @@ class Detector(Scorer, ABC):
         The trained networks, in evaluation mode.
     history_ : dict of str to list
         Columns "epoch", "stage", "seconds" and the mean of each loss and term; one row an epoch.
-    memory_ : dict of str to Tensor
+    buffers_ : dict of str to Tensor
         What the method keeps beside its weights.
     device_ : torch.device
         Where it is.
     image_shape_, threshold_
-        See `Scorer`.
+        See `BaseDetector`.
     """
 
     epochs: int = 50
@@ -72,7 +72,7 @@ class Detector(Scorer, ABC):
     device: str = "auto"
     precision: str = "float32"
 
-    players: ClassVar[Mapping[str, Sequence[str]]]  # who takes steps of its own: player -> its networks
+    optimised: ClassVar[Mapping[str, Sequence[str]]]  # who takes steps of its own: player -> its networks
     uses_labels: ClassVar[bool] = False  # whether fit learns from labelled anomalies
     reconstructs: ClassVar[bool] = True
 
@@ -122,8 +122,8 @@ class Detector(Scorer, ABC):
         """Return the stages of training; one unless a method has several."""
         return [Stage("train", self.epochs, self.step)]
 
-    def finish(self, run: Run, images: Tensor) -> None:
-        """Compute what a score needs beside the weights and leave it in `run.memory`; nothing unless a method does.
+    def on_fit_end(self, run: TrainingState, images: Tensor) -> None:
+        """Compute what a score needs beside the weights and leave it in `run.buffers`; nothing unless a method does.
 
         Called whenever somebody may score: at the end of `fit`, however it ended, and before each `on_epoch`. It gets
         all training images (`uint8` or float, on the device), the networks in evaluation mode, and must not be random.
@@ -188,21 +188,21 @@ class Detector(Scorer, ABC):
         run = self._new_run(image_shape, device)
         run.anomalies = None if anomalies is None else anomalies.to(device)
 
-        checkpoint: Callable[[Run], object] | None = None
+        checkpoint: Callable[[TrainingState], object] | None = None
         if run_dir is not None:
             path = Path(run_dir) / CHECKPOINT
-            facts = {"method": owner, "parameters": self._identity(), "images": _fingerprint(images, anomalies)}
+            metadata = {"method": owner, "parameters": self._identity(), "images": _fingerprint(images, anomalies)}
             if resume and path.exists():
-                self._resume(run, path, facts)
+                self._resume(run, path, metadata)
 
-            checkpoint = lambda run: write_state(path, run.tensors(), {**facts, **run.facts()})  # noqa: E731
+            checkpoint = lambda run: write_state(path, run.tensors(), {**metadata, **run.metadata()})  # noqa: E731
 
         images = images.to(device)
         self._adopt(run, image_shape)
 
-        def ready(run: Run) -> Self:
+        def ready(run: TrainingState) -> Self:
             run.networks.eval()
-            self.finish(run, images)
+            self.on_fit_end(run, images)
             return self._adopt(run, image_shape)
 
         try:
@@ -233,7 +233,7 @@ class Detector(Scorer, ABC):
             reject(type(self).__name__, "y", "leave some images unlabelled (0)", y)
         return images[~labels], images[labels] if bool(labels.any()) else None
 
-    def _new_run(self, image_shape: tuple[int, int, int], device: torch.device) -> Run:
+    def _new_run(self, image_shape: tuple[int, int, int], device: torch.device) -> TrainingState:
         """Return an untrained run; its first weights depend on the seed alone, not on the device."""
         with seeded(self.seed, torch.device("cpu")):
             networks = Networks(**self.build(image_shape)).to(device)
@@ -241,24 +241,24 @@ class Detector(Scorer, ABC):
             networks = networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimisers = {
             player: self.optimiser(player, [p for name in names for p in getattr(networks, name).parameters()])
-            for player, names in self.players.items()
+            for player, names in self.optimised.items()
         }
-        return Run(networks, optimisers, seed=self.seed, precision=self.precision)
+        return TrainingState(networks, optimisers, seed=self.seed, precision=self.precision)
 
     def _identity(self) -> dict[str, Any]:
         """Return the parameters that make a run what it is: all but how long, and where."""
         given = json.loads(json.dumps(self.get_params(deep=False)))
         return {name: value for name, value in given.items() if name not in ("epochs", "device")}
 
-    def _resume(self, run: Run, path: Path, facts: dict[str, Any]) -> None:
+    def _resume(self, run: TrainingState, path: Path, metadata: dict[str, Any]) -> None:
         """Take over the run in `path`; raise ValueError if it is another one."""
         tensors, stored = read_state(path)
-        if stored["method"] != facts["method"]:
+        if stored["method"] != metadata["method"]:
             what = f"a run of {stored['method']}"
-        elif stored["images"] != facts["images"]:
+        elif stored["images"] != metadata["images"]:
             what = "a run on other images"
         else:
-            old, new = stored["parameters"], facts["parameters"]
+            old, new = stored["parameters"], metadata["parameters"]
             changed = [name for name in new if old.get(name) != new[name]]
             what = ", ".join(f"{name}={old.get(name)!r} (now {new[name]!r})" for name in changed)
         plan = [stage.name for stage in self.stages() for _ in range(stage.epochs)]
@@ -272,9 +272,9 @@ class Detector(Scorer, ABC):
             )
         run.restore(tensors, stored)
 
-    def _adopt(self, run: Run, image_shape: tuple[int, int, int]) -> Self:
+    def _adopt(self, run: TrainingState, image_shape: tuple[int, int, int]) -> Self:
         """Make the run's state this detector's."""
-        self.networks_, self.memory_ = run.networks.eval(), run.memory
+        self.networks_, self.buffers_ = run.networks.eval(), run.buffers
         self.history_, self.image_shape_, self.device_ = run.history, image_shape, run.device
         if hasattr(self, "threshold_"):
             del self.threshold_  # it was another state's
@@ -341,7 +341,7 @@ class Detector(Scorer, ABC):
     # ------------------------------------------------------------------ on disk
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        facts = {
+        metadata = {
             "method": type(self).__name__,
             "parameters": self.get_params(deep=False),
             "image_shape": self.image_shape_,
@@ -349,21 +349,21 @@ class Detector(Scorer, ABC):
             "threshold": getattr(self, "threshold_", None),
         }
         tensors = {f"networks.{name}": tensor for name, tensor in self.networks_.state_dict().items()}
-        return tensors | {f"memory.{name}": tensor for name, tensor in self.memory_.items()}, facts
+        return tensors | {f"memory.{name}": tensor for name, tensor in self.buffers_.items()}, metadata
 
     @classmethod
-    def from_state(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: str | None = None) -> Self:
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["parameters"].items()}
+    def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in metadata["parameters"].items()}
         detector = cls(**given)
         if device is not None:
             detector.device = device
-        shape = tuple(facts["image_shape"])
+        shape = tuple(metadata["image_shape"])
         run = detector._new_run(shape, choose_device(detector.device, cls.__name__))
-        run.restore(tensors, {"epoch": len(facts["history"].get("epoch", [])), "history": facts["history"]})
+        run.restore(tensors, {"epoch": len(metadata["history"].get("epoch", [])), "history": metadata["history"]})
         detector._adopt(run, shape)
         detector.networks_.requires_grad_(False)
-        if facts["threshold"] is not None:
-            detector.threshold_ = facts["threshold"]
+        if metadata["threshold"] is not None:
+            detector.threshold_ = metadata["threshold"]
         return detector
 
     # ------------------------------------------------------------------ helpers

@@ -1,4 +1,4 @@
-"""Tensors and facts on disk: one safetensors file whose header holds the JSON. Nothing is ever unpickled."""
+"""Tensors and metadata on disk: one safetensors file whose header holds the JSON. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 KEY = "advad"  # the entry of the safetensors header that holds our JSON
 
 
-def write_state(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> Path:
-    """Write tensors and JSON facts as one file, all or nothing.
+def write_state(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> Path:
+    """Write tensors and JSON metadata as one file, all or nothing.
 
     The bytes go to a temporary file beside it, reach the disk (fsync), and only then take its name: a process
     killed at any moment leaves the old file or the new one, never half of one.
@@ -25,7 +25,7 @@ def write_state(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[
         The file; its folder is made.
     tensors : mapping of str to Tensor
         Any device; stored contiguous, on the CPU.
-    facts : mapping
+    metadata : mapping
         What JSON can hold.
     """
     from safetensors.torch import save
@@ -33,7 +33,7 @@ def write_state(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(stored, metadata={KEY: json.dumps(facts)})
+    content = save(stored, metadata={KEY: json.dumps(metadata)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
@@ -47,7 +47,7 @@ def write_state(path: str | Path, tensors: Mapping[str, Tensor], facts: Mapping[
 
 
 def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors and facts that `write_state` wrote.
+    """Return the tensors and metadata that `write_state` wrote.
 
     Raises
     ------
@@ -63,8 +63,8 @@ def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FileNotFoundError(f"read_state: no file {path}. Write one with save(), or check the path.")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[KEY])
+            metadata = json.loads((file.metadata() or {})[KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"read_state: {path} is damaged or was not written by advad ({error}).") from error
-    return tensors, facts
+    return tensors, metadata

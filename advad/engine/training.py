@@ -54,19 +54,19 @@ class Stage:
         How many.
     step : callable (Update, Tensor) -> None
         The paper's algorithm for one batch.
-    begin : callable (Run, Tensor) -> None, optional
+    on_start : callable (TrainingState, Tensor) -> None, optional
         Called once before its first epoch with the run and all training images (`uint8` or float, on the
-        device). What it leaves in `run.memory` is stored with the weights.
+        device). What it leaves in `run.buffers` is stored with the weights.
     """
 
     name: str
     epochs: int
     step: Callable[[Update, Tensor], None]
-    begin: Callable[[Run, Tensor], None] | None = None
+    on_start: Callable[[TrainingState, Tensor], None] | None = None
 
 
 @dataclass
-class Run:
+class TrainingState:
     """Everything that a training run is made of, and all that it needs to go on.
 
     Attributes
@@ -83,7 +83,7 @@ class Run:
         Epochs done.
     history : dict of str to list
         One column a quantity, one row an epoch: "epoch", "stage", "seconds", and the mean of each loss and term.
-    memory : dict of str to Tensor
+    buffers : dict of str to Tensor
         What a method must remember beside its weights (sample weights, a centre, flags).
     anomalies : Tensor of shape (M, C, H, W), optional
         Labelled anomalies, for the methods that learn from them; never stored.
@@ -95,7 +95,7 @@ class Run:
     precision: str = "float32"
     epoch: int = 0
     history: dict[str, list] = field(default_factory=dict)
-    memory: dict[str, Tensor] = field(default_factory=dict)
+    buffers: dict[str, Tensor] = field(default_factory=dict)
     anomalies: Tensor | None = None
 
     @property
@@ -109,20 +109,20 @@ class Run:
         for player, optimiser in self.optimisers.items():
             for index, state in optimiser.state_dict()["state"].items():
                 flat |= {f"optimisers.{player}.{index}.{name}": torch.as_tensor(v) for name, v in state.items()}
-        return flat | {f"memory.{name}": tensor for name, tensor in self.memory.items()}
+        return flat | {f"memory.{name}": tensor for name, tensor in self.buffers.items()}
 
-    def facts(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """Return the part of the state that JSON holds."""
         return {"epoch": self.epoch, "history": self.history}
 
-    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Take over a state that `tensors` and `facts` gave."""
+    def restore(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
+        """Take over a state that `tensors` and `metadata` gave."""
         parts: dict[str, dict[str, Tensor]] = {"networks": {}, "optimisers": {}, "memory": {}}
         for name, tensor in tensors.items():
             part, rest = name.split(".", 1)
             parts[part][rest] = tensor
         self.networks.load_state_dict(parts["networks"])
-        self.memory = {name: tensor.to(self.device).clone() for name, tensor in parts["memory"].items()}
+        self.buffers = {name: tensor.to(self.device).clone() for name, tensor in parts["memory"].items()}
         for player, optimiser in self.optimisers.items():
             parameters = [p for group in optimiser.param_groups for p in group["params"]]
             states: dict[int, dict[str, Tensor]] = {}
@@ -134,8 +134,8 @@ class Run:
                     like = torch.empty_like(parameter) if tensor.shape == parameter.shape else tensor.clone()
                     states.setdefault(int(index), {})[key] = like.copy_(tensor).detach()
             optimiser.load_state_dict({**optimiser.state_dict(), "state": states})
-        self.epoch = facts["epoch"]
-        self.history = {name: list(column) for name, column in facts["history"].items()}
+        self.epoch = metadata["epoch"]
+        self.history = {name: list(column) for name, column in metadata["history"].items()}
 
 
 class Update:
@@ -153,11 +153,11 @@ class Update:
         Epochs done before this one.
     batch, batches : int
         Batches done before this one in this epoch, and how many an epoch has.
-    run : Run
-        For `run.memory` and `run.anomalies`.
+    run : TrainingState
+        For `run.buffers` and `run.anomalies`.
     """
 
-    def __init__(self, run: Run, generator: torch.Generator):
+    def __init__(self, run: TrainingState, generator: torch.Generator):
         self.run, self.networks, self.generator = run, run.networks, generator
         self.epoch = run.epoch
         self.batch, self.batches = 0, 1
@@ -218,7 +218,9 @@ def as_float(images: Tensor) -> Tensor:
     return images.float().div_(255) if images.dtype == torch.uint8 else images
 
 
-def apply_to_all(function: Callable[[Networks, Tensor], Tensor], run: Run, images: Tensor, batch_size: int) -> Tensor:
+def apply_to_all(
+    function: Callable[[Networks, Tensor], Tensor], run: TrainingState, images: Tensor, batch_size: int
+) -> Tensor:
     """Return `function(networks, batch)` of all images, without gradients and in evaluation mode.
 
     For a stage's `begin`; training mode is set anew by the epoch that follows.
@@ -263,22 +265,22 @@ def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
 
 
 def train(
-    run: Run,
+    run: TrainingState,
     stages: Sequence[Stage],
     images: Tensor,
     *,
     batch_size: int,
     name: str = "train",
     progress: bool = True,
-    checkpoint: Callable[[Run], object] | None = None,
+    checkpoint: Callable[[TrainingState], object] | None = None,
     checkpoint_every: int = 10,
-    on_epoch: Callable[[Run], object] | None = None,
-) -> Run:
+    on_epoch: Callable[[TrainingState], object] | None = None,
+) -> TrainingState:
     """Train until the stages' epochs are done, starting from `run.epoch`.
 
     Parameters
     ----------
-    run : Run
+    run : TrainingState
         Changed in place.
     stages : sequence of Stage
         What to do, in order.
@@ -290,9 +292,9 @@ def train(
         For the progress bar and errors.
     progress : bool
         Whether to show the bar.
-    checkpoint : callable (Run), optional
+    checkpoint : callable (TrainingState), optional
         Stores the run: each `checkpoint_every` epochs, at the end, and when it is interrupted.
-    on_epoch : callable (Run), optional
+    on_epoch : callable (TrainingState), optional
         Called after each epoch, the networks in evaluation mode. It cannot disturb the run's randomness.
 
     Raises
@@ -312,8 +314,8 @@ def train(
     try:
         while run.epoch < total:
             stage, first = plan[run.epoch]
-            if first and stage.begin is not None:
-                stage.begin(run, images)
+            if first and stage.on_start is not None:
+                stage.on_start(run, images)
             start = time.monotonic()
             means = _epoch(run, stage, images, n_batches, bar)
             bad = [term for term, value in means.items() if not math.isfinite(value)]
@@ -345,7 +347,7 @@ def train(
     return run
 
 
-def _epoch(run: Run, stage: Stage, images: Tensor, n_batches: int, bar: Any) -> dict[str, float]:
+def _epoch(run: TrainingState, stage: Stage, images: Tensor, n_batches: int, bar: Any) -> dict[str, float]:
     """Run one epoch; return the mean of each logged term."""
     device = run.device
     # Without the cache of cast weights, which would be stale after a player's step.
@@ -362,8 +364,8 @@ def _epoch(run: Run, stage: Stage, images: Tensor, n_batches: int, bar: Any) -> 
     return update.means()
 
 
-def _copy(run: Run) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a copy of the run's state, as `Run.restore` takes it."""
+def _copy(run: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a copy of the run's state, as `TrainingState.restore` takes it."""
     tensors = {name: tensor.detach().clone() for name, tensor in run.tensors().items()}
     return tensors, {"epoch": run.epoch, "history": {name: list(column) for name, column in run.history.items()}}
 

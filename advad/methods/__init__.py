@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from advad.engine.scorer import Scorer
+    from advad.engine.base import BaseDetector
 
 METHODS = {  # class -> file
     "AE": "autoencoder",
@@ -40,7 +40,7 @@ METHODS = {  # class -> file
 }
 
 
-def load_detector(path: str | Path, device: str | None = None) -> Scorer:
+def load_detector(path: str | Path, device: str | None = None) -> BaseDetector:
     """Return a detector that `Detector.save` wrote, whatever its method.
 
     Parameters
@@ -57,7 +57,7 @@ def load_detector(path: str | Path, device: str | None = None) -> Scorer:
     ValueError
         A damaged file, a checkpoint, or a method that this version does not know.
     """
-    from advad.engine.scorer import saved_path
+    from advad.engine.base import saved_path
     from advad.engine.storage import read_state
 
     method = read_state(saved_path(path))[1].get("method")

@@ -12,7 +12,7 @@ badly *or* have a code that the prior finds improbable. Either can be the score;
 | f, g (encoder, decoder) | `networks.encoder`, `networks.decoder` |
 | discriminator D | `networks.critic`, whose output passes a sigmoid inside the losses |
 | p(z) (prior) | `engine.priors`: `draw_prior`, `log_prior` |
-| w_i (sample weights, all 1 here; ITSR changes them) | `memory_["weights"]` |
+| w_i (sample weights, all 1 here; ITSR changes them) | `buffers_["weights"]` |
 | L(x, x') | `squared_error`, a mean over pixels |
 | T_rec = p_0.9(L), T_prior = p_0.1(p(f(x))) | `thresholds` |
 
@@ -43,16 +43,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advad.checks import check_choice, check_number, reject
-from advad.engine.autoencoding import Autoencoding, batch_normalised, require_pairs
-from advad.engine.networks import dense_encoder, squared_error
-from advad.engine.priors import PRIORS, draw_prior, log_prior
-from advad.engine.training import Networks, Run, Stage, Update
+from advad.engine.bases.autoencoder import Autoencoder, batch_normalised, require_pairs
+from advad.engine.training import Networks, Stage, TrainingState, Update
+from advad.networks.autoencoders import dense_encoder
+from advad.networks.losses import squared_error
+from advad.networks.priors import PRIORS, draw_prior, log_prior
 
 PAPER = {"widths": (1000, 1000), "critic_widths": (1000, 1000), "epochs": 1000}  # B., Sec. 5, Architecture
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class AAE(Autoencoding):
+class AAE(Autoencoder):
     """Adversarial autoencoder; A(x) is the mean squared reconstruction error or −log p(f(x)), as `score` says.
 
     Parameters
@@ -70,7 +71,7 @@ class AAE(Autoencoding):
     game_learning_rate : float
         Adam's, of critic and encoder in the game; `learning_rate` is that of the reconstruction.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`; `activation` cannot be "sigmoid", which would squash the code.
+        See `Autoencoder`; `activation` cannot be "sigmoid", which would squash the code.
     """
 
     widths: tuple[int, ...] = (256, 256)  # B., Sec. 5: (1000, 1000)
@@ -82,7 +83,7 @@ class AAE(Autoencoding):
     critic_widths: tuple[int, ...] = (256, 256)  # B., Sec. 5: (1000, 1000)
     game_learning_rate: float = 1e-3  # see Departures
 
-    players = {"autoencoder": ("encoder", "decoder"), "critic": ("critic",), "encoder": ("encoder",)}
+    optimised = {"autoencoder": ("encoder", "decoder"), "critic": ("critic",), "encoder": ("encoder",)}
 
     def check(self) -> None:
         super().check()
@@ -112,12 +113,12 @@ class AAE(Autoencoding):
     def stages(self) -> list[Stage]:
         return [Stage("train", self.epochs, self.step, self.weigh_equally)]
 
-    def weigh_equally(self, run: Run, images: Tensor) -> None:
+    def weigh_equally(self, run: TrainingState, images: Tensor) -> None:
         """Set w_i = 1 for all images; raise ValueError where batch normalisation would meet a single image."""
         if self.batch_norm != "none":
             remedy = 'Batch normalisation needs 2 at least; batch_norm="none" takes one.'
             require_pairs(type(self).__name__, len(images), self.batch_size, remedy)
-        run.memory["weights"] = torch.ones(len(images), device=images.device)
+        run.buffers["weights"] = torch.ones(len(images), device=images.device)
 
     # ------------------------------------------------------------------ training
 
@@ -143,7 +144,7 @@ class AAE(Autoencoding):
         update("encoder", self.encoder_loss, x, w)
 
     def step(self, update: Update, x: Tensor) -> None:
-        w = update.run.memory["weights"][update.index]
+        w = update.run.buffers["weights"][update.index]
         update("autoencoder", self.reconstruction_loss, x, w)  # Makhzani et al., Sec. 2: reconstruction phase
         self.play(update, x, w)  # regularisation phase
 

@@ -49,9 +49,9 @@ import torch
 from torch import Tensor, nn
 
 from advad.checks import check_number
-from advad.engine.adversarial import pixel_distance
-from advad.engine.autoencoding import Autoencoding
+from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, Update
+from advad.networks.losses import pixel_distance
 
 PAPER = {"conv_width": 64, "learning_rate": 1e-5, "epochs": 100, "fake_weight": 1.0}  # as reported; width: DCGAN's
 
@@ -59,7 +59,7 @@ Loss = tuple[Tensor, dict[str, Tensor]]  # the scalar to minimise, and terms to 
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ADAE(Autoencoding):
+class ADAE(Autoencoder):
     """Adversarial dual autoencoders; A(x) = ‖x − D(G(x))‖₂. `encode` gives G's code, `reconstruct` D(G(x)).
 
     Parameters
@@ -67,7 +67,7 @@ class ADAE(Autoencoding):
     fake_weight : float in [0, 1]
         Of ‖G(x) − D(G(x))‖ in the discriminator's loss: 1 is the paper's, and with 0 D is a plain autoencoder.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`; for both players.
+        See `Autoencoder`; for both optimised.
     """
 
     batch_size: int = 64  # Sec. 4, as reported
@@ -76,7 +76,7 @@ class ADAE(Autoencoding):
     conv_width: int = 16
     fake_weight: float = 0.5  # see Departures
 
-    players = {"discriminator": ("critic_encoder", "critic_decoder"), "generator": ("encoder", "decoder")}
+    optimised = {"discriminator": ("critic_encoder", "critic_decoder"), "generator": ("encoder", "decoder")}
 
     def check(self) -> None:
         super().check()

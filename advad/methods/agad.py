@@ -57,10 +57,12 @@ import torch
 from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number, reject
-from advad.engine import adversarial as game
-from advad.engine.image_game import ImageGame
+from advad.engine.bases.reconstruction_gan import ReconstructionGAN
 from advad.engine.training import Networks, Update
-from advad.engine.unets import UNet
+from advad.networks.batch_norm import TwinBatchNorm2d, auxiliary_norm, frozen_norm
+from advad.networks.dcgan import Discriminator, dcgan_generator
+from advad.networks.losses import binary_loss, feature_distance, pixel_distance
+from advad.networks.unet import UNet
 
 ANOMALIES = 32  # Sec. 3.3.2: "at least 32 anomaly data" in a batch
 EPSILON = 1e-2  # of the reciprocals; see Departures
@@ -75,7 +77,7 @@ def reciprocal(loss: Tensor) -> Tensor:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class AGAD(ImageGame):
+class AGAD(ReconstructionGAN):
     """Adversarial generative anomaly detection; A(x) = ‖x − G(x)‖₂. Learns from labelled anomalies, if there are any.
 
     Parameters
@@ -93,7 +95,7 @@ class AGAD(ImageGame):
     freeze_norm : bool
         Whether labelled anomalies pass G by the running statistics of batch norm, and leave those as they are.
     conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `ImageGame` and `Detector`.
+        See `ReconstructionGAN` and `Detector`.
     """
 
     generator: str = "naive"  # Appendix B.1, for MNIST; "unet++" for the rest
@@ -120,20 +122,20 @@ class AGAD(ImageGame):
             reject("AGAD", "auxiliary_norm", "be False without contextual", True, "It is for x̂, which G is not shown.")
 
     def build(self, image_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
-        norm = game.TwinBatchNorm2d if self.auxiliary_norm else nn.BatchNorm2d
+        norm = TwinBatchNorm2d if self.auxiliary_norm else nn.BatchNorm2d
         layout = (image_shape, self.latent_dim, self.conv_width, norm)
         if self.generator == "naive":
-            generator: nn.Module = game.dcgan_generator(*layout)
+            generator: nn.Module = dcgan_generator(*layout)
         else:
             generator = UNet(*layout, nested=self.generator == "unet++")
-        return {"generator": generator, "discriminator": game.Discriminator(image_shape, self.conv_width)}
+        return {"generator": generator, "discriminator": Discriminator(image_shape, self.conv_width)}
 
     def reconstructions(self, networks: Networks, x: Tensor, *a: Tensor) -> list[Tensor]:
         """Return x̂ = G(x), and G(a) of labelled anomalies, if given: in one batch, or apart with `freeze_norm`."""
         G = networks.generator
         if not (a and self.freeze_norm):
             return list(G(torch.cat([x, *a])).split([len(images) for images in (x, *a)]))
-        with game.frozen_norm(G):
+        with frozen_norm(G):
             a_hat = G(*a)
         return [G(x), a_hat]
 
@@ -141,29 +143,29 @@ class AGAD(ImageGame):
         """Eq. 9, Algorithm 1, line 6: λ_adv l_adv(ŷ, 1) + λ_con |x − x̂| + λ_lat |z − ẑ| − λ_adcon |x̂ − x̂'|."""
         (_, z), (y_hat, z_hat) = networks.discriminator(x), networks.discriminator(x_hat)
         L_adv, L_con, L_lat = (
-            game.binary_loss(y_hat, True),
-            game.pixel_distance(x, x_hat),
-            game.feature_distance(z, z_hat),
+            binary_loss(y_hat, True),
+            pixel_distance(x, x_hat),
+            feature_distance(z, z_hat),
         )
         L_n = self.adversarial_weight * L_adv + self.reconstruction_weight * L_con + self.latent_weight * L_lat
         terms = {"adversarial": L_adv, "reconstruction": L_con, "latent": L_lat}
         if x_hat2 is not None:
-            terms["contextual"] = game.pixel_distance(x_hat, x_hat2)
+            terms["contextual"] = pixel_distance(x_hat, x_hat2)
             L_n = L_n - self.contextual_weight * terms["contextual"]  # Eq. 8
         return L_n, terms
 
     def anomaly_loss(self, networks: Networks, a: Tensor, a_hat: Tensor, a_hat2: Tensor | None) -> Loss:
         """Algorithm 1, line 9: λ_adv / l_adv(ŷ, 0) + λ_lat / |z − ẑ| + λ_adcon / |x̂ − x̂'|, or / |x − x̂| (Eq. 3)."""
         (_, z), (y_hat, z_hat) = networks.discriminator(a), networks.discriminator(a_hat)
-        L_adv, L_lat = game.binary_loss(y_hat, real=False), game.feature_distance(z, z_hat)
+        L_adv, L_lat = binary_loss(y_hat, real=False), feature_distance(z, z_hat)
         L_a = self.adversarial_weight * reciprocal(L_adv) + self.latent_weight * reciprocal(L_lat)
         terms = {
             "anomaly_adversarial": L_adv,
             "anomaly_latent": L_lat,
-            "anomaly_reconstruction": game.pixel_distance(a, a_hat),
+            "anomaly_reconstruction": pixel_distance(a, a_hat),
         }
         if a_hat2 is not None:
-            terms["anomaly_contextual"] = game.pixel_distance(a_hat, a_hat2)
+            terms["anomaly_contextual"] = pixel_distance(a_hat, a_hat2)
         failing = terms.get("anomaly_contextual" if self.fail_on == "reconstruction" else "anomaly_reconstruction")
         if failing is not None:
             L_a = L_a + self.contextual_weight * reciprocal(failing)
@@ -174,7 +176,7 @@ class AGAD(ImageGame):
         x_hat, *a_hat = self.reconstructions(networks, x, *a)
         x_hat2, a_hat2 = None, [None] * len(a)
         if self.contextual:
-            with game.auxiliary_norm(networks.generator):
+            with auxiliary_norm(networks.generator):
                 x_hat2, *a_hat2 = self.reconstructions(networks, x_hat, *a_hat)
         L, terms = self.normality_loss(networks, x, x_hat, x_hat2)
         for labelled in zip(a, a_hat, a_hat2, strict=True):
@@ -186,7 +188,7 @@ class AGAD(ImageGame):
         """Algorithm 1, lines 7 and 10: l_adv(ŷ, 0) + l_adv(y, 1), and l_adv(y, 0) of labelled anomalies."""
         L_d, _ = super().discriminator_loss(networks, x_hat, x)
         for anomalies in a:
-            L_d = L_d + game.binary_loss(networks.discriminator(anomalies)[0], real=False)
+            L_d = L_d + binary_loss(networks.discriminator(anomalies)[0], real=False)
         return L_d, {}
 
     def step(self, update: Update, x: Tensor) -> None:  # Algorithm 1

@@ -53,9 +53,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number, reject
-from advad.engine.autoencoding import Autoencoding
-from advad.engine.networks import conv_decoder, squared_error
+from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, Update, as_float
+from advad.networks.autoencoders import conv_decoder
+from advad.networks.losses import squared_error
 
 PHI = 256  # Sec. 3: "a linear vector of size B × 256"
 PAPER = {  # Sec. 4.2; epochs are not given
@@ -66,7 +67,7 @@ PAPER = {  # Sec. 4.2; epochs are not given
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ALCN(Autoencoding):
+class ALCN(Autoencoder):
     """Denoising autoencoder with adversarially learned noise; A(x) is the mean squared reconstruction error.
 
     Parameters
@@ -82,7 +83,7 @@ class ALCN(Autoencoding):
     draws : int
         Over how many noises the noisy score is averaged. They depend on `seed` only.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`. The noise net is convolutional with either `network`, and `conv_width` is its width, too.
+        See `Autoencoder`. The noise net is convolutional with either `network`, and `conv_width` is its width, too.
     """
 
     latent_dim: int = 64
@@ -93,7 +94,7 @@ class ALCN(Autoencoding):
     score_alpha: float = 0.7
     draws: int = 16
 
-    players = {"noise": ("noise",), "denoiser": ("encoder", "decoder")}
+    optimised = {"noise": ("noise",), "denoiser": ("encoder", "decoder")}
 
     def check(self) -> None:
         super().check()

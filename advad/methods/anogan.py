@@ -52,8 +52,8 @@ from torch.nn import functional as F
 
 from advad.checks import check_number
 from advad.engine.detector import Detector
-from advad.engine.networks import conv_decoder, conv_encoder
 from advad.engine.training import Networks, Update
+from advad.networks.autoencoders import conv_decoder, conv_encoder
 
 PAPER = {"latent_dim": 100, "search_steps": 500, "learning_rate": 2e-4, "epochs": 20}  # Sec. 3; DCGAN's rate
 
@@ -85,7 +85,7 @@ class AnoGAN(Detector):
     search_rate: float = 0.1
     feature_weight: float = 0.1  # Sec. 3
 
-    players = {"discriminator": ("discriminator",), "generator": ("generator",)}
+    optimised = {"discriminator": ("discriminator",), "generator": ("generator",)}
 
     def check(self) -> None:
         super().check()

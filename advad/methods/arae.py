@@ -39,11 +39,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from advad.attacks import pgd, worst_transform
 from advad.checks import check_choice, check_number, reject
-from advad.engine.attacks import pgd, worst_transform
-from advad.engine.autoencoding import Autoencoding
-from advad.engine.networks import squared_error
+from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, Update
+from advad.networks.losses import squared_error
 
 ARAE_A = {"attacks": ("linf", "l2", "spatial"), "latent_weight": 0.2, "activation": "relu"}  # released code
 ARAE_R = {"target": "reconstruction"}
@@ -55,7 +55,7 @@ PAPER = {  # Architecture and Hyperparameters; epochs and batches from the relea
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ARAE(Autoencoding):
+class ARAE(Autoencoder):
     """Adversarially robust autoencoder; A(x) is the mean squared reconstruction error.
 
     Parameters
@@ -75,7 +75,7 @@ class ARAE(Autoencoding):
     rotations : int
         How many rotations in ±30° the spatial attack tries; with nine shifts each, of 4/28 of a side.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`.
+        See `Autoencoder`.
     """
 
     attack_radius: float = 0.2  # Architecture and Hyperparameters: 0.2 for MNIST, 0.05 for the others

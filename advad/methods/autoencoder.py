@@ -35,14 +35,14 @@ import torch
 from torch import Tensor
 
 from advad.checks import check_choice, check_number
-from advad.engine.autoencoding import Autoencoding
-from advad.engine.networks import squared_error
+from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, Update
+from advad.networks.losses import squared_error
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class AE(Autoencoding):
-    """Autoencoder; A(x) is the mean squared reconstruction error. Parameters: see `Autoencoding`."""
+class AE(Autoencoder):
+    """Autoencoder; A(x) is the mean squared reconstruction error. Parameters: see `Autoencoder`."""
 
     def loss(self, networks: Networks, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the mean of (x − g(f(x)))²."""
@@ -57,7 +57,7 @@ class AE(Autoencoding):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class DAE(Autoencoding):
+class DAE(Autoencoder):
     """Denoising autoencoder; A(x) is the mean squared reconstruction error of the clean image.
 
     Parameters
@@ -70,7 +70,7 @@ class DAE(Autoencoding):
     blend : (float, float)
         Range of α, the share of the image that "speckle" leaves.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`.
+        See `Autoencoder`.
     """
 
     noise: str = "uniform"  # Salehi et al. 2020, Ablation

@@ -56,9 +56,9 @@ from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number
 from advad.engine.detector import Detector
-from advad.engine.growing import GrowingCritic, GrowingEncoder, GrowingGenerator, depth_at, faded, levels_of, resized
 from advad.engine.training import Networks, Stage, Update
-from advad.engine.wasserstein import wasserstein_loss
+from advad.networks.growing import GrowingCritic, GrowingEncoder, GrowingGenerator, depth_at, faded, levels_of, resized
+from advad.networks.losses import wasserstein_loss
 
 # Released code: 6 phases of 600,000 images (5,000 here), of which the last is 4/32 of the "epochs" of Sec. 4.2: those
 # cannot be passes, which would take minutes and not 12 hours
@@ -99,7 +99,7 @@ class Berg(Detector):
     drift_weight: float = 1e-3  # the same
     ema_decay: float = 0.99  # see Departures
 
-    players = {"critic": ("critic",), "generator": ("generator",), "encoder": ("encoder",)}
+    optimised = {"critic": ("critic",), "generator": ("generator",), "encoder": ("encoder",)}
 
     def check(self) -> None:
         super().check()

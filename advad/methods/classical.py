@@ -35,7 +35,7 @@ from sklearn.svm import OneClassSVM
 from torch import Tensor
 
 from advad.checks import check_number, reject
-from advad.engine.classical import Classical, as_array
+from advad.engine.bases.library import Classical, as_array
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -10,7 +10,7 @@ are far away, so that they need not have anything in common. Without labels, it 
 | paper | here |
 |---|---|
 | φ(x; W) | `networks.encoder`, without any bias |
-| c | `memory_["centre"]` |
+| c | `buffers_["centre"]` |
 | x_1 … x_n (unlabelled) | images of `fit(X, y)` with y = 0 |
 | x̃_1 … x̃_m with ỹ = −1 (labelled anomalies) | those with y = 1 |
 | η, λ | `eta`, `weight_decay` |
@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 
 from advad.checks import check_number
-from advad.engine.hypersphere import Hypersphere
+from advad.engine.bases.hypersphere import Hypersphere
 from advad.engine.training import Networks, Update
 
 EPSILON = 1e-6  # the released code's
@@ -87,7 +87,7 @@ class DeepSAD(Hypersphere):
         return (near.sum() + self.eta * (far + EPSILON).reciprocal().sum()) / len(both), terms
 
     def step(self, update: Update, x: Tensor) -> None:
-        anomalies, c = x[:0], update.run.memory["centre"]
+        anomalies, c = x[:0], update.run.buffers["centre"]
         if update.run.anomalies is not None:
             anomalies = update.anomalies(max(1, round(len(update.run.anomalies) / update.batches)))
         update("encoder", self.loss, x, anomalies, c)

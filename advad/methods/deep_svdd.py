@@ -11,8 +11,8 @@ business of three guards: no bias, no bounded activation, no coordinate of c nea
 | paper | here |
 |---|---|
 | φ(x; W) | `networks.encoder`, without any bias |
-| c | `memory_["centre"]`, from a pass of the pre-trained network |
-| R | `memory_["radius"]` |
+| c | `buffers_["centre"]`, from a pass of the pre-trained network |
+| R | `buffers_["radius"]` |
 | ν, λ | `nu`, `weight_decay` |
 | soft-boundary Deep SVDD (Eq. 3) | `soft_loss` |
 | One-Class Deep SVDD (Eq. 4) | `hard_loss` |
@@ -44,8 +44,8 @@ import torch
 from torch import Tensor
 
 from advad.checks import check_choice, check_number
-from advad.engine.hypersphere import Hypersphere
-from advad.engine.training import Networks, Run, Update, apply_to_all
+from advad.engine.bases.hypersphere import Hypersphere
+from advad.engine.training import Networks, TrainingState, Update, apply_to_all
 
 PAPER = {  # Sec. 4; the second 100 epochs of each stage at a tenth of the rate
     "MNIST": {"pretrain_epochs": 350, "epochs": 250},
@@ -77,10 +77,10 @@ class DeepSVDD(Hypersphere):
         check_choice("DeepSVDD", "boundary", self.boundary, ["hard", "soft"])
         check_number("DeepSVDD", "nu", self.nu, 0, 1, ends="(]", remedy="It is the share left outside.")
 
-    def find_centre(self, run: Run, images: Tensor) -> None:
+    def find_centre(self, run: TrainingState, images: Tensor) -> None:
         super().find_centre(run, images)
         codes = apply_to_all(self.encode_images, run, images, self.batch_size)
-        run.memory["radius"] = self.radius((codes - run.memory["centre"]).square().sum(1))
+        run.buffers["radius"] = self.radius((codes - run.buffers["centre"]).square().sum(1))
 
     def radius(self, distance: Tensor) -> Tensor:
         """Return the R that minimises Eq. 3 for given weights: R² is the (1 − ν)-quantile of the squared distances."""
@@ -96,10 +96,10 @@ class DeepSVDD(Hypersphere):
         return self.distance(networks, x, c).mean(), {}
 
     def step(self, update: Update, x: Tensor) -> None:
-        memory = update.run.memory
+        buffers = update.run.buffers
         if self.boundary == "hard":
-            update("encoder", self.hard_loss, x, memory["centre"])
+            update("encoder", self.hard_loss, x, buffers["centre"])
         else:  # Sec. 3.2: in turn R, given the weights, and the weights, given R
             with torch.no_grad():
-                memory["radius"] = self.radius(self.distance(update.networks, x, memory["centre"]))
-            update("encoder", self.soft_loss, x, memory["centre"], memory["radius"])
+                buffers["radius"] = self.radius(self.distance(update.networks, x, buffers["centre"]))
+            update("encoder", self.soft_loss, x, buffers["centre"], buffers["radius"])

@@ -55,10 +55,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advad.checks import check_choice, check_number
-from advad.engine.adversarial import binary_loss, dcgan_decoder, dcgan_encoder
 from advad.engine.detector import Detector
-from advad.engine.networks import conv_encoder
 from advad.engine.training import Networks, Update
+from advad.networks.autoencoders import conv_encoder
+from advad.networks.dcgan import dcgan_decoder, dcgan_encoder
+from advad.networks.losses import binary_loss
 
 # Released code; its number of epochs is an argument without a default
 PAPER = {"learning_rate": 1e-5, "discriminator_learning_rate": 1e-5, "latent_dim": 200, "batch_size": 100}
@@ -136,7 +137,7 @@ class EGBAD(Detector):
     dropout: float = 0.5  # released code
     discriminator_learning_rate: float = 2.5e-4  # see Departures
 
-    players = {"discriminator": ("discriminator",), "generator": ("generator",), "encoder": ("encoder",)}
+    optimised = {"discriminator": ("discriminator",), "generator": ("generator",), "encoder": ("encoder",)}
 
     def check(self) -> None:
         super().check()

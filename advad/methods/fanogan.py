@@ -48,10 +48,9 @@ from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number
 from advad.engine.detector import Detector
-from advad.engine.networks import squared_error
-from advad.engine.residual import residual_critic, residual_generator
 from advad.engine.training import Networks, Stage, Update
-from advad.engine.wasserstein import wasserstein_loss
+from advad.networks.losses import squared_error, wasserstein_loss
+from advad.networks.residual import residual_critic, residual_generator
 
 # Released code; its 50,000 encoder steps of 64 images are 640 epochs of 5,000 images
 PAPER = {"width": 64, "latent_dim": 128, "learning_rate": 1e-4, "gan_epochs": 7, "epochs": 640}
@@ -91,7 +90,7 @@ class FAnoGAN(Detector):
     encoder_learning_rate: float = 1e-3  # see Departures
     feature_weight: float = 1.0  # Sec. 2.2
 
-    players = {"critic": ("critic",), "generator": ("generator",), "encoder": ("encoder",)}
+    optimised = {"critic": ("critic",), "generator": ("generator",), "encoder": ("encoder",)}
 
     def check(self) -> None:
         super().check()

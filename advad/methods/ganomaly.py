@@ -50,15 +50,16 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from advad.checks import check_number
-from advad.engine import adversarial as game
-from advad.engine.image_game import ImageGame
+from advad.engine.bases.reconstruction_gan import ReconstructionGAN
 from advad.engine.training import Networks
+from advad.networks.dcgan import Discriminator, dcgan_encoder, dcgan_generator
+from advad.networks.losses import feature_distance, pixel_distance
 
 PAPER = {"conv_width": 64, "epochs": 15}  # released code's options
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class GANomaly(ImageGame):
+class GANomaly(ReconstructionGAN):
     """Encoder, decoder, encoder, against a discriminator's features; A(x) = ‖G_E(x) − E(G(x))‖₁.
 
     Parameters
@@ -66,7 +67,7 @@ class GANomaly(ImageGame):
     adversarial_weight, reconstruction_weight, encoder_weight : float
         w_adv, w_con, w_enc, at least 0.
     conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `ImageGame` and `Detector`; E is the generator's, and learns with it.
+        See `ReconstructionGAN` and `Detector`; E is the generator's, and learns with it.
     """
 
     epochs: int = 15  # released code
@@ -74,7 +75,7 @@ class GANomaly(ImageGame):
     reconstruction_weight: float = 50.0
     encoder_weight: float = 1.0
 
-    players = {"generator": ("generator", "second_encoder"), "discriminator": ("discriminator",)}
+    optimised = {"generator": ("generator", "second_encoder"), "discriminator": ("discriminator",)}
 
     def check(self) -> None:
         super().check()
@@ -83,9 +84,9 @@ class GANomaly(ImageGame):
 
     def build(self, image_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
         return {
-            "generator": game.dcgan_generator(image_shape, self.latent_dim, self.conv_width),
-            "second_encoder": game.dcgan_encoder(image_shape, self.latent_dim, self.conv_width),
-            "discriminator": game.Discriminator(image_shape, self.conv_width),
+            "generator": dcgan_generator(image_shape, self.latent_dim, self.conv_width),
+            "second_encoder": dcgan_encoder(image_shape, self.latent_dim, self.conv_width),
+            "discriminator": Discriminator(image_shape, self.conv_width),
         }
 
     def codes(self, networks: Networks, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -99,9 +100,9 @@ class GANomaly(ImageGame):
         z, x_hat, z_hat = self.codes(networks, x)
         (_, f), (_, f_hat) = networks.discriminator(x), networks.discriminator(x_hat)
         L_adv, L_con, L_enc = (
-            game.feature_distance(f, f_hat),  # what D looks at, not what it says
-            game.pixel_distance(x, x_hat),
-            game.feature_distance(z, z_hat),
+            feature_distance(f, f_hat),  # what D looks at, not what it says
+            pixel_distance(x, x_hat),
+            feature_distance(z, z_hat),
         )
         L = self.adversarial_weight * L_adv + self.reconstruction_weight * L_con + self.encoder_weight * L_enc
         return L, {"adversarial": L_adv, "reconstruction": L_con, "encoder": L_enc}

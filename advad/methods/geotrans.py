@@ -12,7 +12,7 @@ Dirichlet distribution for each transformation, fitted to the training images. N
 | T = {T_0, …, T_k-1} | `Transformations`, in this order: flip, shifts across and down, quarter turns |
 | f_θ, softmax y(x) | `networks.head(networks.encoder(x))`, `log_softmax` |
 | L_CE (Sec. 4.1) | `loss` |
-| α̃_i (Sec. 4.2) | `memory_["alpha"]`, one row a transformation; `dirichlet_alpha` |
+| α̃_i (Sec. 4.2) | `buffers_["alpha"]`, one row a transformation; `dirichlet_alpha` |
 | n_S(x) = Σ_i (α̃_i − 1) · log y(T_i(x)) | −A(x) with score="dirichlet" |
 | n̂_S(x) = 1/k Σ_j y(T_j(x))_j | −A(x) with score="simplified"; with log y, "likelihood" |
 
@@ -46,9 +46,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advad.checks import check_choice, check_number, reject
-from advad.engine.adversarial import dcgan_encoder
 from advad.engine.detector import Detector
-from advad.engine.training import Networks, Run, Update, as_float
+from advad.engine.training import Networks, TrainingState, Update, as_float
+from advad.networks.dcgan import dcgan_encoder
 
 ALPHA_IMAGES = 512  # see Departures
 TOTALS = (1e-6, 1e3)  # where Σ α̃ is looked for; see Departures
@@ -152,7 +152,7 @@ class GeoTrans(Detector):
     score: str = "dirichlet"  # Sec. 4.2
     conv_width: int = 16
 
-    players = {"classifier": ("encoder", "head")}
+    optimised = {"classifier": ("encoder", "head")}
     reconstructs = False
 
     def check(self) -> None:
@@ -196,13 +196,13 @@ class GeoTrans(Detector):
         t = torch.randint(n, (len(x),), generator=update.generator, device=x.device)
         update("classifier", self.loss, x, t)
 
-    def finish(self, run: Run, images: Tensor) -> None:
+    def on_fit_end(self, run: TrainingState, images: Tensor) -> None:
         """Estimate α̃_i of each transformation on training images (Sec. 4.2)."""
         some = images[torch.linspace(0, len(images) - 1, min(len(images), ALPHA_IMAGES)).long()]
         with torch.no_grad():
             parts = [self.log_softmaxes(run.networks, as_float(part)) for part in some.split(self.batch_size)]
         mean_log = torch.cat(parts).cpu().double().mean(0)  # (T, T); on the CPU, since not every device has doubles
-        run.memory["alpha"] = dirichlet_alpha(mean_log).float().to(run.device)
+        run.buffers["alpha"] = dirichlet_alpha(mean_log).float().to(run.device)
 
     # ------------------------------------------------------------------ score
 
@@ -216,7 +216,7 @@ class GeoTrans(Detector):
         """Return A(x) = −n_S(x), with the transformations' mean for their sum."""
         log_y = self.log_softmaxes(networks, x)
         if self.score == "dirichlet":
-            return ((1 - self.memory_["alpha"]) * log_y).sum(2).mean(1)
+            return ((1 - self.buffers_["alpha"]) * log_y).sum(2).mean(1)
         right = log_y.diagonal(dim1=1, dim2=2)  # (B, T), log y(T_j(x))_j
         return -(right if self.score == "likelihood" else right.exp()).mean(1)
 

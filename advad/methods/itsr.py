@@ -10,7 +10,7 @@ are reconstructed worse. That a prior game puts anomalies outside is a premise, 
 
 | paper | here |
 |---|---|
-| w_i | `memory_["weights"]` |
+| w_i | `buffers_["weights"]` |
 | Â (candidate anomalies) | `flags() > 0`: the round in which each training image was flagged |
 | d repetitions, ν | `rounds`, `nu` |
 | T_retrain = p_0.8(L given x ∈ Â) | `retrain_percentile` |
@@ -50,9 +50,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from advad.checks import as_labels, check_number
-from advad.engine.networks import squared_error
-from advad.engine.training import Networks, Run, Stage, Update, apply_to_all
+from advad.engine.training import Networks, Stage, TrainingState, Update, apply_to_all
 from advad.methods.aae import AAE
+from advad.networks.losses import squared_error
 
 PAPER = {  # Sec. 5; the values of w_anomaly and of the SVM's γ are not given
     "MNIST": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000},
@@ -84,7 +84,7 @@ class ITSR(AAE):
     prior, components, score, batch_norm, critic_widths, game_learning_rate
         See `AAE`.
     network, widths, activation, conv_width, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`.
+        See `Autoencoder`.
     """
 
     pretrain_epochs: int = 30  # Sec. 5: 500
@@ -116,33 +116,33 @@ class ITSR(AAE):
 
     # ------------------------------------------------------------------ Sec. 4.2, what each phase begins with
 
-    def begin(self, run: Run, images: Tensor) -> None:
+    def begin(self, run: TrainingState, images: Tensor) -> None:
         """Phase 1: w_i = 1 for all, nothing flagged."""
         self.weigh_equally(run, images)
-        run.memory["flagged_in"] = torch.zeros(len(images), dtype=torch.long, device=images.device)
-        run.memory["ceiling"] = torch.ones((), device=images.device)  # no error is above 1
+        run.buffers["flagged_in"] = torch.zeros(len(images), dtype=torch.long, device=images.device)
+        run.buffers["ceiling"] = torch.ones((), device=images.device)  # no error is above 1
 
-    def detect(self, r: int, run: Run, images: Tensor) -> None:
+    def detect(self, r: int, run: TrainingState, images: Tensor) -> None:
         """Phase 2, round r: a one-class SVM on the codes of X without Â; images outside it join Â, w_i = 0."""
         from sklearn.svm import OneClassSVM
 
-        left = (run.memory["flagged_in"] == 0).nonzero()[:, 0]
+        left = (run.buffers["flagged_in"] == 0).nonzero()[:, 0]
         z = apply_to_all(self.encode_images, run, images[left], self.batch_size).cpu().numpy()
         gamma = self.svm_gamma / (z.shape[1] * max(float(z.var()), 1e-12))
         svm = OneClassSVM(kernel="rbf", nu=self.nu, gamma=gamma, tol=TOLERANCE).fit(z)
         outside = svm.decision_function(z) < -TOLERANCE  # those on the boundary itself, a solver puts on either side
         flagged = left[torch.as_tensor(outside, device=left.device)]
-        run.memory["flagged_in"][flagged] = r
-        run.memory["weights"][flagged] = 0
+        run.buffers["flagged_in"][flagged] = r
+        run.buffers["weights"][flagged] = 0
 
-    def reweigh(self, run: Run, images: Tensor) -> None:
+    def reweigh(self, run: TrainingState, images: Tensor) -> None:
         """Phase 3: w_i = w_anomaly for x_i ∈ Â with L(x_i, g(f(x_i))) > T_retrain, and 0 for the rest of Â."""
-        flagged = run.memory["flagged_in"].nonzero()[:, 0]
+        flagged = run.buffers["flagged_in"].nonzero()[:, 0]
         if len(flagged):
             error = apply_to_all(self.error_images, run, images[flagged], self.batch_size)
             T_retrain = torch.quantile(error, self.retrain_percentile / 100)
-            run.memory["weights"][flagged] = torch.where(error > T_retrain, self.anomaly_weight, 0.0)
-            run.memory["ceiling"] = self.ceiling * T_retrain
+            run.buffers["weights"][flagged] = torch.where(error > T_retrain, self.anomaly_weight, 0.0)
+            run.buffers["ceiling"] = self.ceiling * T_retrain
 
     # ------------------------------------------------------------------ losses that stay bounded where w < 0
 
@@ -159,11 +159,11 @@ class ITSR(AAE):
         return torch.where(w < 0, -w * F.softplus(logit), w * F.softplus(-logit)).mean(), {}
 
     def step(self, update: Update, x: Tensor) -> None:
-        memory = update.run.memory
-        w = memory["weights"][update.index]
+        buffers = update.run.buffers
+        w = buffers["weights"][update.index]
         x, w = x[w != 0], w[w != 0]  # X \ Â: what is left out does not reach batch normalisation either
         if len(x) > (self.batch_norm != "none"):  # batch normalisation needs two
-            update("autoencoder", self.refined_loss, x, w, memory["ceiling"])
+            update("autoencoder", self.refined_loss, x, w, buffers["ceiling"])
             self.play(update, x, w)
 
     # ------------------------------------------------------------------ what was found
@@ -171,7 +171,7 @@ class ITSR(AAE):
     def flags(self) -> np.ndarray:
         """Return the round (1, 2, ...) in which each training image was flagged, (N,) int; 0 = never."""
         self._require_fit()
-        return self.memory_["flagged_in"].cpu().numpy()
+        return self.buffers_["flagged_in"].cpu().numpy()
 
     def record(self, is_anomaly: ArrayLike | Tensor | None = None) -> dict[str, list[Any]]:
         """Return what each round flagged.
@@ -187,7 +187,7 @@ class ITSR(AAE):
             Columns "round", "flagged" (images) and "negative" (how many of them got a negative weight); given the
             truth, also "true" and "negative_true" (how many of either truly are anomalous). One row a round.
         """
-        flags, negative = self.flags(), self.memory_["weights"].cpu().numpy() < 0
+        flags, negative = self.flags(), self.buffers_["weights"].cpu().numpy() < 0
         rounds = range(1, self.rounds + 1)
         counted = {"flagged": flags > 0, "negative": negative}
         if is_anomaly is not None:

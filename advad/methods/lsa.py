@@ -13,7 +13,7 @@ network estimates their density instead: p(z) = Π p(z_i given z_1 … z_i−1),
 | h (estimator of p(z)) | `networks.estimator`, (B, d) -> (B, d, 100) logits |
 | MFC of type A, B (masked fully connected) | `MaskedLinear` with own=False, own=True |
 | L_REC, L_LLK, λ (Eq. 8) | `reconstruction`, `surprise`, `surprise_weight` |
-| norm_S (Eq. 10), NS (Eq. 9) | `memory_["low"]`, `memory_["high"]`; −A(x) with score="novelty" |
+| norm_S (Eq. 10), NS (Eq. 9) | `buffers_["low"]`, `buffers_["high"]`; −A(x) with score="novelty" |
 
 Departures from the paper, where the released code is (for one-class sets) what tells most:
 - norm_S scales each term by its extremes over a set S. The released code takes held-out normal images for S; here it is
@@ -40,8 +40,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advad.checks import check_choice, check_number, reject
-from advad.engine.autoencoding import Autoencoding
-from advad.engine.training import Networks, Run, Update, apply_to_all
+from advad.engine.bases.autoencoder import Autoencoder
+from advad.engine.training import Networks, TrainingState, Update, apply_to_all
 
 BINS = 100  # Sec. 3.1
 PAPER = {"network": "conv", "latent_dim": 64, "estimator_widths": (32, 32, 32, 32)}  # released code
@@ -83,7 +83,7 @@ def estimator(latent_dim: int, widths: tuple[int, ...]) -> nn.Sequential:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class LSA(Autoencoding):
+class LSA(Autoencoder):
     """Latent space autoregression; A(x) is the reconstruction error and the code's surprise, each scaled, or one.
 
     Parameters
@@ -95,7 +95,7 @@ class LSA(Autoencoding):
     score : {"novelty", "reconstruction", "surprise"}
         Both terms, or one: see the table in the file. It may be changed after `fit`.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`; `activation` cannot be "sigmoid", which follows the code here in any case.
+        See `Autoencoder`; `activation` cannot be "sigmoid", which follows the code here in any case.
     """
 
     latent_dim: int = 32  # see Departures
@@ -103,7 +103,7 @@ class LSA(Autoencoding):
     estimator_widths: tuple[int, ...] = (8, 8)  # see Departures
     score: str = "novelty"  # Eq. 9
 
-    players = {"model": ("encoder", "decoder", "estimator")}
+    optimised = {"model": ("encoder", "decoder", "estimator")}
 
     def check(self) -> None:
         super().check()
@@ -147,10 +147,10 @@ class LSA(Autoencoding):
     def step(self, update: Update, x: Tensor) -> None:
         update("model", self.loss, x)
 
-    def finish(self, run: Run, images: Tensor) -> None:
+    def on_fit_end(self, run: TrainingState, images: Tensor) -> None:
         """Keep the extremes of both terms over the training images, the S of Eq. 10."""
         terms = apply_to_all(self.terms, run, images, self.batch_size)
-        run.memory["low"], run.memory["high"] = terms.amin(0), terms.amax(0)  # (2,)
+        run.buffers["low"], run.buffers["high"] = terms.amin(0), terms.amax(0)  # (2,)
 
     # ------------------------------------------------------------------ score
 
@@ -164,5 +164,5 @@ class LSA(Autoencoding):
         terms = self.terms(networks, x)
         if self.score != "novelty":
             return terms[:, ["reconstruction", "surprise"].index(self.score)]
-        low, high = self.memory_["low"], self.memory_["high"]
+        low, high = self.buffers_["low"], self.buffers_["high"]
         return ((terms - low) / (high - low).clamp_min(1e-12)).sum(1)

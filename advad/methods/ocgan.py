@@ -45,16 +45,17 @@ import torch
 from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number, reject
-from advad.engine.adversarial import Discriminator, binary_loss
-from advad.engine.autoencoding import Autoencoding, batch_normalised, require_pairs
-from advad.engine.networks import dense_encoder, squared_error
-from advad.engine.training import Networks, Run, Stage, Update
+from advad.engine.bases.autoencoder import Autoencoder, batch_normalised, require_pairs
+from advad.engine.training import Networks, Stage, TrainingState, Update
+from advad.networks.autoencoders import dense_encoder
+from advad.networks.dcgan import Discriminator
+from advad.networks.losses import binary_loss, squared_error
 
 PAPER = {"network": "conv", "conv_width": 64, "epochs": 200, "mining_start": 150, "batch_size": 512}  # released code
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OCGAN(Autoencoding):
+class OCGAN(Autoencoder):
     """One-class GAN with a constrained latent space; A(x) is the mean squared reconstruction error.
 
     Parameters
@@ -74,7 +75,7 @@ class OCGAN(Autoencoding):
     critic_width : int
         Feature maps of D_v's and C's first level.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`; `activation` cannot be "sigmoid", which would squash the code.
+        See `Autoencoder`; `activation` cannot be "sigmoid", which would squash the code.
     """
 
     epochs: int = 20
@@ -90,7 +91,7 @@ class OCGAN(Autoencoding):
     critic_widths: tuple[int, ...] = (128, 64, 32)  # released code
     critic_width: int = 12  # released code, for MNIST
 
-    players = {
+    optimised = {
         "latent": ("latent",),
         "visual": ("visual",),
         "classifier": ("classifier",),
@@ -126,7 +127,7 @@ class OCGAN(Autoencoding):
     def stages(self) -> list[Stage]:
         return [Stage("train", self.epochs, self.step, self.look_at_batches)]
 
-    def look_at_batches(self, run: Run, images: Tensor) -> None:
+    def look_at_batches(self, run: TrainingState, images: Tensor) -> None:
         """Raise ValueError where the encoder's batch normalisation would meet a single image."""
         require_pairs("OCGAN", len(images), self.batch_size, "Batch normalisation needs 2 at least.")
 

@@ -55,9 +55,9 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number
-from advad.engine.autoencoding import Autoencoding
-from advad.engine.networks import squared_error
+from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, Update
+from advad.networks.losses import squared_error
 
 PAPER = {  # the code
     "MNIST": {
@@ -84,7 +84,7 @@ def mask_module(image_shape: tuple[int, int, int], width: int) -> nn.Sequential:
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class OLED(Autoencoding):
+class OLED(Autoencoder):
     """Autoencoder that restores adversarially covered images; A(x) is the error of the restored image.
 
     Parameters
@@ -102,7 +102,7 @@ class OLED(Autoencoding):
     score : {"masked", "clean", "covered"}
         L_mask, L_rec or L_context of an image. It may be changed after `fit`.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`; one learning rate for both players.
+        See `Autoencoder`; one learning rate for both optimised.
     """
 
     latent_dim: int = 64  # the code, for MNIST
@@ -113,7 +113,7 @@ class OLED(Autoencoding):
     mask_width: int = 8  # the code: 32
     score: str = "masked"
 
-    players = {"mask": ("mask",), "reconstructor": ("encoder", "decoder")}
+    optimised = {"mask": ("mask",), "reconstructor": ("encoder", "decoder")}
 
     def check(self) -> None:
         super().check()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from advad.checks import check_number, reject
-from advad.engine.classical import Classical
+from advad.engine.bases.library import Classical
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -11,7 +11,7 @@ take its place, in the training and in the score.
 |---|---|
 | G, x̂ = G(x) | `networks.generator`, `x_hat` |
 | D; f(x), its last convolutional layer | `networks.discriminator`, which returns logits and features |
-| L_adv = log D(x) + log(1 − D(x̂)), the GAN's own game | `binary_loss`, of G; `ImageGame.discriminator_loss`, of D |
+| L_adv = log D(x) + log(1 − D(x̂)), the GAN's own game | `binary_loss`, of G; `ReconstructionGAN.discriminator_loss`, of D |
 | L_con = ‖x − x̂‖₁ | `pixel_distance` |
 | L_lat = ‖f(x) − f(x̂)‖₂, feature matching | `feature_distance` |
 | λ_adv, λ_con, λ_lat | `adversarial_weight`, `reconstruction_weight`, `latent_weight` |
@@ -56,17 +56,17 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from advad.checks import check_number
-from advad.engine import adversarial as game
-from advad.engine.image_game import ImageGame
-from advad.engine.networks import squared_error
+from advad.engine.bases.reconstruction_gan import ReconstructionGAN
 from advad.engine.training import Networks
-from advad.engine.unets import UNet
+from advad.networks.dcgan import Discriminator
+from advad.networks.losses import binary_loss, feature_distance, pixel_distance, squared_error
+from advad.networks.unet import UNet
 
 PAPER = {"conv_width": 64, "epochs": 15}  # released code's options
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SkipGANomaly(ImageGame):
+class SkipGANomaly(ReconstructionGAN):
     """A UNet against a discriminator; A(x) = λ · error of the pixels + (1 − λ) · error of D's features. No `decode`.
 
     Parameters
@@ -76,7 +76,7 @@ class SkipGANomaly(ImageGame):
     score_weight : float
         λ, in [0, 1]: of the pixels in the score.
     conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `ImageGame` and `Detector`.
+        See `ReconstructionGAN` and `Detector`.
     """
 
     epochs: int = 15  # released code
@@ -94,7 +94,7 @@ class SkipGANomaly(ImageGame):
     def build(self, image_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
         return {
             "generator": UNet(image_shape, self.latent_dim, self.conv_width),
-            "discriminator": game.Discriminator(image_shape, self.conv_width),
+            "discriminator": Discriminator(image_shape, self.conv_width),
         }
 
     def generator_loss(self, networks: Networks, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -102,9 +102,9 @@ class SkipGANomaly(ImageGame):
         x_hat = networks.generator(x)
         (_, f), (y_hat, f_hat) = networks.discriminator(x), networks.discriminator(x_hat)
         L_adv, L_con, L_lat = (
-            game.binary_loss(y_hat, real=True),
-            game.pixel_distance(x, x_hat),
-            game.feature_distance(f, f_hat),
+            binary_loss(y_hat, real=True),
+            pixel_distance(x, x_hat),
+            feature_distance(f, f_hat),
         )
         L = self.adversarial_weight * L_adv + self.reconstruction_weight * L_con + self.latent_weight * L_lat
         return L, {"adversarial": L_adv, "reconstruction": L_con, "latent": L_lat}

@@ -42,14 +42,14 @@ import torch
 from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number
-from advad.engine.autoencoding import Autoencoding
+from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, Update
 
 CERTAIN = 1e-6  # the decoder's pixels are kept so far from 0 and 1, where a Bernoulli's logarithm is infinite
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class VAE(Autoencoding):
+class VAE(Autoencoder):
     """Variational autoencoder; A(x) is −ELBO or −(reconstruction probability), in nats, as `score` says.
 
     Parameters
@@ -63,7 +63,7 @@ class VAE(Autoencoding):
     draws : int
         Over how many codes of an image the score is averaged.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `Autoencoding`; `activation` cannot be "sigmoid", which would squash the code.
+        See `Autoencoder`; `activation` cannot be "sigmoid", which would squash the code.
     """
 
     latent_dim: int = 20  # K., Fig. 2: 3 to 200

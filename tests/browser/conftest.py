@@ -59,7 +59,7 @@ SHUT = "() => window.jupyterapp?.shell.currentWidget?.sessionContext.shutdown()"
 
 DETECTOR = """
 import advad, numpy as np
-from advad.lab import explorers
+from advad import explorers
 split = advad.one_class(advad.load("digits"), normal=8, seed=0, test_size=240)
 detector = advad.load_detector({path!r})
 """

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from advad.lab import app
+from advad.cli import app
 from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
 
@@ -44,10 +44,10 @@ def test_the_brush_answers_in_the_page(address, open_page, detector_file):
     page.wait_for_selector(f"{ROOT} canvas")
     page.set_default_timeout(ANSWER)
     hands, here = Hands(page), app.explorer(detector_file, "brush", n=20)
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.press("canvas", "Space")
     here.canvas.covered = [4 * 8 + 4]
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees_picture("The picture as it is and covered", here.table())
     hands.check_looks(SHOTS / "app.png")
     page.close()

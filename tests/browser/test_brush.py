@@ -20,7 +20,7 @@ def _fresh(explorer):
     hands, here = explorer
     hands.press_button("Uncover all")
     here.clear.click()
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
 
 
 def place(hands, row, column):
@@ -34,7 +34,7 @@ def place(hands, row, column):
 def answered(hands, here, *pixels):
     """Cover these pixels (row, column) here too, and wait until the page shows the same."""
     here.canvas.covered = sorted({*here.canvas.covered, *(8 * row + column for row, column in pixels)})
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees_picture(TABLE, here.table())
     for trace in (-2, -1):  # the marks of both scores
         hands.sees_curve(0, len(here.plot.data) + trace, here.plot.data[trace].x, axis="x")
@@ -62,7 +62,7 @@ def test_a_wider_brush_of_white_covers_a_square_and_the_eraser_uncovers(explorer
     hands.press_button("2×2")
     hands.press_button("white")
     here.side.value, here.fill.value = 2, 1.0
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.page.mouse.click(*place(hands, 4, 4))
     answered(hands, here, (4, 4), (4, 5), (5, 4), (5, 5))
     assert hands.page.evaluate(COLOUR, [5, 5]) == [255, 255, 255]
@@ -74,7 +74,7 @@ def test_a_wider_brush_of_white_covers_a_square_and_the_eraser_uncovers(explorer
     for name in ("Erase", "1×1", "black"):
         hands.press_button(name)
     here.side.value, here.fill.value = 1, 0.0
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
 
 
 def test_arrows_and_space_do_what_the_pointer_does(explorer):

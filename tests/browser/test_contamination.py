@@ -16,7 +16,7 @@ RATE, EPOCH = 0, 1  # the sliders, from left to right
 
 
 def sees_all(hands, here):
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees_picture(STRIP, here.strip())
     for plot, figure in enumerate((here.roc, here.histograms)):
         for trace, drawn in enumerate(figure.data):
@@ -38,7 +38,7 @@ def test_the_arrow_keys_move_the_rate(explorer):
         here.rate.value -= 1
         hands.press(".noUi-handle", "ArrowLeft", nth=RATE)
         sees_all(hands, here)
-    assert here.sentence().startswith("AE, α = 0%")
+    assert here.summary().startswith("AE, α = 0%")
     hands.check_looks(SHOTS / "contamination_clean.png")
     here.rate.value = 2
     hands.press(".noUi-handle", "End", nth=RATE)
@@ -50,7 +50,7 @@ def test_the_arrow_keys_move_the_epoch(explorer):
     here.epoch.value = 0
     hands.press(".noUi-handle", "Home", nth=EPOCH)
     sees_all(hands, here)
-    assert "epoch 1:" in here.sentence()
+    assert "epoch 1:" in here.summary()
     hands.check_looks(SHOTS / "contamination_early.png")
 
 
@@ -59,4 +59,4 @@ def test_a_button_switches_the_method(explorer):
     here.method.value = "DAE"
     hands.press_button("DAE")
     sees_all(hands, here)
-    assert here.sentence().startswith("DAE, ")
+    assert here.summary().startswith("DAE, ")

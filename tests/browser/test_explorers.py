@@ -12,8 +12,8 @@ from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands, press
 SCORES = """
 scores, holdout_scores = detector.anomaly_score(split.test), detector.anomaly_score(split.holdout)
 made = detector.reconstruct(split.test[:9])
-from advad.analysis.shortcuts import Trials
-trials = Trials(np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 3)))
+from advad.analysis.evaluation_pitfalls import EvaluationTable
+trials = EvaluationTable(np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 3)))
 codes = np.random.default_rng(1).normal(size=(4, 240, 2)) * np.array([0.5, 1, 1.5, 2])[:, None, None]
 games = {"batch norm: hidden": codes[:2], "batch norm: none": codes[2:]}
 groups = {f"the digit {k}": split.test_labels.numpy() == k for k in (8, 1, 2)}
@@ -26,11 +26,11 @@ EXPLORERS = {
     "occlusion": """explorers.OcclusionExplorer(
     {"AE": detector}, split.test[:9].numpy(), [str(label) for label in split.test_labels[:9].tolist()]
 )""",
-    "shortcuts": "explorers.ShortcutExplorer(trials, [str(digit) for digit in range(10)])",
-    "game": "explorers.PriorGameExplorer(games, (1e-4, 1e-3), groups)",
+    "shortcuts": "explorers.EvaluationPitfallsExplorer(trials, [str(digit) for digit in range(10)])",
+    "game": "explorers.AAEPriorExplorer(games, (1e-4, 1e-3), groups)",
 }
 LESSON = """
-from advad.lab import lesson
+from advad.lessons import lesson
 lesson.start("browser", parameters={"device": "cpu"}, output_dir="recorded")
 """
 PREDICT = 'guess = lesson.predict("Which is the odd one?", ["the first", "the second"])'
@@ -64,11 +64,11 @@ def desk(lab, run_notebook, detector_file):
 
 def test_the_threshold_follows_the_slider(desk):
     hands, here = desk.hands["threshold"], desk.here["threshold"]
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.press(".noUi-handle", *["ArrowRight"] * 6)
     here.slider.value += 6 * 0.5
-    hands.sees(here.sentence())
-    hands.sees_picture("Test images whose scores are nearest", here.twin())
+    hands.sees(here.summary())
+    hands.sees_picture("Test images whose scores are nearest", here.to_image())
     line = "k => document.querySelectorAll('.advad-explorer .js-plotly-plot')[0].layout.shapes[0].x0"
     assert desk.page.evaluate(line) == pytest.approx(here.threshold)
     hands.check_looks(SHOTS / "threshold.png")
@@ -78,8 +78,8 @@ def test_the_reconstruction_follows_the_slider(desk):
     hands, here = desk.hands["reconstruction"], desk.here["reconstruction"]
     hands.press(".noUi-handle", "ArrowRight", "ArrowRight")
     here.slider.value += 2
-    hands.sees(here.sentence())
-    hands.sees_picture("Input, reconstructions, differences", here.twin())
+    hands.sees(here.summary())
+    hands.sees_picture("Input, reconstructions, differences", here.to_image())
     hands.check_looks(SHOTS / "reconstruction.png")
 
 
@@ -93,7 +93,7 @@ def test_an_error_in_a_callback_shows_in_its_explorers_panel_until_an_answer_suc
     desk.page.evaluate(ASK, MEND)
     hands.press(".noUi-handle", "ArrowLeft")
     expect(panel).to_have_text("", timeout=ANSWER)
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.check_looks(SHOTS / "reconstruction.png")
 
 
@@ -101,12 +101,12 @@ def test_the_occlusion_map_follows_its_slider_and_buttons(desk):
     hands, here = desk.hands["occlusion"], desk.here["occlusion"]
     hands.press(".noUi-handle", "ArrowRight")
     here.slider.value += 1
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.press_button("2")
     hands.press_button("grey")
     here.patch.value, here.fill.value = 2, 0.5
-    hands.sees(here.sentence())
-    hands.sees_picture("A picture, its reconstruction and its occlusion map", here.twin())
+    hands.sees(here.summary())
+    hands.sees_picture("A picture, its reconstruction and its occlusion map", here.to_image())
     hands.check_looks(SHOTS / "occlusion.png")
 
 
@@ -115,7 +115,7 @@ def test_the_shortcuts_follow_their_boxes_and_buttons(desk):
     plot = 1  # in the page; the threshold's is the first
 
     def sees_all():
-        hands.sees(here.sentence())
+        hands.sees(here.summary())
         for trace in range(4):
             hands.sees_curve(plot, trace, here.plot.data[trace].y)
 
@@ -141,7 +141,7 @@ def test_the_prior_game_follows_its_slider_and_buttons(desk):
     plane, distances = 2, 3  # in the page
 
     def sees_all():
-        hands.sees(here.sentence())
+        hands.sees(here.summary())
         for trace in range(3):
             hands.sees_curve(plane, trace, here.plane.data[trace].x, axis="x")
             hands.sees_curve(plane, trace, here.plane.data[trace].y)

@@ -23,7 +23,7 @@ def test_what_python_says_before_the_script_is_there_is_not_lost(lab, run_notebo
 
     hands.press(".noUi-handle", *["ArrowRight"] * 4)
     here.slider.value += 4 * 0.5
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     page.wait_for_timeout(2500)  # anywidget's patience with a figure that initialises with its script is 2000
     assert page.locator(f"{ROOT} .js-plotly-plot").count() == 0
     page.evaluate("() => hurry()")
@@ -31,7 +31,7 @@ def test_what_python_says_before_the_script_is_there_is_not_lost(lab, run_notebo
 
     hands.press(".noUi-handle", "ArrowLeft")
     here.slider.value -= 0.5
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     page.wait_for_function(AT, arg=float(here.threshold))
     assert page.problems == []
     leave(page)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from advad.lab.explorer import small
+from advad.plots.images import small
 from tests.browser.hands import SHOTS
 
 EXPLORER = """
-explorer = explorers.GuessTheAnomaly(detector, split.test, split.test_is_anomaly, seed=0)
+explorer = explorers.GuessingGame(detector, split.test, split.test_is_anomaly, seed=0)
 explorer
 """
 
@@ -16,7 +16,7 @@ def button(hands, k):
 
 
 def sees_all(hands, here):
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     for k, index in enumerate(here.shown):
         hands.sees_picture(here.describe(k), small(here.images[index]))
 
@@ -31,13 +31,13 @@ def test_a_round_by_keyboard_then_one_by_click(explorer):
     for k in (1, 4, 6, 10):
         here.buttons[k].value = True
         hands.press(".widget-toggle-button", "Space", nth=k)
-        hands.sees(here.sentence())
+        hands.sees(here.summary())
         assert button(hands, k).inner_text().strip() == f"✓ {k + 1}"
     hands.check_looks(SHOTS / "guess_picked.png")
     here.commit_button.click()
     hands.press_button("Commit my picks")
     sees_all(hands, here)
-    assert "You find" in here.sentence()
+    assert "You find" in here.summary()
     assert commit.is_disabled()
     assert button(hands, 0).is_disabled()
     notes = hands.root.get_by_text("◆ anomalous")
@@ -53,9 +53,9 @@ def test_a_round_by_keyboard_then_one_by_click(explorer):
     for k in range(4):
         here.buttons[k].value = True
         button(hands, k).click()
-        hands.sees(here.sentence())
+        hands.sees(here.summary())
     here.commit_button.click()
     commit.click()
     sees_all(hands, here)
-    assert "In 2 rounds" in here.sentence()
+    assert "In 2 rounds" in here.summary()
     hands.check_looks(SHOTS / "guess_rounds.png")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from advad.lab.explorer import small
+from advad.plots.images import small
 from tests.browser.conftest import ASK
 from tests.browser.hands import HOVERED, SHOTS, clear_box, emptiest, loneliest
 
@@ -36,7 +36,7 @@ def begin(hands, here):
 
 def test_it_shows_what_python_has(explorer):
     hands, here = explorer
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees(here.below_sentence)
     hands.sees_picture(TRIPLE, here.triple())
     names = hands.root.locator(".legendtext").all_text_contents()
@@ -49,7 +49,7 @@ def test_the_arrow_keys_go_through_the_pictures_by_score(explorer):
     for _ in range(3):
         here.picker.value += 1
         hands.press(".noUi-handle", "ArrowRight")
-        hands.sees(here.sentence())
+        hands.sees(here.summary())
     hands.sees_picture(TRIPLE, here.triple())
 
 
@@ -66,7 +66,7 @@ def test_a_click_on_a_point_shows_what_the_detector_makes_of_it(explorer):
     index = loneliest(here.map.points, here.limits)
     here.show_picture(index)
     hands.click(*here.map.points[index])
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees(here.below_sentence)
     hands.sees_picture(TRIPLE, here.triple())
     hands.sees_picture(here.below_sentence, here.strip)
@@ -78,7 +78,7 @@ def test_a_click_while_the_kernel_answers_a_hover_is_not_lost_to_the_next_hover(
     index = loneliest(here.map.points, here.limits)
     here.show_picture(int(here.set.order[1]))
     hands.press(".noUi-handle", "Home", "ArrowRight")
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.page.evaluate(ASK, SLOW)
     x, y = here.map.points[index]
     place = hands.at(x, y)
@@ -89,7 +89,7 @@ def test_a_click_while_the_kernel_answers_a_hover_is_not_lost_to_the_next_hover(
     hands.page.mouse.move(place[0] + 30, place[1] + 20, steps=4)
     hands.page.mouse.move(2, 2)
     here.show_picture(index)
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.page.evaluate(ASK, MEND)
 
 
@@ -100,7 +100,7 @@ def test_a_click_on_the_empty_plane_decodes_encodes_and_scores_that_place(explor
     hands.hover(*place)
     hands.sees(f"Decoded from ({place[0]:.2f}, {place[1]:.2f})")
     hands.click(*place)
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees_picture(TRIPLE, here.triple())
     hands.sees_curve(0, STAR, [place[0]], axis="x")
     hands.sees_curve(0, STAR, [place[1]])
@@ -121,7 +121,7 @@ def test_a_lasso_shows_the_pictures_inside_and_their_statistics(explorer):
     hands.sees_rings(0)
     here.show_picture(int(here.set.order[1]))  # another choice ends the lasso
     hands.press(".noUi-handle", "Home", "ArrowRight")
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees(here.below_sentence)
     hands.sees_faded(0)
 
@@ -145,7 +145,7 @@ def test_fields_and_lists_do_by_keyboard_what_click_and_lasso_do(explorer):
         hands.page.keyboard.press("Tab")
     hands.press_button("Go there", "Space")
     here.show_place(np.array([6.5, -1.25]))
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     here.set_choice.value = "class 3"
     hands.press(".noUi-handle", *["ArrowRight"] * list(here.sets).index("class 3"), nth=1)
     hands.sees(here.below_sentence)
@@ -175,6 +175,6 @@ def test_pca_decodes_places_of_its_plane_and_scores_colour_the_points(explorer):
     place = emptiest(here.map.points, here.figure.net.x, here.figure.net.y, here.limits)
     here.show_place(np.array(place))
     hands.click(*place)
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees_picture(TRIPLE, here.triple())
     hands.check_looks(SHOTS / "latent_pca.png")

@@ -14,11 +14,11 @@ explorer
 def test_1797_points_are_drawn_and_answer_a_click_and_a_lasso(explorer):
     hands, here = explorer
     assert here.figure.points.type == "scattergl"
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     index = loneliest(here.map.points, here.limits)
     here.show_picture(index)
     hands.click(*here.map.points[index])
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     low, high = clear_box(here.map.points)
     here.show_set(np.flatnonzero(((here.map.points > low) & (here.map.points < high)).all(axis=1)))
     (x0, y0), (x1, y1) = low, high

@@ -10,7 +10,7 @@ import shutil
 
 import pytest
 
-from advad.lab.rerun import lessons
+from advad.lessons.catalogue import lessons
 from tests.browser.conftest import ASK, leave, wait_for
 from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
@@ -53,7 +53,7 @@ def sees_another_sentence(hands, ask, explorer, before):
     """Wait until page and kernel say the same, and not what they said before."""
 
     def same():
-        said = ask(f"{explorer}.sentence()")
+        said = ask(f"{explorer}.summary()")
         return said != before and hands.root.get_by_text(said, exact=True).first.is_visible()
 
     wait_for(same, ANSWER / 1000, f"the page does not say what {explorer} says")
@@ -87,7 +87,7 @@ def test_the_other_lessons_explorers_say_what_their_kernel_says(lesson, request)
     page, ask = lesson
     name = request.node.callspec.params["lesson"]
     for nth, (explorer, selector, keys) in enumerate(EXPLORERS[name]):
-        hands, before = Hands(page, nth), ask(f"{explorer}.sentence()")
+        hands, before = Hands(page, nth), ask(f"{explorer}.summary()")
         hands.sees(before)
         hands.press(selector, *keys)
         sees_another_sentence(hands, ask, explorer, before)

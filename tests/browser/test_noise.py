@@ -8,7 +8,7 @@ from tests.browser.hands import SHOTS
 EXPLORER = """
 clean = split.test[~split.test_is_anomaly]
 blurred = advad.AE(epochs=2, latent_dim=2, widths=(64, 32), device="cpu").fit(split.train, progress=False)
-explorer = explorers.NoiseLadder({"two epochs": blurred, "thirty epochs": detector}, clean)
+explorer = explorers.NoiseExplorer({"two epochs": blurred, "thirty epochs": detector}, clean)
 explorer
 """
 TILES = "A clean picture, the noise alone"
@@ -16,7 +16,7 @@ PICTURE, RUNG = 0, 1  # the sliders, from left to right
 
 
 def sees_all(hands, here):
-    hands.sees(here.sentence())
+    hands.sees(here.summary())
     hands.sees_picture(TILES, here.tiles())
     climbed = here.climb(here.picture.value, here.detector.value)
     for k, (_, _, scores) in enumerate(climbed.values()):
@@ -41,7 +41,7 @@ def test_the_arrow_keys_climb_the_ladder(explorer):
     here.rung.value = 0
     hands.press(".noUi-handle", "Home", nth=RUNG)
     sees_all(hands, here)
-    assert "of strength 0.000" in here.sentence()
+    assert "of strength 0.000" in here.summary()
 
 
 def test_the_arrow_keys_choose_a_picture(explorer):
@@ -62,7 +62,7 @@ def test_a_button_switches_the_corruption(explorer, key):
     here.noise.value = name
     hands.press_button(name, key)
     sees_all(hands, here)
-    assert f"under {name} noise" in here.sentence()
+    assert f"under {name} noise" in here.summary()
     hands.check_looks(SHOTS / f"noise_{name.lower()}.png")
 
 
@@ -71,5 +71,5 @@ def test_a_click_switches_the_detector(explorer):
     here.detector.value = "two epochs"
     hands.root.get_by_role("button", name="two epochs", exact=True).click()
     sees_all(hands, here)
-    assert "two epochs scores it" in here.sentence()
+    assert "two epochs scores it" in here.summary()
     hands.check_looks(SHOTS / "noise_detector.png")

@@ -1,0 +1,131 @@
+"""What `advad doctor` looks at: each check returns a line, or raises what is wrong."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+PACKAGES = ("numpy", "scikit-learn", "torchvision", "plotly", "ipywidgets", "jupyterlab", "papermill")
+
+
+class Lacking(Warning):
+    """Something is not there that one can do without."""
+
+
+def examine(check: Callable[[Path | None], str], root: Path | None) -> tuple[str, str]:
+    """Run a check; return "ok", "warn" or "fail", and one line."""
+    try:
+        return "ok", check(root)
+    except Lacking as lack:
+        return "warn", str(lack)
+    except Exception as error:  # whatever is broken here is what the doctor is asked to report
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        return "fail", reason
+
+
+def python(_: Path | None) -> str:
+    """Return the interpreter and the system."""
+    return f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def packages(_: Path | None) -> str:
+    """Return the versions of what advad stands on."""
+    from importlib import metadata
+
+    return ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
+
+
+def torch(_: Path | None) -> str:
+    """Return torch's version after a small computation, with torchvision imported beside it."""
+    import torch
+    import torchvision
+
+    value = torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3)).item()
+    if value != 9:
+        raise ArithmeticError(f"a convolution of ones gives {value}, not 9")
+    return f"torch {torch.__version__}, torchvision {torchvision.__version__}"
+
+
+def device(_: Path | None) -> str:
+    """Return the device that "auto" means, after a computation on it."""
+    import torch
+
+    from advad.engine.training import choose_device
+
+    chosen = choose_device("auto")
+    torch.ones(8, 8, device=chosen).mm(torch.ones(8, 8, device=chosen)).sum().item()
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{torch.get_num_threads()} threads"
+    return f"{chosen.type} ({name})"
+
+
+def data(root: Path | None) -> str:
+    """Return the image sets that can be loaded; Lacking when only the embedded one can."""
+    from advad.datasets.load import data_folder, load
+    from advad.datasets.torchvision_sets import NAMES
+
+    found = []
+    for name in ("digits", *NAMES):
+        try:
+            images = load(name, root=root).images
+        except FileNotFoundError:
+            continue
+        found.append(f"{name} ({len(images):,})")
+    if len(found) == 1:
+        raise Lacking(f"only the embedded {found[0]}; none in {data_folder(root)} (ADVAD_DATA names another folder)")
+    return f"{', '.join(found)} in {data_folder(root)}"
+
+
+def lessons(_: Path | None) -> str:
+    """Return how many lessons there are; Lacking when there are none."""
+    from advad.lessons.catalogue import lessons
+    from advad.lessons.outcome import NoLessonError
+    from advad.lessons.run import shown
+
+    try:
+        found = lessons()
+    except NoLessonError as error:
+        raise Lacking(str(error)) from None
+    return f"{len(found)} in {shown(found[0].parent)}"
+
+
+def kernel(_: Path | None) -> str:
+    """Start a kernel as the lessons do, and compute in it."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    from advad.lessons.kernel import ThisInterpreter
+
+    began = time.perf_counter()
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import sys\nprint(sys.executable)")])
+    client = NotebookClient(notebook, timeout=60, kernel_name="python3", kernel_manager_class=ThisInterpreter)
+    client.execute()
+    return f"answered in {time.perf_counter() - began:.1f} s from {notebook.cells[0].outputs[0].text.strip()}"
+
+
+def widgets(_: Path | None) -> str:
+    """Build a figure and a slider, move the slider, and see that the figure follows."""
+    import ipywidgets
+    import plotly.graph_objects as go
+
+    figure = go.FigureWidget(go.Scatter(y=[0.0]))
+    slider = ipywidgets.IntSlider()
+    slider.observe(lambda change: figure.update_traces(y=[change["new"]]), "value")
+    slider.value = 7
+    if list(figure.to_dict()["data"][0]["y"]) != [7]:
+        raise RuntimeError("a slider moved and the figure did not follow")
+    return "a slider moves a figure"
+
+
+CHECKS = {
+    "python": python,
+    "packages": packages,
+    "torch": torch,
+    "device": device,
+    "data": data,
+    "lessons": lessons,
+    "kernel": kernel,
+    "widgets": widgets,
+}

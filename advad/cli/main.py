@@ -1,0 +1,283 @@
+"""The command `advad`: doctor, lab, tour, run, sweep, board, app.
+
+Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from advad.lessons.outcome import LessonResult
+
+PROFILES = click.Choice(["smoke", "lab", "paper"])
+DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
+PATH = click.Path(path_type=Path)
+TIMEOUT = click.option(
+    "--timeout", type=click.IntRange(1), default=3600, show_default=True, help="Seconds that one cell may take."
+)
+BAD_ARGUMENT, INTERRUPTED = 2, 130
+
+
+class OneLine(click.ClickException):
+    """An error that is told in one line on stderr; `exit_code` is the process's."""
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message.strip().replace("\n", " "))
+        self.exit_code = exit_code  # pyright: ignore[reportAttributeAccessIssue] (click allows it)
+
+    def show(self, file: Any = None) -> None:
+        """Print the message and nothing else."""
+        click.echo(f"advad: {self.message}", err=True)
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what a user can cause into one line and an exit code."""
+    from advad.cli.app import AppError
+    from advad.lessons.outcome import LessonError, NoLessonError
+    from advad.lessons.parameters import ParameterError, SpecError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise OneLine("interrupted", INTERRUPTED) from None
+    except (ParameterError, NoLessonError, SpecError) as error:
+        raise OneLine(str(error), BAD_ARGUMENT) from None
+    except (LessonError, AppError, OSError) as error:
+        raise OneLine(str(error)) from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="advad", prog_name="advad", message="%(prog)s %(version)s")
+def main() -> None:
+    r"""Image anomaly detection, to be read, taught and checked.
+
+    \b
+    Start with:  advad doctor   is everything here?
+                 advad lab      work through the lessons
+                 advad tour     run them all and look at what they found
+                 advad sweep    many runs, each done once
+                 advad board    our figures beside the published ones
+    """
+
+
+@main.command()
+@click.option("--root", type=PATH, help="Folder of image sets  [default: $ADVAD_DATA, else data/]")
+def doctor(root: Path | None) -> None:
+    """Check versions, device, data, the kernel and the widgets.
+
+    One line each: ok, warn (works with less) or fail. The exit code is 1 if anything failed.
+    """
+    from advad.cli import doctor as checks
+
+    worst = "ok"
+    for name, check in checks.CHECKS.items():
+        state, text = checks.examine(check, root)
+        click.echo(f"{click.style(f'{state:<4}', fg=checks.COLOURS[state])}  {name:<8}  {text}")
+        worst = "fail" if "fail" in (state, worst) else worst
+    sys.exit(worst == "fail")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def lab(arguments: Sequence[str]) -> None:
+    """Open the lessons in JupyterLab.
+
+    Further ARGUMENTS go to JupyterLab, such as --no-browser or --port 8890.
+    """
+    import os
+
+    from advad.lessons.catalogue import lessons
+    from advad.lessons.kernel import waiting_threads
+
+    with one_line_errors():
+        folder = lessons()[0].parent
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *arguments]
+    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | waiting_threads()  # our kernel before a user's
+    with subprocess.Popen(command, env=environment) as server:
+        while server.poll() is None:
+            with contextlib.suppress(KeyboardInterrupt):  # JupyterLab asks by itself whether to stop
+                server.wait()
+    sys.exit(server.returncode)
+
+
+@main.command()
+@click.option("--profile", type=PROFILES, default="smoke", show_default=True, help="Size of everything.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
+@TIMEOUT
+@click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one a core, 4 at most]")
+def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
+    """Run all lessons and write a gallery of what they found.
+
+    In the smoke profile everything runs on the embedded digits, without a network. A lesson that fails is reported,
+    the others go on, and the exit code is 1.
+    """
+    from joblib import cpu_count
+
+    from advad.lessons.pages import write_gallery
+    from advad.lessons.parameters import check_parameters, read_parameters
+    from advad.lessons.run_all import run_lessons
+
+    with one_line_errors():
+        wanted = {"profile": profile, "device": device}
+        given = {}
+        for notebook in lessons():  # all are checked before the first one runs
+            mine = {name: value for name, value in wanted.items() if name in read_parameters(notebook)}
+            given[notebook] = check_parameters(notebook, mine)
+        rows = run_lessons(given, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
+        index = write_gallery(out, rows)
+    click.echo(table(rows))
+    failed = [row.lesson for row in rows if row.error]
+    click.echo(f"\nGallery: {index.resolve()}")
+    if failed:
+        raise OneLine(f"{len(failed)} of {len(rows)} lessons failed: {', '.join(failed)}")
+
+
+@main.command()
+@click.argument("lesson")
+@click.option("-p", "--parameter", "pairs", multiple=True, metavar="NAME=VALUE", help="A parameter; repeat for more.")
+@click.option("--profile", type=PROFILES, help="The same as -p profile=….")
+@click.option("--out", type=PATH, default=Path("runs"), show_default=True, help="Where to write.")
+@TIMEOUT
+@click.option("--list", "listing", is_flag=True, help="Only list the lesson's parameters.")
+def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeout: int, listing: bool) -> None:
+    r"""Run one LESSON with checked parameters: its number, its name, or the path of a notebook.
+
+    \b
+    advad run 01 --list
+    advad run 01_identity_collapse --profile lab -p seed=3 -p device=cuda
+    """
+    from advad.lessons.catalogue import find_lesson
+    from advad.lessons.parameters import read_parameters
+    from advad.lessons.run import run_lesson, shown
+
+    with one_line_errors():
+        notebook = find_lesson(lesson)
+        if listing:
+            declared = read_parameters(notebook).values()
+            settings = [f"{parameter.name} = {parameter.default!r}" for parameter in declared]
+            for setting, parameter in zip(settings, declared, strict=True):
+                click.echo(f"{setting:<{max(map(len, settings))}}  {parameter.help}")
+            return
+        given = dict(pair_of(pair) for pair in pairs)
+        if profile is not None:
+            given["profile"] = profile
+        outcome = run_lesson(notebook, parameters=given, folder=out, timeout=timeout)
+    click.echo(f"{outcome.finding}\n{outcome.seconds:.1f} s on {outcome.device}: {shown(outcome.page)}")
+
+
+@main.command()
+@click.argument("path", type=PATH)
+@click.option("--explorer", type=click.Choice(["latent", "brush"]), default="latent", show_default=True)
+@click.option("--data", help="Image set, by name or path  [default: the digits or MNIST, by shape]")
+@click.option("--images", type=click.IntRange(4), default=500, show_default=True, help="Test images, at most.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8866, show_default=True, help="On loopback.")
+@click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page.")
+def app(path: Path, explorer: str, data: str | None, images: int, port: int, browser: bool) -> None:
+    """Serve an explorer for the saved detector PATH as a page of its own.
+
+    Only this machine can reach the page, and only with the token in the address that is printed.
+    """
+    from advad.cli.app import serve
+
+    with one_line_errors():
+        try:
+            serve(path, explorer, data, images, port, browser)
+        except ValueError as error:  # a damaged file, an unknown image set
+            raise OneLine(str(error), BAD_ARGUMENT) from None
+
+
+@main.command()
+@click.argument("spec", type=PATH)
+@click.option("--out", type=PATH, help="Where to write  [default: runs/sweeps/NAME]")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--dask", metavar="ADDRESS", help="Use the workers of a running scheduler, tcp://HOST:PORT.")
+@click.option("--dry-run", is_flag=True, help="Only list the runs, and how long they may take.")
+def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run: bool) -> None:
+    r"""Do the runs that a SPEC (a TOML file) asks for: a grid over methods, or over a lesson's parameters.
+
+    A run that is finished is not done again: start a sweep that was stopped once more, and it goes on. A run that fails
+    is reported, the others go on, and the exit code is 1.
+
+    \b
+    advad sweep spec.toml --dry-run
+    advad sweep spec.toml --workers 2
+    """
+    from advad.experiments import sweep as sweeps
+    from advad.experiments import time_estimate
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        plan = sweeps.read_plan(spec)
+        folder = sweeps.folder_of(plan, out)
+        if dry_run:
+            click.echo(time_estimate.listing(plan, folder, workers))
+            return
+        outcomes = sweeps.sweep(plan, folder=folder, workers=workers, dask=dask)
+    fresh, failed = sum(outcome.fresh for outcome in outcomes), [outcome for outcome in outcomes if outcome.error]
+    for outcome in failed:
+        click.echo(f"failed: {outcome.trial.name}: {outcome.error}", err=True)
+    click.echo(f"{len(outcomes)} runs, {len(outcomes) - fresh} of them finished before: {shown(folder)}")
+    if failed:
+        raise OneLine(f"{len(failed)} of {len(outcomes)} runs failed; error.txt in their folders says why")
+
+
+@main.command()
+@click.argument("sweeps", nargs=-1, type=PATH)
+@click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
+@click.option("--keep", is_flag=True, help="Put the figures of SWEEPS, whose specs ship, into data/measured.csv.")
+def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
+    """Show our figures beside the published ones: as a table, as board.csv, and as a page.
+
+    Ours are those of data/measured.csv and of the folders of SWEEPS; without any, of all in runs/sweeps.
+    """
+    from advad.lessons.run import shown
+    from advad.scoreboard import measured as keeping
+    from advad.scoreboard import table as boards
+
+    with one_line_errors():
+        rows = boards.rows(sweeps or None)
+        if keep:
+            kept = keeping.keep(rows, sweeps)
+            click.echo(f"{len(kept)} rows: {shown(keeping.MEASURED)}\n")
+        page = boards.write(rows, out.resolve())
+    click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")
+
+
+def pair_of(text: str) -> tuple[str, str]:
+    """Return the name and the value of "name=value"."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip()):
+        raise OneLine(f"-p must be name=value; got {text!r}.", BAD_ARGUMENT)
+    return name.strip(), value
+
+
+def table(rows: Sequence[LessonResult]) -> str:
+    """Return the outcomes as a table that fits the terminal; the finding takes what the other columns leave."""
+    from advad.lessons.run import shown
+
+    lines: list[tuple[str, ...]] = [("lesson", "finding", "seconds", "device", "path")]
+    for row in rows:
+        text = f"FAILED: {row.error}" if row.error else row.finding
+        lines.append((row.lesson, text, f"{row.seconds:.1f}", row.device, shown(row.page)))
+    lesson, finding, seconds, device, path = (max(map(len, column)) for column in zip(*lines, strict=True))
+    room = shutil.get_terminal_size((120, 24)).columns - (lesson + seconds + device + path + 4 * 2)
+    finding = max(30, min(finding, room))
+    lines.insert(1, tuple("─" * width for width in (lesson, finding, seconds, device, path)))
+    shaped = []
+    for name, text, took, where, file in lines:
+        first, *more = textwrap.wrap(text, finding) or [""]
+        shaped.append(f"{name:<{lesson}}  {first:<{finding}}  {took:>{seconds}}  {where:<{device}}  {file}")
+        shaped += [f"{'':<{lesson}}  {part}" for part in more]
+    return "\n".join(shaped)

@@ -1,0 +1,115 @@
+"""Runs of a sweep that differ in class and seed only, trained in one loop: what `advad.engine.stacking` brings on a GPU.
+
+A small network leaves most of a GPU idle, and ten of them, stacked, cost little more than one. On a processor a stack
+brings nothing (`tests/bench_many.py`), and there each run is done by itself. What is trained together has no
+checkpoints: where the sweep is killed, up to `AT_ONCE` runs begin anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+import advad
+from advad.engine.detector import CHECKPOINT
+from advad.engine.stacking import Many, NotStackableError
+from advad.engine.training import choose_device
+from advad.experiments.run import LOCK, MethodRun, Run, RunResult, attempt, begin, begun_in, finish
+
+AT_ONCE = 10  # the papers' ten classes; more would save little, and a kill would cost more
+
+
+def groups(todo: Sequence[Run], folder: Path, alone: Collection[str] = ()) -> list[list[Run]]:
+    """Return the runs in their order, those together that may be trained in one loop.
+
+    Parameters
+    ----------
+    todo : sequence of Run
+    folder : Path
+        The sweep's: a run with a checkpoint there goes on from it, by itself.
+    alone : names
+        Of runs that must be done by themselves.
+    """
+    found: dict[str, list[Run]] = {}
+    for trial in todo:
+        by_itself = trial.name in alone or not on_gpu(trial) or (folder / trial.name / CHECKPOINT).exists()
+        found.setdefault(trial.name if by_itself else _kind(trial), []).append(trial)
+    return [group[at : at + AT_ONCE] for group in found.values() for at in range(0, len(group), AT_ONCE)]
+
+
+def on_gpu(trial: Run) -> bool:
+    """Return whether a run trains networks on CUDA, and by images alone."""
+    if not isinstance(trial, MethodRun) or choose_device(trial.device).type != "cuda":
+        return False
+    method = getattr(advad, trial.method)
+    return issubclass(method, advad.Detector) and not (method.uses_labels and trial.data["labelled"])
+
+
+def attempt_all(
+    trials: Sequence[Run],
+    folder: Path,
+    *,
+    slot: int,
+    threads: int | None,
+    session: str,
+    git: Mapping[str, Any] | None,
+) -> tuple[list[RunResult], list[str], str]:
+    """Do runs, together where there are several; parameters as in `attempt`.
+
+    Returns
+    -------
+    outcomes : list of RunResult
+    rest : list of str
+        Names of the runs that want to be done by themselves.
+    why : str
+        Why so, in one line; "" where there is nothing to say.
+    """
+    if len(trials) == 1:
+        return [attempt(trials[0], folder, slot=slot, threads=threads, session=session, git=git)], [], ""
+    with contextlib.ExitStack() as locks:
+        for home in sorted(folder / trial.name for trial in trials):  # one order for all who wait, or they wait forever
+            home.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(FileLock(home / LOCK))
+        found = {trial.name: trial.results(folder) for trial in trials}
+        before = [RunResult(trial, done, fresh=False) for trial in trials if (done := found[trial.name]) is not None]
+        left = [trial for trial in trials if isinstance(trial, MethodRun) and found[trial.name] is None]
+        names = [trial.name for trial in left]
+        if any(begun_in(folder / trial.name, session) for trial in left):
+            return before, names, "a worker that trained several models at once died: now each is trained by itself"
+        for trial in left:
+            begin(folder / trial.name, session)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        try:
+            results = _together(left, slot)
+        except NotStackableError as error:
+            return before, names, f"{left[0].method} is trained one by one: {error}"
+        except Exception as error:  # one of them, and each by itself will tell which
+            name = type(error).__name__
+            return before, names, f"{left[0].method} is trained one by one after {name}: {' '.join(str(error).split())}"
+        return before + [finish(trial, folder, found, git) for trial, found in zip(left, results, strict=True)], [], ""
+
+
+def _together(trials: Sequence[MethodRun], slot: int) -> list[dict[str, Any]]:
+    splits, detectors = [trial.split() for trial in trials], [trial.detector(slot) for trial in trials]
+    detectors = [detector for detector in detectors if isinstance(detector, advad.Detector)]
+    Many(detectors).fit([split.train for split in splits], progress=False, one_by_one=False)
+    return [
+        trial.report(split, detector, 0.0) | {"together": len(trials)}
+        for trial, split, detector in zip(trials, splits, detectors, strict=True)
+    ]
+
+
+def _kind(trial: Run) -> str:
+    """Return what runs that can be stacked have in common: all but the seed, and but the class where sizes are set."""
+    assert isinstance(trial, MethodRun)
+    identity = trial.identity()
+    of_class = ("normal", "anomalous") if trial.data["train_size"] is not None else ()
+    data = {name: value for name, value in trial.data.items() if name not in of_class}
+    return json.dumps([trial.method, identity["parameters"], data, trial.device], sort_keys=True)

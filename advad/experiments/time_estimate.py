@@ -1,0 +1,100 @@
+"""How long the runs of a sweep may take, before any of them has run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import advad
+from advad.experiments.run import MethodRun, Run
+from advad.experiments.spec import Plan
+from advad.experiments.sweep import finished
+
+
+def estimate(plan: Plan, home: Path, workers: int = 1) -> tuple[dict[str, float | None], float | None]:
+    """Return the seconds that each unfinished run may take, and all of them together.
+
+    A run takes as long as those of the same kind (the same but for class and seed) that are finished. Where there is
+    none, two batches are trained and the time of the second is multiplied; a lesson has no such measure, then.
+    On a GPU, where runs are trained together (`advad.experiments.batched`), that is more than they will take.
+
+    Returns
+    -------
+    by_run : dict of str to float or None
+    total : float or None
+        Of the wall clock, with that many workers; None where a run's is not known.
+    """
+    done = finished(plan, home)
+    known: dict[str, list[float]] = {}
+    for trial in plan.trials:
+        if trial.name in done:
+            known.setdefault(_kind(trial), []).append(done[trial.name]["seconds"])
+    guesses: dict[str, float | None] = {kind: statistics.median(seconds) for kind, seconds in known.items()}
+    by_run: dict[str, float | None] = {}
+    for trial in plan.trials:
+        if trial.name not in done:
+            kind = _kind(trial)
+            if kind not in guesses:
+                guesses[kind] = _probe(trial) if isinstance(trial, MethodRun) else None
+            by_run[trial.name] = guesses[kind]
+    seconds = [guess for guess in by_run.values() if guess is not None]
+    return by_run, sum(seconds) / workers if len(seconds) == len(by_run) else None
+
+
+def listing(plan: Plan, home: Path, workers: int = 1) -> str:
+    """Return the runs of a plan as text, one a line: finished or how long it may take, its name, what it varies."""
+    by_run, total = estimate(plan, home, workers)
+    lines = []
+    for trial in plan.trials:
+        state = spoken(by_run[trial.name]) if trial.name in by_run else "finished"
+        lines.append((state, trial.name, " ".join(f"{name}={value}" for name, value in trial.varied.items())))
+    width, wide = (max(len(line[column]) for line in lines) for column in (0, 1))
+    rows = [f"{state:<{width}}  {name:<{wide}}  {varied}".rstrip() for state, name, varied in lines]
+    how = f", {workers} workers" if workers > 1 else ""
+    summary = f"{len(lines)} runs, {len(lines) - len(by_run)} finished, {len(by_run)} to do: {spoken(total)}{how}"
+    return "\n".join([*rows, "", f"{summary}, in {home}"])
+
+
+def spoken(seconds: float | None) -> str:
+    """Return a duration as one would say it."""
+    if seconds is None:
+        return "unknown"
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"about {seconds / length:.0f} {unit}"
+    return f"about {seconds:.0f} s" if seconds >= 1 else "under 1 s"
+
+
+def _kind(trial: Run) -> str:
+    """Return what runs that take about as long have in common."""
+    identity = trial.identity()
+    same = {key: value for key, value in identity.get("data", {}).items() if key not in ("normal", "anomalous")}
+    parameters = {key: value for key, value in identity["parameters"].items() if key not in ("normal", "seed")}
+    return json.dumps([identity.get("method", identity.get("lesson")), parameters, same], sort_keys=True)
+
+
+class _Enough(Exception):
+    """Two epochs have been timed."""
+
+
+def _probe(trial: MethodRun) -> float:
+    """Return the seconds that a run may take, by two epochs of a single batch each; a classical one is simply done."""
+    detector, split = trial.detector(), trial.split()
+    if not isinstance(detector, advad.Detector):  # a classical one has no epochs
+        begin = time.perf_counter()
+        detector.fit(split.train)
+        return time.perf_counter() - begin
+    epochs = sum(stage.epochs for stage in detector.stages())
+
+    def enough(detector: Any) -> None:
+        if len(detector.history_["seconds"]) == 2:
+            raise _Enough
+
+    some = split.train[: detector.batch_size]
+    with contextlib.suppress(_Enough):
+        detector.fit(some, progress=False, on_epoch=enough)
+    return detector.history_["seconds"][-1] * epochs * len(split.train) / len(some)

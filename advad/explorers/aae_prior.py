@@ -1,0 +1,165 @@
+"""An explorer of the prior game: where its strength puts the codes of whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from PIL import Image
+
+from advad import plots
+from advad.analysis.latent import origin_distance
+from advad.analysis.metrics import auroc
+from advad.checks import reject
+from advad.explorers.base import Explorer
+from advad.explorers.controls import StatusText, columns, plot, row, select_slider, toggle_buttons
+from advad.plots.images import stack
+from advad.plots.to_image import picture_of
+
+OWNER = "AAEPriorExplorer"
+SIZE = (440, 380)  # of each plot, in CSS pixels
+OUTSIDE, INSIDE = 0.6, 0.4  # AUROC of the distance from the origin
+RADIUS = 2.146  # holds nine tenths of a standard Gaussian on a plane: √(2 ln 10)
+EDGE = 5  # of both plots
+BINS = np.linspace(0, EDGE, 26)
+
+
+def side_of(value: float) -> str:
+    """Return where a class lies by the AUROC of its distance from the origin: "outside", "inside" or "neither"."""
+    return "outside" if value > OUTSIDE else "inside" if value < INSIDE else "neither"
+
+
+class AAEPriorExplorer(Explorer):
+    """A slider on the strength of the prior game: the latent plane, and how far from its origin who lies.
+
+    Parameters
+    ----------
+    codes : mapping of str to sequence of ndarray of shape (N, 2)
+        For each variant (such as a place of batch normalisation) the codes of the same images, one array a strength.
+    strengths : sequence of float, rising
+        Learning rates of the game.
+    groups : mapping of str to ndarray of shape (N,), bool
+        Who is who; the first group is normal, the last is the one whose place is asked for.
+    """
+
+    def __init__(
+        self,
+        codes: Mapping[str, Sequence[np.ndarray]],
+        strengths: Sequence[float],
+        groups: Mapping[str, np.ndarray],
+    ):
+        for name, variants in codes.items():
+            if len(variants) != len(strengths) or any(np.ndim(z) != 2 or np.shape(z)[1] != 2 for z in variants):
+                rule = f"hold {len(strengths)} arrays of shape (N, 2), one a strength"
+                reject(OWNER, f"codes[{name!r}]", rule, variants)
+        self.codes, self.strengths, self.groups = dict(codes), list(strengths), dict(groups)
+        self.normal, self.asked = next(iter(self.groups)), list(self.groups)[-1]
+        self.auroc = {name: [self._auroc(z) for z in variants] for name, variants in self.codes.items()}
+        super().__init__()
+
+    def _auroc(self, z: np.ndarray) -> float:
+        """Return the AUROC of ‖z‖ for the asked group against the normal one."""
+        normal, asked = self.groups[self.normal], self.groups[self.asked]
+        some = normal | asked
+        return auroc(asked[some], origin_distance(z)[some])
+
+    def _shares(self, z: np.ndarray, name: str) -> np.ndarray:
+        """Return the histogram of a group's ‖z‖; what lies beyond the last bin stands in it."""
+        distance = origin_distance(z[self.groups[name]]).clip(BINS[0], BINS[-1])
+        return np.histogram(distance, BINS)[0] / len(distance)
+
+    def chosen(self) -> tuple[str, int]:
+        """Return what the controls say: the variant, and the place of the strength."""
+        controls: tuple[Any, ...] = (self.variant, self.strength)
+        variant, strength = (control.value for control in controls)
+        return variant, strength
+
+    def summary(self) -> str:
+        """Return the present state in words."""
+        variant, k = self.chosen()
+        value = self.auroc[variant][k]
+        says = {
+            "outside": "outside, where ITSR looks for it",
+            "inside": "inside, where Berg et al. saw anomalies",
+            "neither": "neither outside nor inside",
+        }[side_of(value)]
+        return (
+            f"{variant}, game at {self.strengths[k]:g}: the AUROC of the distance from the origin is {value:.2f}, "
+            f"so {self.asked} lies {says}.{self._beyond(variant, k)}"
+        )
+
+    def _beyond(self, variant: str, k: int) -> str:
+        """Return a sentence on the codes outside the plane that is drawn, "" where there are none."""
+        share = (np.abs(self.codes[variant][k]) > EDGE).any(axis=1).mean()
+        return f" {share:.1%} of the codes lie beyond ±{EDGE}, and are drawn at the edge." if share else ""
+
+    def build(self) -> list[widgets.Widget]:
+        self.variant = toggle_buttons(list(self.codes), next(iter(self.codes)))
+        named = {f"{strength:g}": k for k, strength in enumerate(self.strengths)}
+        self.strength = select_slider("strength of the prior game (learning rate)", named, 0, width=520)
+        self.text = StatusText()
+        self.plane, self.distances = plot(self._plane(), *SIZE), plot(self._distances(), *SIZE)
+        self._show()
+        for control in (self.variant, self.strength):
+            control.observe(self.guarded(self.move), "value")
+        which = [row(self.variant)] if len(self.codes) > 1 else []
+        return [*which, row(self.strength), self.text, columns(self.plane, self.distances)]
+
+    def move(self, _: Any) -> None:
+        """StatusText the controls."""
+        self._show()
+
+    def _plane(self) -> Any:
+        nothing = dict.fromkeys(self.groups, (np.zeros(1), np.zeros(1)))
+        figure: Any = plots.scatter(
+            nothing, title="The plane; the circle holds 90% of the prior", x_title="", y_title=""
+        )
+        for trace, name in zip(figure.data, self.groups, strict=True):
+            trace.name, trace.marker.size = name, 6
+        angle = np.linspace(0, 2 * np.pi, 60)
+        circle: dict[str, Any] = {
+            "x": RADIUS * np.cos(angle),
+            "y": RADIUS * np.sin(angle),
+            "mode": "lines",
+            "showlegend": False,
+        }
+        figure.add_scatter(**circle, hoverinfo="skip", line={"color": plots.BLACK, "width": 1.5, "dash": "dash"})
+        figure.update_layout(legend={"orientation": "h", "y": -0.1, "x": 0}, margin={"l": 40, "t": 50, "b": 30})
+        figure.update_xaxes(range=[-EDGE, EDGE], constrain="domain")
+        figure.update_yaxes(range=[-EDGE, EDGE], scaleanchor="x", constrain="domain")
+        return figure
+
+    def _distances(self) -> Any:
+        nothing = np.zeros(2 * len(BINS) - 2)
+        names = (self.normal, self.asked)
+        words: dict[str, Any] = {"x_title": "distance from the origin ‖z‖", "y_title": "share of the group"}
+        figure: Any = plots.curves(
+            np.repeat(BINS, 2)[1:-1], dict.fromkeys(names, nothing), title="How far from the origin", **words
+        )
+        figure.update_traces(mode="lines")
+        for trace, name in zip(figure.data, names, strict=True):
+            trace.line.color = plots.PALETTE[list(self.groups).index(name)]
+        figure.update_layout(legend={"x": 0.98, "y": 0.98, "xanchor": "right"})
+        highest = max(
+            float(self._shares(z, name).max()) for variants in self.codes.values() for z in variants for name in names
+        )
+        figure.update_yaxes(range=[0, 1.1 * highest])
+        return figure
+
+    def _show(self) -> None:
+        """Show the present state in all views."""
+        variant, k = self.chosen()
+        z = self.codes[variant][k]
+        with self.plane.batch_update():
+            for trace, mask in zip(self.plane.data, self.groups.values(), strict=False):
+                trace.x, trace.y = z[mask].clip(-EDGE, EDGE).T
+        with self.distances.batch_update():
+            for trace, name in zip(self.distances.data, (self.normal, self.asked), strict=True):
+                trace.y = np.repeat(self._shares(z, name), 2)
+        self.text.say(self.summary())
+
+    def to_image(self) -> Image.Image:
+        """Return both plots side by side."""
+        return stack([picture_of(self.plane), picture_of(self.distances)], across=True)

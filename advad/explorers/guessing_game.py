@@ -1,0 +1,235 @@
+"""A game: which of twelve pictures are anomalous? The student's hits against the detector's, at the same budget."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image, ImageColor
+
+from advad import plots
+from advad.analysis.inputs import as_numpy
+from advad.checks import as_images, as_labels, check_number, reject
+from advad.explorers.base import Explorer
+from advad.explorers.controls import Picture, StatusText, row
+from advad.lessons.record import UNATTENDED
+from advad.plots.images import as_unit, small
+
+OWNER = "GuessingGame"
+TILES, ACROSS, SIDE = 12, 6, 132  # pictures, pictures in a row, CSS pixels a side
+
+
+class GuessingGame(Explorer):
+    """Twelve pictures, some of them anomalous: the student picks as many as there are, and so does the detector.
+
+    The detector picks those with its highest scores. Which pictures are shown depends on the seed and the round
+    only, not on what anybody makes of them.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted.
+    images : array of shape (N, C, H, W) or (N, H, W)
+        Test pictures, `uint8` or float in [0, 1].
+    is_anomaly : array of shape (N,)
+        Truth.
+    seed : int
+        Of the draw.
+    budget : int
+        How many of the twelve are anomalous, and may be picked.
+    picks : iterable of int, or str such as "1 4 7 9"
+        The student's, 1 to 12, committed at once, so that a run without a reader can replay them; empty for none.
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        images: ArrayLike,
+        is_anomaly: ArrayLike,
+        seed: int = 0,
+        *,
+        budget: int = 4,
+        picks: Iterable[int] | str = (),
+    ):
+        tensor = as_images(OWNER, images, name="images")
+        self.detector, self.images, self.seed, self.budget = detector, as_unit(tensor.numpy()), seed, budget
+        self.truth = as_labels(OWNER, as_numpy(is_anomaly), len(tensor), name="is_anomaly").numpy()
+        check_number(OWNER, "seed", seed, 0, integer=True)
+        check_number(OWNER, "budget", budget, 1, TILES - 1, integer=True)
+        for name, group, wanted in (("anomalous", self.truth, budget), ("normal", ~self.truth, TILES - budget)):
+            if group.sum() < wanted:
+                reject(OWNER, "is_anomaly", f"leave {wanted} {name} pictures to draw", int(group.sum()))
+        self.results: dict[int, tuple[int, int]] = {}  # round -> hits of the student, of the detector
+        super().__init__()
+        if given := _numbers(picks):
+            self._commit(self._checked(given))
+
+    # ------------------------------------------------------------------ the numbers
+
+    def deal(self, number: int) -> None:
+        """Begin a round: draw its twelve pictures and score them."""
+        rng = np.random.default_rng([self.seed, number])
+        groups = ((self.truth, self.budget), (~self.truth, TILES - self.budget))
+        chosen = [rng.choice(np.flatnonzero(group), n, replace=False) for group, n in groups]
+        self.round, self.shown = number, rng.permutation(np.concatenate(chosen))
+        self.scores = self.detector.anomaly_score(self.images[self.shown])
+        self.anomalous = self.truth[self.shown]
+        self.by_detector = np.isin(np.arange(TILES), np.argsort(-self.scores, kind="stable")[: self.budget])
+        self.picked = np.zeros(TILES, bool)
+
+    @property
+    def committed(self) -> bool:
+        """Whether the student has committed to this round's picks."""
+        return self.round in self.results
+
+    @property
+    def revealed(self) -> bool:
+        """Whether the truth may be shown: after the student's picks, or where nobody is there to make any."""
+        return self.committed or UNATTENDED in os.environ
+
+    @property
+    def hits(self) -> tuple[int, int]:
+        """Anomalies that the student and the detector have picked in this round."""
+        return int((self.picked & self.anomalous).sum()), int((self.by_detector & self.anomalous).sum())
+
+    def summary(self) -> str:
+        """Return the present state in words."""
+        n = self.budget
+        if not self.revealed:
+            return f"{n} of these {TILES} pictures are anomalous. Picked: {self.picked.sum()} of {n}."
+        you, detector = self.hits
+        said = f"You find {you} of {n} anomalies, the detector {detector}"
+        if not self.committed:
+            said = f"Nobody has guessed; the detector finds {detector} of {n} anomalies"
+        said += f"; blind picks find {n * n / TILES:.1f} on average."
+        if len(self.results) > 1:
+            yours, its = np.sum(list(self.results.values()), axis=0)
+            said += f" In {len(self.results)} rounds: {yours} and {its} of {n * len(self.results)}."
+        return said
+
+    def describe(self, k: int) -> str:
+        """Return what may be known of tile k (from 0) in words: its text alternative."""
+        if not self.revealed:
+            return f"Picture {k + 1} of {TILES}"
+        pickers = [who for who, picked in (("you", self.picked[k]), ("the detector", self.by_detector[k])) if picked]
+        picked = f"picked by {' and '.join(pickers)}" if pickers else "picked by nobody"
+        kind = "anomalous" if self.anomalous[k] else "normal"
+        return f"Picture {k + 1} of {TILES}: {kind}, {picked}, score {self.scores[k]:.4f}"
+
+    # ------------------------------------------------------------------ the widgets
+
+    def build(self) -> list[widgets.Widget]:
+        wide = {"width": f"{SIDE}px", "margin": "2px 0 0 2px"}
+        self.tiles = [Picture() for _ in range(TILES)]
+        self.buttons = [widgets.ToggleButton(layout=wide) for _ in range(TILES)]
+        self.notes = [widgets.HTML(layout={"width": f"{SIDE}px", "min_height": "42px"}) for _ in range(TILES)]
+        parts = zip(self.tiles, self.buttons, self.notes, strict=True)
+        board = [widgets.VBox(list(part)) for part in parts]
+        self.text = StatusText()
+        self.commit_button = widgets.Button(description="Commit my picks", button_style="primary")
+        self.next_button = widgets.Button(description="Twelve others")
+        for button in self.buttons:
+            button.observe(self.guarded(self.pick), "value")
+        self.commit_button.on_click(self.guarded(self.commit))
+        self.next_button.on_click(self.guarded(self.another))
+        self.deal(0)
+        self._show()
+        controls = row(self.commit_button, self.next_button)
+        return [self.text, *(row(*board[at : at + ACROSS]) for at in range(0, TILES, ACROSS)), controls]
+
+    def pick(self, _: Any) -> None:
+        """StatusText a tile's button."""
+        self.picked = np.array([button.value for button in self.buttons])
+        self._show_controls()
+
+    def commit(self, _: Any) -> None:
+        """StatusText the button that commits the picks."""
+        self._commit(self.picked)
+
+    def another(self, _: Any) -> None:
+        """StatusText the button that asks for another round."""
+        self.deal(self.round + 1)
+        self._show()
+
+    def _commit(self, picked: np.ndarray) -> None:
+        self.picked = picked
+        self.results[self.round] = self.hits
+        self._show()
+
+    def _checked(self, picks: list[int]) -> np.ndarray:
+        """Return given picks, 1 to 12, as a mask."""
+        if len(set(picks)) != self.budget or not set(picks) <= set(range(1, TILES + 1)):
+            reject(OWNER, "picks", f"be {self.budget} different numbers from 1 to {TILES}", picks)
+        return np.isin(np.arange(1, TILES + 1), picks)
+
+    def _show(self) -> None:
+        """Show the twelve pictures, and what may be known of them."""
+        for k, (tile, note) in enumerate(zip(self.tiles, self.notes, strict=True)):
+            tile.show(small(self.images[self.shown[k]]), self.describe(k), SIDE)
+            note.value = self._note(k)
+        self._show_controls()
+
+    def _note(self, k: int) -> str:
+        """Return what stands under a tile once the truth is known: a colour, a symbol and words."""
+        if not self.revealed:
+            return ""
+        look = ("◆ anomalous", plots.VERMILION) if self.anomalous[k] else ("○ normal", plots.BLUE)
+        detector = f"{self.scores[k]:.4f}{' ✓ detector' if self.by_detector[k] else ''}"
+        edge = f"border-left:4px {'solid' if self.anomalous[k] else 'dotted'} {look[1]};padding-left:6px"
+        return f'<div style="{edge};line-height:1.4"><b>{look[0]}</b><br>{detector}</div>'
+
+    def _show_controls(self) -> None:
+        """Show what is picked, and what can be done now."""
+        with self.callbacks_paused():
+            for k, button in enumerate(self.buttons):
+                mine = bool(self.picked[k])
+                button.value, button.description = mine, self._label(k)
+                button.button_style = "info" if mine else ""
+                button.disabled = self.committed
+        self.commit_button.disabled = self.committed or int(self.picked.sum()) != self.budget
+        self.next_button.disabled = not self.committed
+        self.text.say(self.summary())
+
+    def _label(self, k: int) -> str:
+        """Return what the button of tile k says: its number, whether it is picked, and then whether rightly so."""
+        if not self.picked[k]:
+            return f"{k + 1}"
+        right = bool(self.anomalous[k])
+        verdict = f", {'right' if right else 'wrong'}" if self.committed else ""
+        return f"{'✓' if right or not self.committed else '✗'} {k + 1}{verdict}"
+
+    def to_image(self) -> Image.Image:
+        """Return the twelve pictures with what may be known of them."""
+        rows, captions = {}, {}
+        for start in range(0, TILES, ACROSS):
+            label, places = " " * (start // ACROSS), range(start, start + ACROSS)
+            rows[label] = [self._framed(k) for k in places]
+            captions[label] = [self._caption(k) for k in places]
+        return plots.grid(rows, captions=captions, tile=SIDE)
+
+    def _framed(self, k: int) -> np.ndarray:
+        """Return tile k enlarged, (3, H, W) `uint8`; framed if it may be known to be anomalous."""
+        pixels = np.array(small(self.images[self.shown[k]]).resize((2 * SIDE, 2 * SIDE), Image.Resampling.NEAREST))
+        if self.revealed and self.anomalous[k]:
+            inside = pixels[8:-8, 8:-8].copy()
+            pixels[:] = ImageColor.getrgb(plots.VERMILION)
+            pixels[8:-8, 8:-8] = inside
+        return pixels.transpose(2, 0, 1)
+
+    def _caption(self, k: int) -> str:
+        if not self.revealed:
+            return f"{k + 1}"
+        pickers = [who for who, picked in (("you", self.picked[k]), ("detector", self.by_detector[k])) if picked]
+        return f"{k + 1}: {'anomalous' if self.anomalous[k] else 'normal'}\n{' + '.join(pickers) or 'nobody'}"
+
+
+def _numbers(picks: Iterable[int] | str) -> list[int]:
+    """Return picks as numbers."""
+    try:
+        return [int(pick) for pick in (picks.replace(",", " ").split() if isinstance(picks, str) else picks)]
+    except ValueError:
+        reject(OWNER, "picks", 'be numbers, such as "1 4 7 9"', picks)

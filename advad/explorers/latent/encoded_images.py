@@ -1,0 +1,112 @@
+"""Images as a detector sees them: their codes, their scores, what is known of them, and places between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from advad.analysis.latent import nearest
+from advad.explorers.latent.embeddings import Map, Maps
+from advad.explorers.scored_images import ScoredImages
+
+OWNER = "LatentExplorer"
+SETS = 30  # classes that can be picked out, at most
+
+
+@dataclass
+class Probe:
+    """What is looked at: a picture of the set, or what a place on a map decodes to."""
+
+    place: np.ndarray  # (2,), on the present map
+    code: np.ndarray  # (d,)
+    image: np.ndarray  # (C, H, W) in [0, 1]
+    score: float
+    index: int | None = None  # of the picture; None for a place
+    distance: float = 0.0  # from a place's code to the code of what it decodes to
+
+    @property
+    def name(self) -> str:
+        """What it is, in two words."""
+        return "a place" if self.index is None else f"picture {self.index}"
+
+
+class EncodedImages(ScoredImages):
+    """A `ScoredImages` with the images' codes. Parameters: see `LatentExplorer`.
+
+    Attributes
+    ----------
+    codes : ndarray of shape (N, d)
+    maps : Maps
+    order, rank : ndarray of shape (N,)
+        Images from the lowest score to the highest, and each image's place in that order.
+    can_decode : bool
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        images: ArrayLike,
+        labels: ArrayLike | None,
+        classes: Sequence[str] | None,
+        is_anomaly: ArrayLike | None,
+        parts: Sequence[str] | None,
+        seed: int,
+    ):
+        super().__init__(OWNER, detector, images, labels, classes, is_anomaly, parts)
+        has_codes = hasattr(detector, "encode")
+        self.codes = detector.encode(self.images) if has_codes else self.images.reshape(len(self), -1)
+        self.can_decode = has_codes and getattr(detector, "decodes", hasattr(detector, "decode"))
+        self.order = np.argsort(self.scores, kind="stable")
+        self.rank = np.argsort(self.order)
+        self.maps = Maps(OWNER, self.codes, seed)
+
+    def picture(self, index: int, on: Map) -> Probe:
+        """Return a picture of the set, with its place on a map."""
+        return Probe(on.points[index], self.codes[index], self.images[index], float(self.scores[index]), index)
+
+    def place(self, place: np.ndarray, on: Map) -> Probe:
+        """Return what a place of a map with an inverse decodes to, encoded and scored again."""
+        code = on.code_at(place)
+        image = self.detector.decode(code[None])
+        distance = float(np.linalg.norm(self.detector.encode(image)[0] - code))
+        return Probe(place, code, image[0], float(self.detector.anomaly_score(image)[0]), None, distance)
+
+    def path(self, start: Probe, end: Probe, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return codes on the straight way between two, what they decode to, and the scores of that."""
+        share = np.linspace(0, 1, steps + 1, dtype=np.float32)[:, None]
+        codes = (1 - share) * start.code + share * end.code
+        made = self.detector.decode(codes)
+        return codes, made, self.detector.anomaly_score(made)
+
+    def near(self, probe: Probe, k: int) -> np.ndarray:
+        """Return the k pictures with codes nearest to one's own, itself left out."""
+        close = nearest(self.codes, probe.code, min(k + 1, len(self)))
+        return close[close != probe.index][:k]
+
+    def sets(self, k: int) -> dict[str, np.ndarray]:
+        """Return what can be picked out by name: the k lowest and highest scores, and each class, truth and part."""
+        sets = {"lowest scores": self.order[:k], "highest scores": self.order[-k:]}
+        for kind, names in self.groups.items():
+            sets |= {f"{kind} {name}": np.flatnonzero(names == name) for name in in_order(names)[:SETS]}
+        return sets
+
+    def statistics(self, indices: np.ndarray) -> str:
+        """Return how many pictures these are, of which classes, and their scores."""
+        if len(indices) == 0:
+            return "No picture lies inside."
+        scores = self.scores[indices]
+        truth = "" if self.truth is None else f" {int(self.truth[indices].sum())} are anomalous."
+        return (
+            f"{len(indices)} pictures{self.mix(indices)}. Scores from {scores.min():.3g} to {scores.max():.3g}, "
+            f"mean {scores.mean():.3g} (of all: {self.scores.mean():.3g}).{truth}"
+        )
+
+
+def in_order(names: np.ndarray) -> list[str]:
+    """Return the different names in a reader's order: numbers by size, else as they come."""
+    different = list(dict.fromkeys(names.tolist()))
+    return sorted(different, key=int) if all(name.isdecimal() for name in different) else different

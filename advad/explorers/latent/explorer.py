@@ -1,0 +1,333 @@
+"""Hands on the latent space: a map of codes, and what the detector makes of each of them and of places between."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any, Self
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from advad import plots
+from advad.analysis.inputs import as_numpy
+from advad.analysis.latent import nearest
+from advad.checks import check_choice
+from advad.explorers.base import Explorer
+from advad.explorers.controls import Picture, StatusText, columns, row, slider, toggle_buttons
+from advad.explorers.latent.embeddings import NAMES, Map
+from advad.explorers.latent.encoded_images import OWNER, EncodedImages, Probe
+from advad.explorers.latent.scatter import MapFigure, looks_of, looks_of_scores, ranges
+from advad.plots.images import heat, picture_markup, small, stack, tiles
+from advad.plots.to_image import picture_of
+
+STRIP, STEPS = 11, 8  # pictures in a strip, steps of a path
+NOTHING = np.zeros((0, 2))
+NO_SET = "–"
+
+
+class LatentExplorer(Explorer):
+    """A map of the latent codes of images; what lies under the pointer, a click or a lasso is shown and scored.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted. One without `decode` can still be looked at; one without `encode` gets a map of pixels.
+    images : array of shape (N, C, H, W) or (N, H, W)
+        `uint8`, or float in [0, 1]; N >= 4.
+    labels : array of shape (N,), optional
+        The class of each image: numbers, or names.
+    classes : sequence of str, optional
+        Names of the class numbers.
+    is_anomaly : array of shape (N,), optional
+        Truth. With it, scores are compared with those of the normal images only.
+    parts : sequence of N str, optional
+        Where each image comes from, such as "train" or "test".
+    map : {"latent", "pca", "tsne", "umap"}, optional
+        The first map; else the latent plane where codes have two numbers, else PCA.
+    colour : {"class", "truth", "part", "score"}, optional
+        The first colouring; else the first of these that is known.
+    seed : int
+        Of t-SNE and UMAP.
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        is_anomaly: ArrayLike | None = None,
+        parts: Sequence[str] | None = None,
+        map: str | None = None,
+        colour: str | None = None,
+        seed: int = 0,
+    ):
+        self.set = EncodedImages(detector, images, labels, classes, is_anomaly, parts, seed)
+        self.colours = [*self.set.groups, "score"]
+        self._first_map = self.set.maps.methods[0] if map is None else map
+        self._first_colour = self.colours[0] if colour is None else colour
+        check_choice(OWNER, "map", self._first_map, self.set.maps.methods)
+        check_choice(OWNER, "colour", self._first_colour, self.colours)
+        super().__init__()
+
+    @classmethod
+    def of_split(cls, detector: Any, split: Any, **settings: Any) -> Self:
+        """Return the explorer of all images of a `Split`: its training, held-out and test part."""
+        parts = {"train": split.train, "held out": split.holdout, "test": split.test}
+        labels = [split.train_labels, split.holdout_labels, split.test_labels]
+        truth = [split.train_is_anomaly, np.zeros(len(split.holdout), bool), split.test_is_anomaly]
+        return cls(
+            detector,
+            np.concatenate([as_numpy(images) for images in parts.values()]),
+            np.concatenate([as_numpy(part) for part in labels]),
+            classes=split.classes,
+            is_anomaly=np.concatenate([as_numpy(part) for part in truth]),
+            parts=[name for name, images in parts.items() for _ in range(len(images))],
+            **settings,
+        )
+
+    # ------------------------------------------------------------------ the widgets
+
+    def build(self) -> list[widgets.Widget]:
+        self.map_choice = toggle_buttons({NAMES[method]: method for method in self.set.maps.methods}, self._first_map)
+        self.colour_choice = toggle_buttons(self.colours, self._first_colour)
+        self.figure = MapFigure(len(self.set))
+        self.about, self.text, self.below_text = StatusText(), StatusText(), StatusText()
+        self.pictures, self.below, self.hovered = Picture(), Picture(), widgets.HTML()
+        self.text.layout.min_height, self.hovered.layout.min_height = "90px", "76px"
+        self.picker = slider("picture", len(self.set), width=322, readout=False)
+        self.picker.style.description_width, self.picker.tooltip = "52px", "From the lowest score to the highest"
+        box: dict[str, Any] = {"step": 0.1, "layout": {"width": "112px"}, "style": {"description_width": "14px"}}
+        self.x, self.y = widgets.FloatText(description="x", **box), widgets.FloatText(description="y", **box)
+        self.go_there = widgets.Button(description="Go there", layout={"width": "84px"})
+        self.sets = {NO_SET: None} | self.set.sets(STRIP)
+        # No drop-down list: when one has the focus, JupyterLab takes its keys for its own commands.
+        wide: dict[str, Any] = {"layout": {"width": "322px"}, "style": {"description_width": "52px"}}
+        self.set_choice = widgets.SelectionSlider(options=list(self.sets), description="pick out", **wide)
+        self.set_choice.add_class("advad-sets")
+        self.path_switch = widgets.ToggleButton(description="Path from here", layout={"width": "114px"})
+        self.path_switch.tooltip = "Decode the way from here to what is chosen next"
+        self.path_switch.disabled = not self.set.can_decode
+        self.path_from: Probe | None = None
+        self._draw()
+        self.show_picture(int(self.set.order[len(self.set) // 2]))
+        self._under(self.probe)
+        self._listen()
+        place = widgets.HBox([self.x, self.y, self.go_there])
+        side = [self.text, self.pictures, self.hovered, self.picker, self.set_choice, place, self.path_switch]
+        panel = widgets.VBox(side, layout=widgets.Layout(width="326px"))
+        choices = row("map", self.map_choice, "colour", self.colour_choice)
+        return [choices, self.about, columns(self.figure.widget, panel), self.below_text, self.below]
+
+    def _listen(self) -> None:
+        """Connect the controls and the map with their answers."""
+
+        def on_value(control: Any, answer: Any) -> None:
+            control.observe(self.guarded(lambda change: answer(change["new"])), "value")
+
+        on_value(self.map_choice, self.switch)
+        on_value(self.colour_choice, lambda _: self._draw())
+        on_value(self.picker, lambda rank: self.show_picture(int(self.set.order[rank])))
+        on_value(self.set_choice, self.pick_out)
+        on_value(self.path_switch, self.start_path)
+        self.go_there.on_click(self.guarded(lambda _: self.show_place(np.array([self.x.value, self.y.value]))))
+        self.figure.points.on_click(self.guarded(self.click_point))
+        self.figure.points.on_hover(self.guarded(self.hover_point))
+        self.figure.points.on_selection(self.guarded(self.lasso))
+        self.figure.net.on_click(self.guarded(self.click_plane))
+        self.figure.net.on_hover(self.guarded(self.hover_plane))
+
+    @property
+    def map(self) -> Map:
+        """The present map."""
+        return self.set.maps[str(self.map_choice.value)]
+
+    @property
+    def limits(self) -> list[tuple[float, float]]:
+        """The ends of both axes of the present map, before anybody zooms."""
+        return ranges(self.map.points)
+
+    def _draw(self) -> None:
+        """Draw the present map in the present colours, and say what it is worth."""
+        kind, drawn = str(self.colour_choice.value), self.map
+        if kind == "score":
+            low, high = np.quantile(self.set.scores, [0, 0.98])
+            self.figure.draw(drawn, looks_of_scores(self.set.scores, self.set.truth), (float(low), float(high)))
+        else:
+            self.figure.draw(drawn, looks_of(self.set.groups[kind]), None)
+        worth = f"{drawn.name} keeps {drawn.kept:.0%} of the codes' 10 nearest neighbours."
+        click = "decodes that place (all other directions at their mean)."
+        if drawn.method == "latent":
+            worth, click = "The codes themselves: what is near here is near for the detector.", "decodes that place."
+        if not drawn.has_inverse:
+            click = "shows the pictures nearest on the map: it has no inverse."
+        elif not self.set.can_decode:
+            click = "shows the pictures nearest on the map: this detector decodes no codes."
+        self.about.say(f"{worth} A click on the empty plane {click}")
+
+    # ------------------------------------------------------------------ what is looked at
+
+    def summary(self) -> str:
+        """Return the chosen picture or place in words."""
+        score, verdict = self.probe.score, self.set.verdict(self.probe.score)
+        what = f"score {score:.4g}, {self.set.high(score)}." + (f" It is called {verdict}." if verdict else "")
+        if self.probe.index is not None:
+            return f"{self.set.describe(self.probe.index)}: {what}"
+        x, y = self.probe.place
+        return f"Decoded from ({x:.2f}, {y:.2f}): {what} Encoded again, its code is {self.probe.distance:.2g} away."
+
+    def show_picture(self, index: int) -> None:
+        """Choose a picture of the set."""
+        self._choose(self.set.picture(index, self.map))
+
+    def show_place(self, place: np.ndarray) -> None:
+        """Choose a place on the map: decode it, or, where that cannot be, show the pictures nearest to it."""
+        if self.map.has_inverse and self.set.can_decode:
+            self._choose(self.set.place(place, self.map))
+            return
+        close = nearest(self.map.points, place, min(STRIP, len(self.set)))
+        why = "this detector decodes no codes" if self.map.has_inverse else f"{self.map.name} has no inverse"
+        text = f"No picture belongs to the place ({place[0]:.2f}, {place[1]:.2f}): {why}. Nearest on the map"
+        self._show_near(place, close, text)
+
+    def _choose(self, probe: Probe) -> None:
+        """Show a picture or a place, on the map and beside it; then the path to it, or its neighbours."""
+        self.probe = probe
+        self.text.say(self.summary())
+        self.pictures.show(self.triple(), f"Input, reconstruction, difference. {self.summary()}")
+        with self.callbacks_paused():
+            if probe.index is not None:
+                self.picker.value = int(self.set.rank[probe.index])
+            self.x.value, self.y.value = (round(float(value), 3) for value in probe.place)
+            self.set_choice.value = NO_SET
+        self.figure.pick_out(None)
+        if self.path_from is not None:
+            self._show_path(self.path_from)
+        else:
+            close, whose = self.set.near(probe, STRIP), "picture's" if probe.index is not None else "place's"
+            self._show_near(probe.place, close, f"The {len(close)} pictures with codes nearest to this {whose}")
+
+    def triple(self) -> Image.Image:
+        """Return the chosen picture, its reconstruction and their difference, the largest in yellow."""
+        x = self.probe.image
+        first = "input" if self.probe.index is not None else "decoded"
+        if not self.set.can_reconstruct:
+            return tiles([x], [first], [""])
+        made = self.set.detector.reconstruct(x[None])[0]
+        difference = np.abs(made - x).mean(axis=0)
+        captions = ["", "", f"up to {difference.max():.2f}"]
+        return tiles([x, made, heat(difference)], [first, "reconstruction", "difference"], captions)
+
+    def _under(self, probe: Probe) -> None:
+        """Show what lies under the pointer."""
+        x, y = probe.place
+        text = self.set.describe(probe.index) if probe.index is not None else f"Decoded from ({x:.2f}, {y:.2f})"
+        element, _ = picture_markup(small(probe.image), f"Under the pointer: {text}", 64)
+        self.hovered.value = (
+            '<div class="advad-hover" style="display:flex;gap:10px;align-items:center;line-height:1.35">'
+            f'<div style="width:64px;flex:none">{element}</div>'
+            f"<div><b>Under the pointer</b><br><span>{html.escape(text)}</span><br>score {probe.score:.4g}</div></div>"
+        )
+
+    def _show_below(self, sentence: str, label: str, pictures: np.ndarray, scores: np.ndarray) -> None:
+        """Show a sentence, and pictures with their scores."""
+        self.below_sentence = sentence
+        self.below_text.say(sentence)
+        captions = {label: [f"{score:.2g}" for score in scores]}
+        self.strip = plots.grid({label: pictures}, captions=captions)
+        if len(pictures):
+            self.below.show(self.strip, f"{sentence} Scores: {', '.join(captions[label])}.")
+        else:
+            self.below.value = ""
+
+    def _show_near(self, place: np.ndarray, indices: np.ndarray, text: str) -> None:
+        """Show the pictures that are nearest to what was chosen."""
+        sentence = f"{text}{self.set.mix(indices)}."
+        self._show_below(sentence, "nearest", self.set.images[indices], self.set.scores[indices])
+        self.figure.mark(place, self.map.points[indices], NOTHING)
+
+    def _show_path(self, start: Probe) -> None:
+        """Decode and score the codes from the path's start to what is chosen now."""
+        codes, made, scores = self.set.path(start, self.probe, STEPS)
+        top, drawn = int(scores.argmax()), self.map
+        sentence = (
+            f"From {start.name} to {self.probe.name} through the latent space: the highest score, {scores[top]:.3g}, "
+            f"is at step {top} of {STEPS}, {self.set.high(scores[top])}."
+        )
+        if drawn.has_inverse:
+            self.figure.mark(self.probe.place, NOTHING, drawn.places_of(codes))
+        else:
+            sentence += f" {drawn.name} cannot show the way between."
+            ends = [drawn.points[one.index] if one.index is not None else one.place for one in (start, self.probe)]
+            self.figure.mark(self.probe.place, NOTHING, np.array(ends), dash="dot")
+        self._show_below(sentence, "decoded", made, scores)
+
+    def show_set(self, indices: np.ndarray) -> None:
+        """Show a set's statistics, and a strip of it from its lowest to its highest score."""
+        ordered = indices[np.argsort(self.set.scores[indices], kind="stable")]
+        shown = ordered[np.linspace(0, len(ordered) - 1, min(STRIP, len(ordered))).round().astype(int)]
+        self.figure.mark(self.probe.place, NOTHING, NOTHING)
+        self._show_below(self.set.statistics(indices), "picked out", self.set.images[shown], self.set.scores[shown])
+
+    def to_image(self) -> Image.Image:
+        """Return the map with what is chosen, its pictures, and the strip below."""
+        return stack([stack([picture_of(self.figure.widget), self.triple()], across=True), self.strip])
+
+    # ------------------------------------------------------------------ the answers
+
+    def switch(self, method: str) -> None:
+        """StatusText the choice of a map."""
+        if method not in self.set.maps:
+            wait = " UMAP takes some 20 s to load." if method == "umap" else ""
+            self.about.say(f"Laying out {len(self.set):,} codes by {NAMES[method]}, this once …{wait}")
+        drawn, probe = self.map, self.probe
+        self._draw()
+        if probe.index is None and drawn.has_inverse:
+            self.show_place(drawn.places_of(probe.code[None])[0])
+        else:
+            self.show_picture(int(self.set.near(probe, 1)[0]) if probe.index is None else probe.index)
+
+    def click_point(self, _: Any, points: Any, __: Any) -> None:
+        """StatusText a click on a point."""
+        if points.point_inds:
+            self.show_picture(points.point_inds[0])
+
+    def click_plane(self, _: Any, points: Any, __: Any) -> None:
+        """StatusText a click beside all points."""
+        if points.point_inds:
+            self.show_place(np.array([points.xs[0], points.ys[0]], float))
+
+    def hover_point(self, _: Any, points: Any, __: Any) -> None:
+        """StatusText the pointer over a point."""
+        if points.point_inds:
+            self._under(self.set.picture(points.point_inds[0], self.map))
+
+    def hover_plane(self, _: Any, points: Any, __: Any) -> None:
+        """StatusText the pointer over the plane, where places can be decoded."""
+        if points.point_inds and self.set.can_decode and self.map.has_inverse:
+            self._under(self.set.place(np.array([points.xs[0], points.ys[0]], float), self.map))
+
+    def lasso(self, _: Any, points: Any, __: Any) -> None:
+        """StatusText a lasso or a box."""
+        with self.callbacks_paused():
+            self.set_choice.value = NO_SET
+        self.show_set(np.asarray(points.point_inds, dtype=int))
+
+    def pick_out(self, name: str) -> None:
+        """StatusText the choice of a set by name."""
+        indices = self.sets[name]
+        self.figure.pick_out(indices)
+        if indices is not None:
+            self.show_set(indices)
+
+    def start_path(self, on: bool) -> None:
+        """StatusText the switch of the path: it starts at what is chosen now, or it ends."""
+        self.path_from = self.probe if on else None
+        if on:
+            self.below_text.say("The path starts here. Choose its end: a point, a place, or another picture.")
+        else:
+            self._choose(self.probe)

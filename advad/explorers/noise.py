@@ -1,0 +1,243 @@
+"""An explorer of noise: one frozen noise, made stronger rung by rung, and what each detector makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from advad import plots
+from advad.analysis.corruption import at_strength, strength
+from advad.analysis.inputs import as_numpy
+from advad.checks import as_images, check_number, reject
+from advad.explorers.base import Explorer, named
+from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
+from advad.plots.images import as_unit, stack, without_label
+from advad.plots.to_image import picture_of
+
+OWNER = "NoiseExplorer"
+STRENGTHS = tuple(k / 40 for k in range(17))  # 0 to 0.4 in pixel units
+SIZE = (560, 366)  # of the plot, in CSS pixels
+
+
+class NoiseExplorer(Explorer):
+    """A slider over the strength of a frozen noise, buttons for its kind: pictures and scores climb together.
+
+    Every kind of noise is brought to the same strength, the root of the mean squared change of a pixel, so that
+    the curves can be compared. Where a noise cannot become stronger inside [0, 1], its curve ends.
+
+    Parameters
+    ----------
+    detectors : Detector, or mapping of str to Detector
+        Fitted.
+    images : array of shape (N, C, H, W) or (N, H, W)
+        Clean pictures, `uint8` or float in [0, 1].
+    corruptions : mapping of str to array of the images' shape, optional
+        Corrupted versions; the ladder goes from each picture towards its own. Else uniform, Gaussian and speckle
+        noise, and the learned noise of a detector that has one (ALCN).
+    strengths : sequence of float in [0, 1], rising from 0
+        The rungs, in pixel units.
+    seed : int
+        Freezes the noise.
+    """
+
+    def __init__(
+        self,
+        detectors: Any,
+        images: ArrayLike,
+        corruptions: Mapping[str, ArrayLike] | None = None,
+        *,
+        strengths: Sequence[float] = STRENGTHS,
+        seed: int = 0,
+    ):
+        self.detectors = named(detectors)
+        self.images = as_unit(as_images(OWNER, images, name="images").numpy())
+        self.strengths = tuple(map(float, strengths))
+        for value in self.strengths:
+            check_number(OWNER, "strengths", value, 0, 1, remedy="They are in pixel units of [0, 1].")
+        if len(self.strengths) < 2 or self.strengths[0] != 0 or (np.diff(self.strengths) <= 0).any():
+            reject(OWNER, "strengths", "rise from 0", strengths)
+        given = frozen_noise(self.detectors, self.images, seed) if corruptions is None else corruptions
+        self.corruptions = {name: as_numpy(values).astype(np.float32) for name, values in given.items()}
+        for name, values in self.corruptions.items():
+            if values.shape != self.images.shape:
+                reject(OWNER, f"corruptions[{name!r}]", f"have the shape of images, {self.images.shape}", values)
+        self._climbed: dict[tuple[int, str], dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+        super().__init__()
+
+    # ------------------------------------------------------------------ the numbers
+
+    def climb(self, picture: int, detector: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return for each noise the pictures on its rungs, (R, C, H, W), their strengths and their scores, (R,).
+
+        The strengths are those reached; computed once for a picture and a detector.
+        """
+        if (picture, detector) not in self._climbed:
+            x, rungs = self.images[picture : picture + 1], len(self.strengths)
+            below = x.repeat(rungs - 1, axis=0)
+            shown = {
+                name: np.concatenate([x, at_strength(below, values[[picture] * (rungs - 1)], self.strengths[1:])])
+                for name, values in self.corruptions.items()
+            }
+            scores = self.detectors[detector].anomaly_score(np.concatenate(list(shown.values())))
+            self._climbed[picture, detector] = {
+                name: (pictures, strength(x.repeat(rungs, axis=0), pictures), on_rungs)
+                for (name, pictures), on_rungs in zip(shown.items(), scores.reshape(len(shown), rungs), strict=True)
+            }
+        return self._climbed[picture, detector]
+
+    def chosen(self) -> tuple[int, int, str, str]:
+        """Return what the controls say: picture, rung, noise, detector."""
+        controls: tuple[Any, ...] = (self.picture, self.rung, self.noise, self.detector)
+        picture, rung, noise, detector = (control.value for control in controls)
+        return picture, rung, noise, detector
+
+    def here(self) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """Return the clean picture and the one that is shown, (C, H, W), the shown one's strength and score."""
+        picture, rung, noise, detector = self.chosen()
+        pictures, strengths, scores = self.climb(picture, detector)[noise]
+        return self.images[picture], pictures[rung], float(strengths[rung]), float(scores[rung])
+
+    def summary(self) -> str:
+        """Return the present state in words."""
+        picture, _, noise, detector = self.chosen()
+        _, _, reached, score = self.here()
+        climbed = self.climb(picture, detector)
+        clean = float(climbed[noise][2][0])
+        said = f"Picture {picture} under {noise} noise of strength {reached:.3f}: {detector} scores it {score:.4f}"
+        said += f", {score / clean:.1f} times the clean one's {clean:.4f}." if clean > 0 else "; the clean one 0."
+        threshold = getattr(self.detectors[detector], "threshold_", None)
+        if threshold is not None:
+            above = climbed[noise][1][climbed[noise][2] > threshold]
+            where = f"first called anomalous at strength {above.min():.3f}" if len(above) else "never called anomalous"
+            said += f" On this ladder it is {where}."
+        return said
+
+    # ------------------------------------------------------------------ the widgets
+
+    def build(self) -> list[widgets.Widget]:
+        rungs = {f"{value:.3f}".rstrip("0").rstrip("."): k for k, value in enumerate(self.strengths)}
+        self.picture = slider("picture", len(self.images))
+        self.rung = select_slider("strength", rungs, len(rungs) // 2)
+        self.noise = toggle_buttons(list(self.corruptions), next(iter(self.corruptions)))
+        self.detector = toggle_buttons(list(self.detectors), list(self.detectors)[-1])
+        self.text, self.pictures = StatusText(), Picture()
+        self.text.layout.min_height = "48px"
+        figure = plots.curves(
+            self.strengths,
+            {name: np.zeros(len(self.strengths)) for name in self.corruptions},
+            title="Score over strength",
+            x_title="strength (root mean squared change of a pixel)",
+            y_title="anomaly score",
+        )
+        figure.add_scatter(
+            x=[0],
+            y=[0],
+            mode="markers",
+            showlegend=False,
+            hoverinfo="skip",
+            marker={
+                "symbol": "circle-open",
+                "size": 15,
+                "color": plots.BLACK,
+                "line": {"width": 2.5, "color": plots.BLACK},
+            },
+        )
+        plots.mark_line(figure, "threshold", y=0)
+        above = {"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"}
+        title = {"y": 1, "yanchor": "top", "yref": "container", "pad": {"t": 10}}
+        rows = 1 + (len(self.corruptions) - 1) // 4  # of the legend, below the title
+        figure.update_layout(legend=above, title=title, margin={"t": 34 + 22 * rows, "b": 46})
+        figure.update_xaxes(range=[-0.02 * self.strengths[-1], 1.04 * self.strengths[-1]])
+        self.plot = plot(figure, *SIZE)
+        self._draw()
+        self._show()
+        for control, answer in (
+            (self.picture, self.switch),
+            (self.detector, self.switch),
+            (self.noise, self.move),
+            (self.rung, self.move),
+        ):
+            control.observe(self.guarded(answer), "value")
+        return [
+            row(self.picture, self.rung),
+            row("noise", self.noise, *(["detector", self.detector] if len(self.detectors) > 1 else [])),
+            self.text,
+            columns(self.pictures, self.plot),
+        ]
+
+    def switch(self, _: Any) -> None:
+        """StatusText another picture or detector: the curves are its own."""
+        self._draw()
+        self._show()
+
+    def move(self, _: Any) -> None:
+        """StatusText another strength or noise."""
+        self._show()
+
+    def _draw(self) -> None:
+        """Draw the curves of the present picture and detector, and the threshold where there is one."""
+        picture, _, _, detector = self.chosen()
+        threshold = getattr(self.detectors[detector], "threshold_", None)
+        with self.plot.batch_update():
+            for line, (_, strengths, scores) in zip(
+                self.plot.data, self.climb(picture, detector).values(), strict=False
+            ):
+                line.x, line.y = strengths, scores
+            across = self.plot.layout.shapes[0]
+            across.visible = threshold is not None
+            across.y0 = across.y1 = threshold or 0
+
+    def _show(self) -> None:
+        """Show the present rung: where it lies on its curve, and its pictures."""
+        _, _, reached, score = self.here()
+        with self.plot.batch_update():
+            self.plot.data[-1].x, self.plot.data[-1].y = [reached], [score]
+        self.text.say(self.summary())
+        alt = "A clean picture, the noise alone, both together, and the reconstruction"
+        self.pictures.show(self.tiles(), f"{alt}. {self.summary()}")
+
+    def tiles(self) -> Image.Image:
+        """Return the clean picture, the amplified noise, the picture shown and its reconstruction, two by two."""
+        clean, shown, reached, _ = self.here()
+        change = shown - clean
+        top = float(np.abs(change).max())
+        made = self.detectors[str(self.detector.value)].reconstruct(shown[None])[0]
+        off = float(np.square(made - clean).mean())
+        drawn = plots.grid(
+            {"": [clean, 0.5 + change / (2 * top or 1)], " ": [shown, made]},
+            captions={
+                "": ["clean", f"noise, {0.5 / top:.1f}-fold" if top else "no noise"],
+                " ": [f"shown, {reached:.3f}", f"drawn, off by {off:.4f}"],
+            },
+            tile=150,
+        )
+        return without_label(drawn)
+
+    def to_image(self) -> Image.Image:
+        """Return the pictures beside the curves."""
+        return stack([self.tiles(), picture_of(self.plot)], across=True)
+
+
+def frozen_noise(detectors: Mapping[str, Any], images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
+    """Return pictures under each kind of noise, drawn once; how strong is of no matter to a ladder.
+
+    Parameters
+    ----------
+    detectors : mapping of str to Detector
+        One that has learned a noise adds it.
+    images : array of shape (N, C, H, W), float in [0, 1]
+    seed : int
+        Of the noise.
+    """
+    rng = np.random.default_rng(seed)
+    uniform = rng.random(images.shape)
+    noises = {"uniform": images + uniform, "Gaussian": images + rng.normal(size=images.shape), "speckle": uniform}
+    for detector in detectors.values():
+        if callable(getattr(detector, "noise", None)):
+            noises["learned"] = detector.noise(len(images), seed)
+    return noises

@@ -1,0 +1,223 @@
+"""Cover pixels of a picture with a brush: the reconstruction, the score and the occlusion map answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from advad import plots
+from advad.analysis.saliency import occlusion_map
+from advad.explorers.base import WIDTH, Explorer
+from advad.explorers.canvas import Canvas, outlined
+from advad.explorers.controls import Picture, StatusText, columns, plot, row, slider, toggle_buttons
+from advad.explorers.occlusion import FILLS
+from advad.explorers.scored_images import ScoredImages
+from advad.plots.images import heat, stack
+from advad.plots.to_image import picture_of
+
+SIDES = (1, 2, 3, 5)  # of the brush, in pixels
+TILE = 92  # CSS pixels a side
+
+
+@dataclass
+class Seen:
+    """A picture, and what the detector makes of it."""
+
+    image: np.ndarray  # (C, H, W) in [0, 1]
+    score: float
+    made: np.ndarray | None  # (C, H, W), the reconstruction, where there is one
+    map: np.ndarray  # (H, W), the change of the score by covering each pixel alone
+
+
+class OcclusionBrush(Explorer):
+    """Click or drag over a picture to cover pixels; what the detector then draws, its score and its map answer.
+
+    Parameters
+    ----------
+    detector : Detector
+        Fitted. One without `reconstruct` shows its scores and maps only.
+    images : array of shape (N, C, H, W) or (N, H, W)
+        `uint8`, or float in [0, 1].
+    labels : array of shape (N,), optional
+        The class of each image: numbers, or names.
+    classes : sequence of str, optional
+        Names of the class numbers.
+    is_anomaly : array of shape (N,), optional
+        Truth. With it, scores are compared with those of the normal images only.
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        classes: Sequence[str] | None = None,
+        is_anomaly: ArrayLike | None = None,
+    ):
+        self.set = ScoredImages("OcclusionBrush", detector, images, labels, classes, is_anomaly)
+        super().__init__()
+
+    # ------------------------------------------------------------------ the widgets
+
+    def build(self) -> list[widgets.Widget]:
+        shape = self.set.images.shape[2:]
+        sides = {f"{side}×{side}": side for side in SIDES if side == 1 or 2 * side <= min(shape)}
+        self.picker = slider("picture", len(self.set), width=300)
+        self.side, self.fill = toggle_buttons(sides, 1), toggle_buttons(FILLS, FILLS["black"])
+        self.eraser = widgets.ToggleButton(description="Erase", layout={"width": "72px"})
+        self.eraser.tooltip = "Let the brush uncover"
+        self.clear = widgets.Button(description="Uncover all", layout={"width": "100px"})
+        self.canvas = Canvas(shape=list(shape))
+        self.text, self.pictures = StatusText(), Picture()
+        self.text.layout.min_height = "2.9em"
+        self.plot = self._score_figure()
+        self.show_picture(0)
+        self._listen()
+        painting = widgets.VBox([self.canvas, row(self.eraser, self.clear)], layout={"width": "304px"})
+        return [
+            row(self.picker, "brush", self.side, "covers with", self.fill),
+            self.text,
+            columns(painting, self.pictures),
+            self.plot,
+        ]
+
+    def _listen(self) -> None:
+        """Connect the controls and the canvas with their answers."""
+        self.picker.observe(self.guarded(lambda change: self.show_picture(change["new"])), "value")
+        self.side.observe(self.guarded(self.change_brush), "value")
+        self.eraser.observe(self.guarded(self.change_brush), "value")
+        self.fill.observe(self.guarded(self.change_fill), "value")
+        self.clear.on_click(self.guarded(self.uncover))
+        self.canvas.observe(self.guarded(self.paint), "covered")
+
+    def _score_figure(self) -> Any:
+        """Return where scores stand: the histogram of all pictures', the threshold, and two marks to be moved."""
+        scores, truth = self.set.scores, self.set.truth
+        if truth is None or truth.all() or not truth.any():
+            groups = {"all pictures": scores}
+        else:
+            groups = {"normal": scores[~truth], "anomalous": scores[truth]}
+        figure = plots.histograms(groups, title="", x_title="anomaly score")
+        threshold = getattr(self.set.detector, "threshold_", None)
+        if threshold is not None:
+            figure.add_vline(x=threshold, line={"color": plots.BLACK, "dash": "dash", "width": 1.5})
+            line = {"color": plots.BLACK, "dash": "dash", "width": 1.5}
+            figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name="threshold")
+        edge = {"line": {"color": plots.BLACK, "width": 1.5}}
+        on_top = {"mode": "markers", "y": [0], "cliponaxis": False}
+        figure.add_scatter(
+            **on_top, x=[0], name="as it is", marker={"symbol": "circle", "size": 12, "color": "white", **edge}
+        )
+        figure.add_scatter(
+            **on_top, x=[0], name="covered", marker={"symbol": "star", "size": 17, "color": plots.YELLOW, **edge}
+        )
+        figure.update_layout(legend={"x": 1.01, "y": 1, "xanchor": "left"})
+        figure.update_yaxes(rangemode="tozero", title_text="share")  # the plot is low
+        return plot(figure, 860, 190, margin={"l": 60, "r": 150, "t": 12, "b": 46})
+
+    # ------------------------------------------------------------------ the answers
+
+    def show_picture(self, index: int) -> None:
+        """StatusText the choice of a picture: it comes uncovered."""
+        self.canvas.show(self.set.images[index], f"{self.set.describe(index)}, to be covered by the brush")
+        with self.callbacks_paused():
+            self.canvas.covered = []
+        self.change_fill(None)
+
+    def change_brush(self, _: Any) -> None:
+        """StatusText the brush's side and the eraser."""
+        side: Any = self.side.value
+        self.canvas.side, self.canvas.erasing = side, self.eraser.value
+
+    def change_fill(self, _: Any) -> None:
+        """StatusText the choice of what covers: the map of the picture as it is changes, too."""
+        self.canvas.fill = "#" + 3 * f"{round(255 * self.shade):02x}"
+        self.before = self.look(self.set.images[self.picker.value])
+        self.paint(None)
+
+    def uncover(self, _: Any) -> None:
+        """StatusText the button that uncovers all."""
+        self.canvas.covered = []
+
+    def paint(self, _: Any) -> None:
+        """StatusText the brush."""
+        self.after = self.look(self.covered_picture()) if self.canvas.covered else self.before
+        self._show()
+
+    # ------------------------------------------------------------------ what is looked at
+
+    @property
+    def shade(self) -> float:
+        """What covers pixels: 0 is black, 1 white."""
+        value: Any = self.fill.value
+        return value
+
+    def covered_picture(self) -> np.ndarray:
+        """Return the picture as the detector sees it now, (C, H, W)."""
+        return np.where(self.canvas.mask, np.float32(self.shade), self.set.images[self.picker.value])
+
+    def look(self, image: np.ndarray) -> Seen:
+        """Return what the detector makes of an image of shape (C, H, W)."""
+        detector, one = self.set.detector, image[None]
+        made = detector.reconstruct(one)[0] if self.set.can_reconstruct else None
+        values = occlusion_map(detector, one, fill=self.shade)[0]
+        return Seen(image, float(detector.anomaly_score(one)[0]), made, values)
+
+    def summary(self) -> str:
+        """Return what the covered pixels do to the score, in words."""
+        before, after, n = self.before.score, self.after.score, len(self.canvas.covered)
+        verdict, was = self.set.verdict(after), self.set.verdict(before)
+        called = f" It is {'still' if verdict == was else 'now'} called {verdict}." if verdict else ""
+        name = self.set.describe(self.picker.value)
+        if n == 0:
+            called = called.replace(" still", "")
+            return f"{name}: score {before:.4g}, {self.set.high(before)}.{called} Nothing is covered."
+        alone = float(self.before.map[self.canvas.mask].sum())
+        return (
+            f"{name}, {n} pixel{'s' * (n > 1)} covered with {self.fill.label}: the score {before:.4g} becomes "
+            f"{after:.4g}, {after - before:+.3g}; each covered alone, they sum to {alone:+.3g}.{called}"
+        )
+
+    def table(self) -> Image.Image:
+        """Return the picture as it is and as it is covered, with what the detector makes of both, on equal scales."""
+        both = [self.before, self.after]
+        high = max(np.abs(seen.map).max() for seen in both)
+        drawn: dict[str, list[np.ndarray]] = {"picture": [both[0].image, outlined(both[1].image, self.canvas.mask)]}
+        captions = [[f"score {seen.score:.4g}"] for seen in both]
+        if self.set.can_reconstruct:
+            errors = [np.abs(seen.image - seen.made).mean(axis=0) for seen in both]
+            top = max(error.max() for error in errors)
+            drawn["reconstruction"] = [seen.made for seen in both if seen.made is not None]
+            drawn["difference"] = [heat(error, top) for error in errors]
+            captions = [[*mine, "", f"up to {error.max():.2f}"] for mine, error in zip(captions, errors, strict=True)]
+        overlaid = [plots.overlay(seen.image[None], seen.map[None], high)[0] for seen in both]
+        drawn["occlusion map"] = overlaid
+        names = ("as it is", "covered")
+        rows = {name: [tiles[k] for tiles in drawn.values()] for k, name in enumerate(names)}
+        said = {
+            name: [*captions[k], f"{both[k].map.min():+.2g} … {both[k].map.max():+.2g}"] for k, name in enumerate(names)
+        }
+        return plots.grid(rows, columns=list(drawn), captions=said, tile=TILE)
+
+    def _show(self) -> None:
+        """Show what is looked at now."""
+        self.text.say(self.summary())
+        self.pictures.show(
+            self.table(), f"The picture as it is and covered, and what is made of both. {self.summary()}"
+        )
+        *_, before, after = self.plot.data
+        with self.plot.batch_update():
+            before.x, after.x = [self.before.score], [self.after.score]
+
+    def to_image(self) -> Image.Image:
+        """Return the table of pictures beside the scores."""
+        table = self.table()
+        scores = picture_of(self.plot, width=WIDTH - table.width // 2 - 1, height=table.height // 2)
+        return stack([table, scores], across=True)

@@ -1,0 +1,110 @@
+"""Encoders and decoders that two or more methods share; what only one method uses stands in its file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(0.2)}
+
+
+def dense_encoder(
+    image_shape: tuple[int, int, int], widths: Sequence[int], latent_dim: int, activation: str, last: str | None = None
+) -> nn.Sequential:
+    """Return a fully connected encoder, (B, C, H, W) -> (B, latent_dim).
+
+    Parameters
+    ----------
+    image_shape : (C, H, W)
+        Shape of one image.
+    widths : sequence of int
+        Units of the hidden layers, from the image inwards.
+    latent_dim : int
+        Units of the code.
+    activation : {"sigmoid", "relu", "leaky_relu"}
+        After each hidden layer.
+    last : same, optional
+        After the code; none unless given.
+    """
+    sizes = [math.prod(image_shape), *widths, latent_dim]
+    return nn.Sequential(nn.Flatten(), *_dense_layers(sizes, activation, last))
+
+
+def dense_decoder(
+    image_shape: tuple[int, int, int], widths: Sequence[int], latent_dim: int, activation: str, last: str | None = None
+) -> nn.Sequential:
+    """Return the mirror of `dense_encoder`, (B, latent_dim) -> (B, C, H, W); `last` follows the output pixels."""
+    sizes = [latent_dim, *reversed(widths), math.prod(image_shape)]
+    return nn.Sequential(*_dense_layers(sizes, activation, last), nn.Unflatten(1, image_shape))
+
+
+def _dense_layers(sizes: Sequence[int], activation: str, last: str | None) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        linear = nn.Linear(n_in, n_out)
+        # Glorot's initial weights, as in Keras, where ARAE was written: with torch's, which are half as large,
+        # a stack of sigmoids passes so little on that it gives back the mean image for dozens of epochs.
+        nn.init.xavier_uniform_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        layers += [linear, ACTIVATIONS[activation]()]
+    layers.pop()
+    return layers if last is None else [*layers, ACTIVATIONS[last]()]
+
+
+def halvings(height: int, width: int) -> list[tuple[int, int]]:
+    """Return the feature-map sizes of the convolutional networks: halved while both sides stay at least 4."""
+    sizes = [(height, width)]
+    while min(sizes[-1]) // 2 >= 4:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return sizes
+
+
+def _channels(depth: int, width: int) -> list[int]:
+    """Return the feature maps of each level: doubled at each, four times `width` at most."""
+    return [width * min(2**level, 4) for level in range(depth)]
+
+
+def conv_encoder(image_shape: tuple[int, int, int], latent_dim: int, width: int = 32) -> nn.Sequential:
+    """Return a convolutional encoder, (B, C, H, W) -> (B, latent_dim), for images of 8 to 256 pixels a side.
+
+    4×4 convolutions of stride 2 with leaky ReLU 0.2, as in Bergmann et al. 2019, Table 1 (whose 3×3 layers of
+    stride 1 in between are left out), down to a map of 4 to 7 pixels a side, then one linear layer.
+
+    Parameters
+    ----------
+    image_shape : (C, H, W)
+        Shape of one image.
+    latent_dim : int
+        Units of the code.
+    width : int
+        Feature maps of the first level.
+    """
+    channels, *size = image_shape
+    sizes = halvings(*size)
+    maps = [channels, *_channels(len(sizes) - 1, width)]
+    layers: list[nn.Module] = []
+    for n_in, n_out in zip(maps[:-1], maps[1:], strict=True):
+        layers += [nn.Conv2d(n_in, n_out, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(maps[-1] * math.prod(sizes[-1]), latent_dim))
+
+
+def conv_decoder(
+    image_shape: tuple[int, int, int], latent_dim: int, width: int = 32, last: str | None = None
+) -> nn.Sequential:
+    """Return the mirror of `conv_encoder`, (B, latent_dim) -> (B, C, H, W); `last` follows the output pixels."""
+    channels, *size = image_shape
+    sizes = halvings(*size)
+    maps = [channels, *_channels(len(sizes) - 1, width)]
+    layers: list[nn.Module] = [
+        nn.Linear(latent_dim, maps[-1] * math.prod(sizes[-1])),
+        nn.Unflatten(1, (maps[-1], *sizes[-1])),
+    ]
+    for level in range(len(sizes) - 1, 0, -1):
+        odd = (sizes[level - 1][0] % 2, sizes[level - 1][1] % 2)  # a side that was odd lost a pixel: give it back
+        layers += [
+            nn.LeakyReLU(0.2),
+            nn.ConvTranspose2d(maps[level], maps[level - 1], 4, stride=2, padding=1, output_padding=odd),
+        ]
+    return nn.Sequential(*layers) if last is None else nn.Sequential(*layers, ACTIVATIONS[last]())

@@ -1,0 +1,117 @@
+"""Residual networks of the Wasserstein GAN with gradient penalty: generator, critic and encoder.
+
+Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville: Improved Training of Wasserstein GANs. NIPS 2017, Appendix C ("Good"),
+as f-AnoGAN's released code uses them: a block a halving, down to a map of 4 to 7 pixels a side. Images are in [−1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from advad.networks.autoencoders import halvings
+
+
+class Block(nn.Module):
+    """Norm, ReLU, 3×3 convolution, twice, beside a 1×1 convolution; one of them changes the size on each way.
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Feature maps.
+    size : (height, width)
+        Of the input.
+    resize : Module
+        Upsampling, which comes before the first convolution, or pooling, which comes after the second.
+    norm : {"batch", "layer"}
+        Which normalisation. The critic takes "layer": its penalty is each image's own.
+    bias : bool
+        Whether the output has a bias.
+    """
+
+    def __init__(self, n_in: int, n_out: int, size: tuple[int, int], resize: nn.Module, norm: str, bias: bool = True):
+        super().__init__()
+        up = isinstance(resize, nn.Upsample)
+        middle = n_out if up else n_in
+        inside = (round(resize.size[0]), round(resize.size[1])) if up else size  # type: ignore[index]
+        first = [resize] if up else []
+        self.residual = nn.Sequential(
+            _norm(norm, n_in, size),
+            nn.ReLU(),
+            *first,
+            nn.Conv2d(n_in, middle, 3, padding=1, bias=False),
+            _norm(norm, middle, inside),
+            nn.ReLU(),
+            nn.Conv2d(middle, n_out, 3, padding=1, bias=bias),
+            *([] if up else [resize]),
+        )
+        self.shortcut = nn.Sequential(resize, nn.Conv2d(n_in, n_out, 1, bias=bias))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.residual(x)
+
+
+def residual_generator(image_shape: tuple[int, int, int], latent_dim: int, width: int) -> nn.Sequential:
+    """Return a generator, (B, latent_dim) -> (B, C, H, W) in [−1, 1], for images of 8 to 256 pixels a side.
+
+    Parameters
+    ----------
+    image_shape : (C, H, W)
+        Shape of one image.
+    latent_dim : int
+        Units of the code.
+    width : int
+        Feature maps at the full size; doubled with each halving, eight times as many at most.
+    """
+    channels, *size = image_shape
+    sizes = halvings(*size)
+    maps = _maps(len(sizes), width)
+    blocks = [
+        Block(maps[level + 1], maps[level], sizes[level + 1], nn.Upsample(sizes[level], mode="nearest"), "batch")
+        for level in range(len(sizes) - 2, -1, -1)
+    ]
+    return nn.Sequential(
+        nn.Linear(latent_dim, maps[-1] * math.prod(sizes[-1])),
+        nn.Unflatten(1, (maps[-1], *sizes[-1])),
+        *blocks,
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, channels, 3, padding=1),
+        nn.Tanh(),
+    )
+
+
+def residual_critic(image_shape: tuple[int, int, int], units: int, width: int, norm: str) -> nn.Sequential:
+    """Return the mirror of `residual_generator`, (B, C, H, W) -> (B, units): a critic ("layer") or encoder ("batch").
+
+    The last layer is linear; all before it, `network[:-1]`, gives the features, (B, n). A Wasserstein critic is known
+    up to a constant only: the biases that would add one, after its last normalisation, are left out.
+
+    Parameters
+    ----------
+    image_shape, width
+        See `residual_generator`.
+    units : int
+        Of the output.
+    norm : {"batch", "layer"}
+        See `Block`.
+    """
+    channels, *size = image_shape
+    sizes = halvings(*size)
+    maps = _maps(len(sizes), width)
+    top = len(sizes) - 2
+    blocks = [
+        Block(maps[k], maps[k + 1], sizes[k], nn.AvgPool2d(2), norm, bias=norm == "batch" or k < top)
+        for k in range(top + 1)
+    ]
+    head = nn.Linear(maps[-1] * math.prod(sizes[-1]), units, bias=norm == "batch")
+    return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), *blocks, nn.Flatten(), head)
+
+
+def _maps(levels: int, width: int) -> list[int]:
+    return [width * min(2**level, 8) for level in range(levels)]
+
+
+def _norm(norm: str, maps: int, size: tuple[int, int]) -> nn.Module:
+    return nn.BatchNorm2d(maps) if norm == "batch" else nn.LayerNorm([maps, *size])

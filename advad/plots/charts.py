@@ -1,0 +1,375 @@
+"""Arrays in, figures out: the plots and picture grids of the lessons and explorers.
+
+Plots are plotly's; picture grids are one PIL image, so that a hundred pictures cost one PNG. Colours are
+Okabe and Ito's, which colour-blind readers can tell apart, and each comes with a second cue: a dash or a symbol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+from advad.plots.theme import BLACK, BLUE, DASHES, PALETTE, SYMBOLS, VERMILION, layout
+
+
+def curves(
+    x: ArrayLike | Mapping[str, ArrayLike],
+    series: Mapping[str, ArrayLike],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
+    log_y: bool = False,
+    log_x: bool = False,
+) -> go.Figure:
+    """Return lines over a common axis, each in its own colour, dash and symbol.
+
+    Parameters
+    ----------
+    x : array of shape (n,), or a mapping of names to such arrays
+        Common to all lines, or one a line.
+    series : mapping of str to array of shape (n,)
+        The lines; None and NaN leave gaps.
+    bands : mapping of str to (low, high), optional
+        A shaded range around a line, such as the spread over seeds.
+    title, x_title, y_title : str
+        Texts.
+    log_x, log_y : bool
+        Logarithmic axes.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=layout(title, x_title, y_title))
+    for k, (name, y) in enumerate(series.items()):
+        colour, positions = PALETTE[k % len(PALETTE)], np.asarray(x[name] if isinstance(x, Mapping) else x)
+        if bands and name in bands:
+            low, high = (np.asarray(end) for end in bands[name])
+            around = {"x": np.concatenate([positions, positions[::-1]]), "y": np.concatenate([high, low[::-1]])}
+            look = {"fill": "toself", "fillcolor": colour, "opacity": 0.15, "line": {"width": 0}}
+            figure.add_scatter(**around, **look, hoverinfo="skip", showlegend=False, legendgroup=name)
+        figure.add_scatter(
+            x=positions,
+            y=np.asarray(y, dtype=float),
+            name=name,
+            legendgroup=name,
+            mode="lines+markers" if len(positions) <= 60 else "lines",
+            line={"color": colour, "dash": DASHES[k % len(DASHES)], "width": 2.5},
+            marker={"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 7},
+        )
+    figure.update_xaxes(type="log" if log_x else "linear")
+    figure.update_yaxes(type="log" if log_y else "linear")
+    return figure
+
+
+def interval_curves(
+    x: ArrayLike, intervals: Mapping[str, Sequence[tuple[float, float, float]]], **settings: Any
+) -> go.Figure:
+    """Return lines with a shaded interval around each; `settings` are those of :func:`curves`.
+
+    Parameters
+    ----------
+    x : array of shape (n,)
+        Common to all lines.
+    intervals : mapping of str to n triples (value, low, high)
+        Such as `advad.bootstrap` returns.
+    """
+    columns = {name: np.asarray(triples, dtype=float).T for name, triples in intervals.items()}  # (3, n) each
+    bands = {name: (low, high) for name, (_, low, high) in columns.items()}
+    return curves(x, {name: values for name, (values, _, _) in columns.items()}, bands=bands, **settings)
+
+
+def scatter(
+    groups: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    *,
+    title: str,
+    x_title: str,
+    y_title: str,
+    x_line: float | None = None,
+    y_line: float | None = None,
+    log_x: bool = False,
+) -> go.Figure:
+    """Return points in groups, each in its own colour and symbol, with a line at a level of x and of y.
+
+    Parameters
+    ----------
+    groups : mapping of str to (x, y), arrays of shape (n,)
+        Small groups come last, on top.
+    title, x_title, y_title : str
+        Texts.
+    x_line, y_line : float, optional
+        Thresholds.
+    log_x : bool
+        Logarithmic axis.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(layout=layout(title, x_title, y_title))
+    for k, (name, (x, y)) in enumerate(groups.items()):
+        marker = {"color": PALETTE[k % len(PALETTE)], "symbol": SYMBOLS[k % len(SYMBOLS)], "size": 7, "opacity": 0.7}
+        figure.add_scattergl(x=np.asarray(x), y=np.asarray(y), name=f"{name} (n = {len(np.asarray(x))})", marker=marker)
+    figure.update_traces(mode="markers")
+    for level, add in ((x_line, figure.add_vline), (y_line, figure.add_hline)):
+        if level is not None:
+            add(level, line={"color": BLACK, "dash": "dash", "width": 1.5})
+    figure.update_xaxes(type="log" if log_x else "linear")
+    return figure
+
+
+def panels(
+    parts: Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]],
+    *,
+    title: str,
+    columns: int = 3,
+    equal: bool = True,
+    log_x: bool = False,
+) -> go.Figure:
+    """Return small scatter plots beside each other, whose groups share colours, symbols and one legend.
+
+    Parameters
+    ----------
+    parts : mapping of str to (mapping of str to (x, y))
+        A title each (`<br>` breaks its line), and groups as in :func:`scatter`.
+    title : str
+        Of all.
+    columns : int
+        Plots in a row.
+    equal : bool
+        For maps: as many units a pixel on both axes, and no ticks, which would mean nothing.
+    log_x : bool
+        Logarithmic horizontal axes; for plots whose axes mean something.
+    """
+    from plotly.subplots import make_subplots
+
+    n_rows = -(-len(parts) // columns)
+    space: dict[str, Any] = {"horizontal_spacing": 0.03 if equal else 0.07, "vertical_spacing": 0.17 / n_rows}
+    figure = make_subplots(n_rows, columns, subplot_titles=list(parts), **space)
+    figure.update_layout(layout(title, height=110 + 250 * n_rows))
+    figure.update_layout(margin={"l": 20 if equal else 60, "r": 10, "t": 96, "b": 64})
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": -16 / (250 * n_rows), "yanchor": "top"})
+    figure.update_annotations(font={"size": 12.5})
+    names = list(dict.fromkeys(name for groups in parts.values() for name in groups))
+    shown = set()
+    for k, groups in enumerate(parts.values()):
+        for name, (x, y) in groups.items():
+            at = names.index(name)
+            look = {"color": PALETTE[at % len(PALETTE)], "symbol": SYMBOLS[at % len(SYMBOLS)], "opacity": 0.7}
+            marker = look | {"size": 6 if len(np.asarray(x)) < 100 else 4.5}
+            some = {"name": name, "legendgroup": name, "showlegend": name not in shown, "mode": "markers"}
+            x, y = (np.asarray(values, np.float32) for values in (x, y))
+            figure.add_scattergl(x=x, y=y, marker=marker, **some, row=k // columns + 1, col=k % columns + 1)
+            shown.add(name)
+    figure.update_layout(legend={"itemsizing": "constant"})
+    figure.update_xaxes(showline=True, linecolor="#888", zeroline=False, mirror=equal)
+    figure.update_yaxes(showline=True, linecolor="#888", zeroline=False, mirror=equal)
+    if equal:
+        bare = {"showticklabels": False, "ticks": "", "showgrid": False}
+        figure.update_xaxes(**bare)
+        figure.update_yaxes(**bare)
+        for k in range(len(parts)):
+            anchor = f"x{k + 1}" if k else "x"
+            figure.update_yaxes(scaleanchor=anchor, row=k // columns + 1, col=k % columns + 1)
+    else:
+        figure.update_xaxes(type="log" if log_x else "linear", gridcolor="#e6e6e6", ticks="outside")
+        figure.update_yaxes(gridcolor="#e6e6e6", ticks="outside")
+    return figure
+
+
+def roc(is_anomaly: ArrayLike, scores: Mapping[str, ArrayLike], *, title: str = "ROC curve") -> go.Figure:
+    """Return ROC curves with their AUROC in the legend, and the diagonal of chance.
+
+    Parameters
+    ----------
+    is_anomaly : array of shape (n,)
+        Truth.
+    scores : mapping of str to array of shape (n,)
+        Higher = more anomalous.
+    title : str
+        Text.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    truth = np.asarray(is_anomaly).astype(int)
+    lines, positions = {}, {}
+    for name, values in scores.items():
+        false_alarms, found, _ = roc_curve(truth, np.asarray(values))
+        label = f"{name} (AUROC {roc_auc_score(truth, np.asarray(values)):.3f})"
+        positions[label], lines[label] = false_alarms, found
+    x_title, y_title = "share of normals called anomalous", "share of anomalies found"
+    figure = curves(positions, lines, title=title, x_title=x_title, y_title=y_title)
+    figure.update_traces(mode="lines")
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], name="chance", mode="lines", line={"color": "#999", "dash": "dot", "width": 1}
+    )
+    figure.update_layout(legend={"x": 0.98, "y": 0.04, "xanchor": "right", "yanchor": "bottom"})
+    figure.update_xaxes(range=[-0.01, 1.01])
+    figure.update_yaxes(range=[-0.01, 1.01])
+    return figure
+
+
+def histograms(
+    groups: Mapping[str, ArrayLike],
+    *,
+    title: str,
+    x_title: str,
+    threshold: float | None = None,
+    threshold_name: str = "threshold",
+    bins: int = 40,
+) -> go.Figure:
+    """Return the groups' histograms over common bins as outlines, each summing to 1, with a threshold line.
+
+    Parameters
+    ----------
+    groups : mapping of str to array
+        One histogram each.
+    title, x_title : str
+        Texts.
+    threshold : float, optional
+        A vertical line.
+    threshold_name : str
+        Its label.
+    bins : int
+        How many.
+    """
+    import plotly.graph_objects as go
+
+    everything = np.concatenate([np.ravel(values) for values in groups.values()])
+    low, high = np.quantile(everything, [0, 0.995])
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    figure = go.Figure(layout=layout(title, x_title, "share of the group"))
+    for k, (name, values) in enumerate(groups.items()):
+        values = np.clip(np.ravel(values), edges[0], edges[-1])  # the tail stands in the last bin
+        share = np.histogram(values, edges)[0] / len(values)
+        colour = PALETTE[k % len(PALETTE)]
+        figure.add_scatter(
+            x=edges,
+            y=np.append(share, share[-1]),
+            name=f"{name} (n = {len(values)})",
+            mode="lines",
+            line={"shape": "hv", "color": colour, "dash": DASHES[k % len(DASHES)], "width": 2},
+            fill="tozeroy",
+            fillcolor=f"rgba{(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)), 0.15)}",
+        )
+    if threshold is not None:
+        mark_line(figure, threshold_name, x=threshold)
+    return figure
+
+
+def mark_line(figure: go.Figure, name: str, *, x: float | None = None, y: float | None = None) -> None:
+    """Draw a dashed line across a figure at `x` or at `y`, its name beside it; the name moves with the line."""
+    line = {"color": BLACK, "dash": "dash", "width": 1.5}
+    if x is not None:
+        beside = {"textangle": 0, "textposition": "end", "xanchor": "left", "yanchor": "top"}
+        figure.add_vline(x=x, line=line, label={"text": name, "font": {"size": 12}, **beside})
+    if y is not None:
+        figure.add_hline(y=y, line=line, label={"text": name, "font": {"size": 12}, "textposition": "end"})
+
+
+def bars(
+    values: Mapping[str, float],
+    *,
+    title: str,
+    y_title: str,
+    x_title: str = "",
+    highlight: Sequence[str] = (),
+    line: float | None = None,
+    line_name: str = "",
+) -> go.Figure:
+    """Return one bar a name; those in `highlight` differ in colour and hatching, `line` is a level to compare with."""
+    import plotly.graph_objects as go
+
+    names = list(values)
+    marked = [name in highlight for name in names]
+    figure = go.Figure(layout=layout(title, x_title, y_title))
+    figure.add_bar(
+        x=names,
+        y=list(values.values()),
+        text=[f"{value:.3g}" for value in values.values()],
+        textposition="outside",
+        cliponaxis=False,
+        marker={
+            "color": [VERMILION if mark else BLUE for mark in marked],
+            "pattern": {"shape": ["/" if mark else "" for mark in marked]},
+        },
+    )
+    if line is not None:
+        note = {"text": line_name, "bgcolor": "rgba(255,255,255,0.8)"}
+        figure.add_hline(y=line, line={"color": BLACK, "dash": "dash"}, annotation=note)
+    figure.update_xaxes(type="category")
+    return figure
+
+
+def heatmap(
+    values: ArrayLike,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    x_title: str,
+    y_title: str,
+    limits: tuple[float, float] | None = None,
+    digits: int = 2,
+) -> go.Figure:
+    """Return a table of numbers as coloured cells, the number in each; the first row is at the top.
+
+    Parameters
+    ----------
+    values : array of shape (n, m)
+    rows, columns : sequence of n and m str
+        The cells' names.
+    title, x_title, y_title : str
+        Texts.
+    limits : (low, high), optional
+        The ends of the colour scale (cividis, bright = high); the values' own unless given.
+    digits : int
+        Decimals of the numbers.
+    """
+    import plotly.graph_objects as go
+
+    cells = np.asarray(values, dtype=float)
+    low, high = limits or (float(np.nanmin(cells)), float(np.nanmax(cells)))
+    figure = go.Figure(layout=layout(title, x_title, y_title))
+    scale = {"zmin": low, "zmax": high, "colorscale": "Cividis"}
+    figure.add_heatmap(z=cells, x=list(columns), y=list(rows), xgap=2, ygap=2, **scale)
+    for i, row in enumerate(rows):
+        for k, column in enumerate(columns):
+            bright = cells[i, k] > low + 0.55 * (high - low)  # black on yellow, white on blue
+            colour = "black" if bright else "white"
+            figure.add_annotation(
+                x=column, y=row, text=f"{cells[i, k]:.{digits}f}", showarrow=False, font={"color": colour, "size": 14}
+            )
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
+    return figure
+
+
+def matrix(
+    values: ArrayLike, rows: Sequence[str], columns: Sequence[str], *, title: str, x_title: str, y_title: str
+) -> go.Figure:
+    """Return a table of numbers as coloured cells, each with its number.
+
+    Parameters
+    ----------
+    values : array of shape (n_rows, n_columns)
+        The numbers; NaN is left empty.
+    rows, columns : sequence of str
+        Names; the first row stands on top.
+    title, x_title, y_title : str
+        Texts.
+    """
+    import plotly.graph_objects as go
+
+    cells = np.asarray(values, dtype=float)
+    figure = go.Figure(layout=layout(title, x_title, y_title, height=120 + 42 * len(rows)))
+    look = {"colorscale": "Cividis", "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "showscale": False}
+    text = [["" if np.isnan(cell) else f"{cell:.3g}" for cell in row] for row in cells]
+    figure.add_heatmap(z=cells, x=list(columns), y=list(rows), text=text, **look)
+    bare = {"type": "category", "showline": False, "showgrid": False, "ticks": ""}  # else "5%" is read as the number 5
+    figure.update_yaxes(autorange="reversed", **bare)
+    figure.update_xaxes(side="bottom", **bare)
+    return figure

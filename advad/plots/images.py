@@ -1,0 +1,231 @@
+"""Images as images: conversions to pixels, grids, overlays, and the HTML element of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    pass
+import base64
+import html
+import io
+
+from plotly.colors import sequential
+
+from advad.checks import reject
+from advad.plots.images import picture_markup
+from advad.plots.theme import BLACK, BLUE, VERMILION
+
+
+def to_pixels(image: ArrayLike) -> np.ndarray:
+    """Return an image as `uint8` of shape (H, W, 3).
+
+    Parameters
+    ----------
+    image : array of shape (H, W), (1, H, W) or (3, H, W)
+        `uint8`, or float in [0, 1]; what lies outside is clipped.
+    """
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8:
+        pixels = (np.clip(np.nan_to_num(pixels), 0, 1) * 255).round().astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = pixels[None]
+    return np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
+
+
+def overlay(pictures: ArrayLike, maps: ArrayLike, strongest: float | None = None) -> np.ndarray:
+    """Return pictures in pale grey under signed maps: vermilion where a map is below 0, blue where it is above.
+
+    Unless told otherwise, each map is scaled by its own strongest value, so colours say where, not how much.
+
+    Parameters
+    ----------
+    pictures : array of shape (n, C, H, W)
+        `uint8`, or float in [0, 1].
+    maps : array of shape (n, H, W)
+        Such as occlusion maps, whose negative places are suspicious.
+    strongest : float, optional
+        The absolute value that gets the full colour, to compare maps by how much.
+
+    Returns
+    -------
+    ndarray of shape (n, 3, H, W), float in [0, 1]
+        For :func:`grid`.
+    """
+    pixels = np.asarray(pictures)
+    grey = (pixels / 255 if pixels.dtype == np.uint8 else pixels).mean(1)[..., None]  # (n, H, W, 1)
+    signed = np.asarray(maps, dtype=float)
+    scale = np.abs(signed).max((1, 2), keepdims=True) if strongest is None else np.asarray(strongest)
+    share = (signed / np.where(scale > 0, scale, 1))[..., None]
+    below, above = (np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for colour in (VERMILION, BLUE))
+    pale = 0.35 + 0.6 * grey
+    mixed = (1 - np.abs(share)) * pale + np.abs(share) * np.where(share < 0, below, above)
+    return mixed.transpose(0, 3, 1, 2)
+
+
+def grid(
+    rows: Mapping[str, Any],
+    *,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    columns: Sequence[str] = (),
+    tile: int = 60,
+) -> Image.Image:
+    """Return pictures in labelled rows as one image on white.
+
+    Parameters
+    ----------
+    rows : mapping of str to array of shape (n, C, H, W) or (n, H, W)
+        One row of pictures each, the label to its left; `uint8` or float in [0, 1]. None leaves a place empty.
+    captions : mapping of row label to n texts, optional
+        Under the pictures of that row, such as their scores; of one line or more.
+    columns : sequence of str
+        Above the columns; broken between words where they are wider.
+    tile : int
+        Pixels a side of each picture; small ones are enlarged with sharp pixels.
+    """
+    captions, gap, scale = captions or {}, 6, 2  # drawn at twice the size: sharp on a dense screen
+    font = ImageFont.load_default(13 * scale)
+    side, margin, text_height = tile * scale, gap * scale, 18 * scale
+    label_width = max([round(font.getlength(label)) for label in rows], default=0) + 2 * margin
+    n = max(len(pictures) for pictures in rows.values())
+    lines = {label: max((text.count("\n") for text in texts), default=0) + 1 for label, texts in captions.items()}
+    heights = [side + margin + text_height * lines.get(label, 0) for label in rows]
+    titles = [_broken(text, font, side + margin // 2) for text in columns]
+    deep = max([title.count("\n") + 1 for title in titles], default=0) * text_height
+    top = deep + margin
+    canvas = Image.new("RGB", (label_width + n * (side + margin), top + sum(heights)), "white")
+    canvas.info["dpi"] = (96 * scale, 96 * scale)
+    draw = ImageDraw.Draw(canvas)
+    for column, title in enumerate(titles):
+        foot = label_width + column * (side + margin) + side // 2, top - margin // 2
+        draw.text(foot, title, fill=BLACK, font=font, anchor="md", align="center")
+    y = top
+    for (label, pictures), height in zip(rows.items(), heights, strict=True):
+        draw.text((label_width - margin, y + side // 2), label, fill=BLACK, font=font, anchor="rm")
+        for column, picture in enumerate(pictures):
+            if picture is None:
+                continue
+            x = label_width + column * (side + margin)
+            pixels = Image.fromarray(to_pixels(picture))
+            method = Image.Resampling.NEAREST if pixels.width <= side else Image.Resampling.LANCZOS
+            canvas.paste(pixels.resize((side, side), method), (x, y))
+            draw.rectangle((x, y, x + side - 1, y + side - 1), outline="#bbb")
+            if label in captions and column < len(captions[label]):
+                below: Any = {"fill": BLACK, "font": font, "anchor": "ma", "align": "center"}
+                draw.text((x + side // 2, y + side + 4), captions[label][column], **below)
+        y += height
+    return canvas
+
+
+def _broken(text: str, font: Any, width: float) -> str:
+    """Return a text with line breaks between words, so that no line of several is wider than `width`."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if not lines[-1] or font.getlength(longer) <= width else [*lines, word]
+    return "\n".join(lines)
+
+
+CIVIDIS = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in sequential.Cividis])
+
+
+def stack(images: Sequence[Image.Image], *, across: bool = False) -> Image.Image:
+    """Return images below each other (or side by side) as one on white, for a dense screen."""
+    widths, heights = [image.width for image in images], [image.height for image in images]
+    size = (sum(widths), max(heights)) if across else (max(widths), sum(heights))
+    canvas = Image.new("RGB", size, "white")
+    at = 0
+    for image in images:
+        canvas.paste(image, (at, 0) if across else (0, at))
+        at += image.width if across else image.height
+    canvas.info["dpi"] = (192, 192)
+    return canvas
+
+
+def as_unit(images: np.ndarray) -> np.ndarray:
+    """Return images as float32 in [0, 1]."""
+    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
+
+
+def heat(values: np.ndarray, high: float | None = None) -> np.ndarray:
+    """Return values in [0, high] as colours from dark blue over grey to yellow (cividis), (3, H, W) `uint8`.
+
+    Parameters
+    ----------
+    values : array of shape (H, W)
+    high : float, optional
+        What becomes yellow; else the largest value.
+    """
+    top = float(values.max()) if high is None else high
+    place = np.clip(values / top if top > 0 else values * 0, 0, 1)
+    stops = np.linspace(0, 1, len(CIVIDIS))
+    return np.stack([np.interp(place, stops, CIVIDIS[:, k]) for k in range(3)]).round().astype(np.uint8)
+
+
+def tiles(pictures: Sequence[np.ndarray], names: Sequence[str], captions: Sequence[str], tile: int = 96) -> Image.Image:
+    """Return pictures side by side with a name above and a caption under each; at the left edge, without a label."""
+    drawn = grid({"": pictures}, columns=names, captions={"": captions}, tile=tile)
+    return without_label(drawn)
+
+
+def without_label(drawn: Image.Image) -> Image.Image:
+    """Return a grid whose rows have no label without the room for it: its pictures stand at the left edge."""
+    cropped = drawn.crop((24, 0, *drawn.size))
+    cropped.info["dpi"] = (192, 192)
+    return cropped
+
+
+def small(image: np.ndarray) -> Image.Image:
+    """Return an image of shape (C, H, W) at its own size, as a picture."""
+    return Image.fromarray(np.ascontiguousarray(to_pixels(image)))
+
+
+def picture_markup(image: Any, alt: str, width: int | None = None) -> tuple[str, int]:
+    """Return an image as an HTML element, and the CSS pixels that it is wide at most.
+
+    By default an image drawn for a dense screen (192 dots an inch) is shown at half its pixels, and another one
+    enlarged to about 480, in whole multiples of its own, with sharp pixels.
+    """
+    pixels = as_pil(image)
+    dense = pixels.info.get("dpi", (0, 0))[0] >= 192
+    buffer = io.BytesIO()
+    pixels.save(buffer, "PNG")
+    source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    if width is None:
+        width = int(pixels.width // 2 if dense else pixels.width * max(1, round(480 / pixels.width)))
+    style = f"display:block;width:100%;max-width:{width}px;image-rendering:{'auto' if dense else 'pixelated'}"
+    return f'<img src="{source}" alt="{html.escape(alt)}" style="{style}">', width
+
+
+def as_pil(image: Any) -> Any:
+    """Return a PIL image from one, or from pixels of shape (H, W), (H, W, C) or (C, H, W), `uint8` or in [0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        Another shape, dtype or range.
+    """
+    from PIL import Image
+
+    if isinstance(image, Image.Image):
+        return image
+    pixels = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.size == 0 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        reject("lesson.picture", "image", "have shape (H, W), (H, W, C) or (C, H, W) with C = 1 or 3", pixels)
+    if pixels.dtype.kind == "f":
+        if not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails here too
+            found = f"values from {pixels.min():.4g} to {pixels.max():.4g}"
+            raise ValueError(f"lesson.picture: image must be in [0, 1] when float; got {found}.")
+        pixels = (pixels * 255).round().astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        reject("lesson.picture", "image", "be uint8 or float in [0, 1]", pixels, error=TypeError)
+    return Image.fromarray(np.ascontiguousarray(pixels))

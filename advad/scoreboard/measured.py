@@ -1,0 +1,93 @@
+"""The figures of a sweep that ships, put into `data/measured.csv`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from advad.experiments.spec import read_plan, refuse
+from advad.experiments.sweep import RECORD
+from advad.scoreboard.rows import ENOUGH_SEEDS, MEASURED, Row
+
+SPECS = MEASURED.with_name("sweeps")
+COLUMNS: Sequence[str] = (
+    "method dataset protocol normal contamination contaminants labelled metric value spread n_seeds seconds "
+    "parameters settings hardware date command"
+).split()
+KEY = (*COLUMNS[: COLUMNS.index("value")], "hardware", "command")
+
+
+def keep(rows: Iterable[Row], sweeps: Iterable[str | Path]) -> list[dict[str, str]]:
+    """Write the sweeps' rows to `data/measured.csv`: single classes, of three seeds or more; return those written.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+        As `advad.scoreboard.table.rows` gives them.
+    sweeps : paths
+        Folders of sweeps. Their specs must be those of `data/sweeps`, so that whoever reads the row can run it again.
+
+    Raises
+    ------
+    SpecError
+        Another spec, or no row with enough seeds.
+    """
+    commands = {Path(folder).name: command_of(Path(folder)) for folder in sweeps}
+    mine = [row for row in rows if row.source in commands and row.normal != "mean" and row.n >= ENOUGH_SEEDS]
+    if not mine:
+        refuse("--keep", f"find rows of {ENOUGH_SEEDS} seeds or more", ", ".join(commands) or "no sweep")
+    lines = [line_of(row, commands[row.source]) for row in mine]
+    write_lines(lines, MEASURED)
+    return lines
+
+
+def command_of(folder: Path) -> str:
+    """Return what to run to get a sweep again; SpecError unless its spec, as it ran, is the one that ships."""
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    path = SPECS / f"{record['name']}.toml"
+    if not path.is_file() or read_plan(path).spec != record["spec"]:
+        refuse("--keep", f"be of a sweep whose spec is in {SPECS.parent.name}/{SPECS.name}", str(folder))
+    return f"advad sweep {SPECS.parent.name}/{SPECS.name}/{path.name}"
+
+
+def line_of(row: Row, command: str) -> dict[str, str]:
+    """Return a row in the columns of `data/measured.csv`."""
+    return {
+        "method": row.method,
+        "dataset": row.dataset,
+        "protocol": row.protocol,
+        "normal": row.normal,
+        "contamination": row.contamination,
+        "contaminants": row.contaminants,
+        "labelled": row.labelled,
+        "metric": row.metric,
+        "value": f"{row.value:.4f}",
+        "spread": f"{row.spread:.4f}" if row.spread is not None else "",
+        "n_seeds": str(row.n),
+        "seconds": f"{row.seconds:.0f}",
+        "parameters": str(row.weights),
+        "settings": json.dumps(row.settings | row.sizes),
+        "hardware": row.hardware,
+        "date": row.date,
+        "command": command,
+    }
+
+
+def write_lines(lines: Sequence[Mapping[str, Any]], path: Path = MEASURED) -> None:
+    """Put lines into a file of measured results, in place of older ones of the same key, all or nothing."""
+    new = [{name: str(value) for name, value in line.items()} for line in lines]
+    taken = {tuple(line[name] for name in KEY) for line in new}
+    old: list[dict[str, str]] = []
+    if path.exists():
+        with path.open(encoding="utf-8", newline="") as file:
+            old = [dict(line) for line in csv.DictReader(file) if tuple(line[name] for name in KEY) not in taken]
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(sorted([*old, *new], key=lambda line: tuple(line[name] for name in KEY)))
+    os.replace(temporary, path)

@@ -1,0 +1,268 @@
+"""The rows of the scoreboard: where our figures come from, and which published one is for the same thing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import advad
+from advad.experiments.sweep import collected
+from advad.scoreboard.published import FILE as PUBLISHED
+from advad.scoreboard.published import published
+
+MEASURED = PUBLISHED.with_name("measured.csv")
+OWN_PAPER = {"ARAE": "arae", "ALCN": "alcn", "ITSR": "itsr", "Berg": "berg", "AGAD": "agad"}
+PRINTED = {  # our name -> theirs, where they differ (data/README.md, "Names of methods")
+    "ALCN": "DAE+ALCN",
+    "DeepSVDD": "DSVDD",
+    "DeepSAD": "Deep SAD",
+    "FAnoGAN": "f-AnoGAN",
+    "SkipGANomaly": "Skip-GANomaly",
+}
+DAE_NOISE = {"uniform": "DAE", "speckle": "DAE+Random Noise", "gaussian": "DAE+Gaussian Noise"}
+DOUBTS = {  # what data/README.md says of a paper's own figures
+    "alcn": "paper: own 80:20 split",
+    "agad": "paper: best test epoch?",
+}
+ENOUGH_SEEDS = 3
+SIZES = ("train_size", "test_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One of our figures, and the published one that it can be compared with.
+
+    Attributes
+    ----------
+    method, dataset, protocol, normal, contamination, labelled, metric : str
+        As in `data/README.md`; "" for none. `normal` is "mean" over `n_classes` classes, too.
+    n_classes : int
+        1 unless a mean.
+    value : float
+        Mean over seeds.
+    spread : float, optional
+        Their standard deviation; None for a single seed.
+    n : int
+        Seeds.
+    settings : dict
+        The method's arguments that differ from its defaults.
+    source, hardware : str
+        The file or sweep that the figure is from, and what it was computed on.
+    sizes : dict
+        "train_size" and "test_size", where a part of the images was drawn.
+    seconds : float
+        Training of one seed.
+    weights : int
+        Trainable, of all networks.
+    date : str
+        Of the last run, ISO 8601.
+    contaminants : str
+        The contaminating classes, "2" or "2+3"; "" where that is not known.
+    flags : tuple of str
+        What must be known before comparing.
+    published : float, optional
+        None where no paper has such a figure.
+    paper : str
+        Where it is printed: "arae, table 2".
+    """
+
+    method: str
+    dataset: str
+    protocol: str
+    normal: str
+    metric: str
+    value: float
+    n: int
+    contamination: str = ""
+    labelled: str = ""
+    n_classes: int = 1
+    spread: float | None = None
+    settings: dict[str, Any]
+    source: str
+    hardware: str = ""
+    sizes: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    weights: int = 0
+    date: str = ""
+    contaminants: str = ""
+    flags: tuple[str, ...] = ()
+    published: float | None = None
+    paper: str = ""
+
+    @property
+    def name(self) -> str:
+        """The method, or the variant of it that the papers have a name for: "ARAE-R", "DAE+Random Noise"."""
+        return printed_name(self.method, self.settings) if self.method in ("ARAE", "DAE") else self.method
+
+    @property
+    def difference(self) -> float | None:
+        """Ours − published."""
+        return None if self.published is None else self.value - self.published
+
+
+def measured_rows(path: Path = MEASURED) -> list[Row]:
+    """Return the project's own results, as `data/measured.csv` holds them."""
+    if not path.is_file():
+        return []
+    rows = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            settings = json.loads(line["settings"])
+            sizes = {name: settings.pop(name) for name in SIZES if name in settings}
+            row = Row(
+                method=line["method"],
+                dataset=line["dataset"],
+                protocol=line["protocol"],
+                normal=line["normal"],
+                metric=line["metric"],
+                hardware=line["hardware"],
+                contamination=line["contamination"],
+                labelled=line["labelled"],
+                contaminants=line["contaminants"],
+                value=float(line["value"]),
+                spread=float(line["spread"]) if line["spread"] else None,
+                n=int(line["n_seeds"]),
+                settings=settings,
+                sizes=sizes,
+                source=f"data/{path.name}",
+                seconds=float(line["seconds"]),
+                weights=int(line["parameters"]),
+                date=line["date"],
+                flags=(("lab budget",) if "--budget lab" in line["command"] else ()) + _subsets(sizes),
+            )
+            rows.append(row)
+    return rows
+
+
+def sweep_rows(folder: str | Path) -> list[Row]:
+    """Return a sweep's figures: one a class and metric, and the means over its classes.
+
+    A mean over classes is taken for each seed first; its spread is that of these means.
+    """
+    folder, grouped = Path(folder), {}
+    for results in collected(folder):
+        if "method" not in results:
+            continue
+        data = {name: value for name, value in results["data"].items() if name not in ("seed", "normal", "anomalous")}
+        others = {"contaminants", "labelled_classes"} if not (data["contamination"] or data["labelled"]) else set()
+        data = {name: value for name, value in data.items() if name not in others}  # without contamination, no matter
+        settings = _settings(results["method"], results["parameters"])
+        key = json.dumps([results["method"], settings, data], sort_keys=True)
+        by_class = grouped.setdefault(key, (results, settings, {}))[2]
+        by_class.setdefault(_normal(results["data"]), {})[results["seed"]] = results
+    found = []
+    for first, settings, by_class in grouped.values():
+        for metric in first["metrics"]:
+            of_class = {
+                normal: {seed: results for seed, results in by_seed.items() if metric in results["metrics"]}
+                for normal, by_seed in by_class.items()
+            }
+            for normal, runs in of_class.items():
+                values = [run["metrics"][metric]["value"] for run in runs.values()]
+                found.append(_row(folder, list(runs.values()), settings, metric, normal, values, 1))
+            seeds = sorted(set.intersection(*(set(runs) for runs in of_class.values())))
+            if len(of_class) > 1 and seeds:
+                means = [
+                    statistics.mean(runs[seed]["metrics"][metric]["value"] for runs in of_class.values())
+                    for seed in seeds
+                ]
+                runs = [runs[seed] for runs in of_class.values() for seed in seeds]
+                found.append(_row(folder, runs, settings, metric, "mean", means, len(of_class)))
+    return found
+
+
+def _row(
+    folder: Path, runs: Sequence[Mapping], settings: dict, metric: str, normal: str, values: list[float], classes: int
+) -> Row:
+    first = runs[0]
+    data, hardware = first["data"], {run["device"] for run in runs}
+    sizes = {name: data[name] for name in SIZES if data[name] is not None}
+    resized = ["resized"] * (data["size"] is not None or data["channels"] is not None)
+    return Row(
+        method=first["method"],
+        dataset=data["images"],
+        protocol=data["protocol"],
+        normal=normal,
+        metric=metric,
+        value=statistics.mean(values),
+        spread=statistics.stdev(values) if len(values) > 1 else None,
+        n=len(values),
+        n_classes=classes,
+        contamination=f"{data['contamination']:g}" if data["contamination"] else "",
+        labelled=f"{data['labelled']:g}" if data["labelled"] else "",
+        contaminants="+".join(map(str, data["contaminants"])) if data["contamination"] else "",
+        settings=settings,
+        source=folder.name,
+        hardware=" and ".join(sorted(hardware)),
+        sizes=sizes,
+        seconds=statistics.mean(run["seconds"] for run in runs),
+        weights=first["weights"],
+        date=max(run["finished"] for run in runs)[:10],
+        flags=(*_subsets(sizes), *resized),
+    )
+
+
+def _subsets(sizes: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(f"{name.removesuffix('_size')} subset" for name in sizes)
+
+
+def _normal(data: Mapping[str, Any]) -> str:
+    if "anomalous" in data:
+        return "all-but-" + "+".join(map(str, data["anomalous"]))
+    return "+".join(map(str, data["normal"]))
+
+
+def _settings(method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that differ from the method's defaults."""
+    defaults = json.loads(json.dumps(getattr(advad, method)().get_params(deep=False)))
+    return {
+        name: value
+        for name, value in parameters.items()
+        if name not in ("seed", "device") and value != defaults.get(name)
+    }
+
+
+def printed_name(method: str, settings: Mapping[str, Any]) -> str:
+    """Return what the papers call a method of ours with these settings."""
+    if method == "DAE":
+        return DAE_NOISE[settings.get("noise", "uniform")]
+    if method == "ARAE" and settings.get("target") == "reconstruction":
+        return "ARAE-R"
+    if method == "ARAE" and list(settings.get("attacks", ["linf"])) != ["linf"]:
+        return "ARAE-A"
+    return PRINTED.get(method, method)
+
+
+def compare(row: Row) -> Row:
+    """Return a row with the published figure for the same thing, where there is one, and the flags of both."""
+    own = OWN_PAPER.get(row.method, "")
+    asked = {"dataset": row.dataset, "protocol": row.protocol, "normal": row.normal, "metric": row.metric}
+    found = [
+        other
+        for other in published(method=printed_name(row.method, row.settings), **asked)
+        if _rate(other["contamination"]) == _rate(row.contamination)
+        and _rate(other["labelled"]) == _rate(row.labelled)
+        and (row.normal != "mean" or other["n_classes"] == str(row.n_classes))
+        and row.contaminants in ("", other["settings"].get("contaminants", row.contaminants))
+    ]
+    flags = list(row.flags)
+    if row.n < ENOUGH_SEEDS:
+        flags.append("1 seed" if row.n == 1 else f"{row.n} seeds")
+    if not found:
+        return replace(row, flags=tuple(flags))
+    best = min(found, key=lambda other: other["paper"] != own)
+    if best["paper"] != own:
+        flags.append("paper: a rival's figure")
+    elif own in DOUBTS:
+        flags.append(DOUBTS[own])
+    place = f"table {best['table']}" if best["table"].isdigit() else best["table"]
+    return replace(row, flags=tuple(flags), published=best["value"], paper=f"{best['paper']}, {place}")
+
+
+def _rate(text: str) -> float:
+    return float(text or 0)

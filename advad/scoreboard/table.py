@@ -1,0 +1,116 @@
+"""The scoreboard: our figures beside the published ones, with what must be known before comparing them.
+
+    from advad.scoreboard import table as board
+
+    rows = board.rows(["runs/sweeps/mnist"])
+    print(board.text(rows))
+    board.write(rows, "runs/board")
+
+Ours are means over seeds with their standard deviation, from the last epoch, with no choice made on test data. The
+published figure is the method's own paper's where that has one, else the first that another paper prints.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from advad.experiments.sweep import HOME, RECORD
+from advad.scoreboard.rows import Row, compare, measured_rows, sweep_rows
+
+
+def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
+    """Return our figures with the published ones beside them.
+
+    A metric that no paper prints is left out, but AUROC.
+
+    Parameters
+    ----------
+    sweeps : paths, optional
+        Folders of sweeps; all in `runs/sweeps` unless given. Those of lessons have no published counterpart.
+
+    Raises
+    ------
+    SpecError
+        One of them is no sweep's folder.
+    """
+    folders = sorted(path.parent for path in HOME.glob(f"*/{RECORD}")) if sweeps is None else map(Path, sweeps)
+    ours = [row for folder in folders for row in sweep_rows(folder)]
+    there = {_figure(row) for row in ours}  # of a sweep that data/measured.csv holds, each figure stands once
+    compared = [compare(row) for row in [*(row for row in measured_rows() if _figure(row) not in there), *ours]]
+    kept = [row for row in compared if row.published is not None or row.metric == "auroc"]
+    return sorted(kept, key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)))
+
+
+def _figure(row: Row) -> str:
+    return json.dumps([row.method, row.dataset, row.normal, row.metric, row.settings, f"{row.value:.4f}", row.n])
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    return row.normal == "mean", len(row.normal), row.normal, row.method, row.source, json.dumps(row.settings)
+
+
+COLUMNS = (
+    "method dataset protocol normal n_classes contamination labelled metric published paper value spread n difference "
+    "flags settings source hardware"
+).split()
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the board as CSV, one row a figure."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        cells = {name: getattr(row, name) for name in COLUMNS}
+        cells |= {"flags": "; ".join(row.flags), "settings": json.dumps(row.settings)}
+        numbers = {name: f"{cells[name]:.4f}" for name in ("value", "spread", "difference") if cells[name] is not None}
+        writer.writerow((cells | numbers).values())
+    return buffer.getvalue()
+
+
+def text(rows: Sequence[Row]) -> str:
+    """Return the board as a table for the terminal."""
+    lines: list[tuple[str, ...]] = [("method", "data", "normal", "metric", "published", "ours", "difference", "flags")]
+    lines += [
+        (
+            row.name,
+            " ".join(filter(None, (row.dataset, row.protocol, row.contamination and f"α={row.contamination}"))),
+            f"mean of {row.n_classes}" if row.normal == "mean" else row.normal,
+            row.metric,
+            "–" if row.published is None else f"{row.published:.3f} ({row.paper})",
+            ours(row),
+            "" if row.difference is None else signed(row.difference),
+            ", ".join(row.flags),
+        )
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, tuple("─" * width for width in widths))
+    shaped = ("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in shaped)
+
+
+def ours(row: Row) -> str:
+    """Return "0.894 ± 0.003 (n = 3)"."""
+    spread = "" if row.spread is None else f" ± {row.spread:.3f}"
+    return f"{row.value:.3f}{spread} (n = {row.n})"
+
+
+def signed(number: float) -> str:
+    """Return "+0.012" or "−0.012", with a true minus."""
+    return f"{number:+.3f}".replace("-", "−")
+
+
+def write(rows: Sequence[Row], folder: str | Path) -> Path:
+    """Write `board.csv` and the page `index.html`; return the page's path."""
+    from advad.scoreboard.page import write_page
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "board.csv").write_text(table(rows), encoding="utf-8")
+    return write_page(folder / "index.html", rows)

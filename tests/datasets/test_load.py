@@ -1,0 +1,220 @@
+"""Image sets: digits, .npz files, names and arguments, the real ones, and every complaint."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from advad.datasets.imageset import ImageSet
+from advad.datasets.load import data_folder, load
+
+RNG = np.random.default_rng(0)
+
+
+# --- digits -----------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_scikit_learns_with_a_fixed_split():
+    from sklearn.datasets import load_digits
+
+    digits, truth = load("digits"), load_digits()
+    assert digits.images.shape == (1797, 1, 8, 8)
+    assert digits.images.dtype == torch.uint8
+    np.testing.assert_allclose(digits.images[:, 0].numpy(), truth["images"] * 255 / 16, atol=0.5)
+    assert digits.images.max() == 255
+    np.testing.assert_array_equal(digits.labels, truth["target"])
+    assert digits.is_test.sum() == 540
+    assert digits.is_test[-540:].all()
+    assert digits.classes == tuple("0123456789")
+    assert repr(digits) == "ImageSet(digits: 1797 images of 1×8×8, 10 classes, 540 for test)"
+
+
+def test_size_and_channels_convert():
+    large = load("digits", size=28, channels=3)
+    assert large.images.shape == (1797, 3, 28, 28)
+    assert torch.equal(large.images[:, 0], large.images[:, 2])
+    assert torch.equal(large.is_test, load("digits").is_test)
+
+
+# --- .npz -------------------------------------------------------------------------------------------------------------
+
+
+def medmnist(**changed) -> dict[str, np.ndarray]:
+    arrays = {
+        "train_images": RNG.integers(0, 256, (6, 9, 7, 3), dtype=np.uint8),
+        "train_labels": np.array([[0], [1], [2], [0], [1], [3]]),
+        "test_images": RNG.integers(0, 256, (2, 9, 7, 3), dtype=np.uint8),
+        "test_labels": np.array([[0], [1]]),
+    }
+    return {key: array for key, array in {**arrays, **changed}.items() if array is not None}
+
+
+def test_npz_with_colour_and_validation_part(tmp_path):
+    arrays = medmnist(val_images=np.full((2, 9, 7, 3), 5, np.uint8), val_labels=np.array([[3], [3]]))
+    np.savez(tmp_path / "pathmnist.npz", **arrays)
+    images = load(tmp_path / "pathmnist.npz")
+    assert images.name == "pathmnist"
+    assert images.images.shape == (10, 3, 9, 7)
+    np.testing.assert_array_equal(images.images[:6].permute(0, 2, 3, 1), arrays["train_images"])
+    assert images.labels.tolist() == [0, 1, 2, 0, 1, 3, 3, 3, 0, 1]
+    assert images.is_test.tolist() == [False] * 8 + [True] * 2  # the validation part is no test part
+    assert images.classes == ("0", "1", "2", "3")
+
+
+def test_npz_in_grey_without_test_part(tmp_path, monkeypatch):
+    grey = RNG.integers(0, 256, (4, 5, 5), dtype=np.uint8)
+    np.savez_compressed(tmp_path / "mine.npz", train_images=grey, train_labels=np.array([0, 1, 1, 0], np.int8))
+    monkeypatch.setenv("ADVAD_DATA", str(tmp_path))
+    images = load("mine.npz")  # relative: found in the root folder
+    np.testing.assert_array_equal(images.images[:, 0], grey)
+    assert not images.is_test.any()
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"train_images": None}, ValueError, "must hold both train_images and train_labels; got"),
+        ({"test_labels": None}, ValueError, "must hold both test_images and test_labels; got"),
+        ({"train_images": np.zeros((6, 9, 7))}, TypeError, "train_images of .* must be uint8, 0 to 255; got .*float64"),
+        ({"train_images": np.zeros((6, 9, 7, 4), np.uint8)}, ValueError, r"with 1 or 3 channels; got .*\(6, 9, 7, 4\)"),
+        ({"train_images": np.zeros((6, 63), np.uint8)}, ValueError, r"must have shape \(N, H, W\)"),
+        ({"train_images": np.zeros((0, 9, 7, 3), np.uint8)}, ValueError, "train_images of .* must have shape"),
+        ({"test_images": np.zeros((2, 8, 8, 3), np.uint8)}, ValueError, r"one shape \(C, H, W\) in all its parts"),
+        ({"train_labels": np.zeros((6, 14), int)}, ValueError, "must hold one label for each of 6 images; got"),
+        ({"train_labels": np.zeros(5, int)}, ValueError, "must hold one label for each of 6 images; got"),
+        ({"train_labels": np.zeros(6)}, TypeError, "train_labels of .* must be whole numbers"),
+        ({"train_labels": np.array([0, 1, 2, 3, -1, 0])}, ValueError, r"labels must be in \[0, 3\].*got -1 to 3"),
+        ({"train_labels": np.array([{}] * 6)}, ValueError, "Pickled objects are never loaded"),
+    ],
+)
+def test_npz_files_that_do_not_fit(tmp_path, changed, error, message):
+    np.savez(tmp_path / "wrong.npz", **medmnist(**changed))
+    with pytest.raises(error, match=message) as caught:
+        load(tmp_path / "wrong.npz")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_npz_file(tmp_path):
+    path = tmp_path / "whole.npz"
+    np.savez(path, **medmnist())
+    content = path.read_bytes()
+    for kept in (0, 2, 100, len(content) - 30):
+        path.write_bytes(content[:kept])
+        with pytest.raises(ValueError, match=r"whole.npz must be a complete .npz file; got .* truncated"):
+            load(path)
+    broken = bytearray(content)
+    broken[400] ^= 255  # a pixel: the checksum of the archive notices
+    path.write_bytes(broken)
+    with pytest.raises(ValueError, match=r"whole.npz must be a complete .npz file; got .* damaged"):
+        load(path)
+
+
+# --- names and arguments ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "meant"), [("mnist", "MNIST"), ("CIFAR-10", "CIFAR10"), ("Digits", "digits")])
+def test_an_unknown_name_suggests_the_close_one(name, meant):
+    with pytest.raises(ValueError, match=rf"load: name must be one of digits, MNIST.*Did you mean '{meant}'\?"):
+        load(name)
+
+
+def test_names_and_paths_that_lead_nowhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVAD_DATA", str(tmp_path))
+    with pytest.raises(ValueError, match=f"No folder of that name is in .* or {tmp_path}"):
+        load("bottles")
+    with pytest.raises(ValueError, match="got ''"):
+        load("")
+    with pytest.raises(FileNotFoundError, match=f"must lie in .* or {tmp_path}; got 'my/bottles'"):
+        load("my/bottles")
+    with pytest.raises(FileNotFoundError, match=f"must lie in {tmp_path}/x.npz"):
+        load(tmp_path / "x.npz")
+    (tmp_path / "x.csv").write_text("1,2")
+    with pytest.raises(ValueError, match=r"a file must be an .npz file; got 'x.csv'"):
+        load("x.csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"name_or_path": 3}, TypeError, "load: name_or_path must be a name or a path; got 3"),
+        ({"size": 0}, ValueError, "load: size must be at least 1; got 0"),
+        ({"size": 8.5}, TypeError, "load: size must be a whole number; got 8.5"),
+        ({"channels": 2}, ValueError, "load: channels must be one of 1, 3; got 2"),
+    ],
+)
+def test_wrong_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        load(**{"name_or_path": "digits", **arguments})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"images": torch.zeros(4, 1, 2, 2)}, "images must be uint8"),
+        ({"images": torch.zeros(4, 2, 2, 2, dtype=torch.uint8)}, "images must be .* with 1 or 3 channels"),
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, r"labels must be int64 of shape \(4,\)"),
+        ({"labels": torch.full((4,), 2)}, r"labels must be in \[0, 1\], positions in classes; got 2 to 2"),
+        ({"is_test": torch.zeros(4)}, r"is_test must be bool of shape \(4,\)"),
+        ({"masks": torch.zeros(4, 3, 3, dtype=torch.uint8)}, r"masks must be uint8 of shape \(4, 2, 2\)"),
+    ],
+)
+def test_an_image_set_whose_tensors_do_not_fit(changed, message):
+    fitting = {
+        "name": "mine",
+        "images": torch.zeros(4, 1, 2, 2, dtype=torch.uint8),
+        "labels": torch.tensor([0, 1, 0, 1]),
+        "classes": ("a", "b"),
+        "is_test": torch.zeros(4, dtype=torch.bool),
+    }
+    assert len(ImageSet(**fitting)) == 4
+    with pytest.raises(ValueError, match=f"ImageSet 'mine': {message}"):
+        ImageSet(**{**fitting, **changed})
+
+
+# --- real images ------------------------------------------------------------------------------------------------------
+
+
+def has_real(name: str) -> pytest.MarkDecorator:
+    found = bool(os.environ.get("ADVAD_DATA")) and (data_folder() / name).exists()
+    return pytest.mark.skipif(not found, reason=f"{name} is not in the folder ADVAD_DATA names")
+
+
+@has_real("MNIST")
+def test_real_mnist():
+    mnist = load("MNIST")
+    assert mnist.images.shape == (70000, 1, 28, 28)
+    assert mnist.is_test.sum() == 10000
+    assert mnist.is_test[60000:].all()
+    assert mnist.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert mnist.labels.bincount().tolist() == [6903, 7877, 6990, 7141, 6824, 6313, 6876, 7293, 6825, 6958]
+    mean = mnist.images[:60000].float().mean() / 255
+    assert mean.item() == pytest.approx(0.1307, abs=1e-4)  # the constant that everybody normalises with
+
+
+@has_real("FashionMNIST")
+def test_real_fashion_mnist():
+    fashion = load("FashionMNIST")
+    assert fashion.labels[fashion.is_test].bincount().tolist() == [1000] * 10
+    assert fashion.classes[int(fashion.labels[0])] == "Ankle boot"
+
+
+@has_real("cifar10_part.npz")
+def test_real_cifar_part():
+    images = load("cifar10_part.npz")
+    assert images.images.shape == (32979, 3, 32, 32)
+    assert images.is_test.sum() == 9980
+    assert images.labels[~images.is_test].bincount().tolist() == [5000, 5000, 500, 500, 4999, 500, 5000, 500, 500, 500]
+
+
+@has_real("BrainMRI")
+def test_real_folder_of_mixed_sizes_and_modes():
+    images = load("BrainMRI", size=64)
+    assert images.images.shape == (228, 3, 64, 64)
+    assert images.labels.bincount().tolist() == [87, 141]
+    assert images.classes == ("no", "yes")
+    assert images.images.float().std((1, 2, 3)).min() > 5  # none came out blank
+    with pytest.raises(ValueError, match="must have one size"):
+        load("BrainMRI")

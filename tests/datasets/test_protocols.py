@@ -1,0 +1,330 @@
+"""Protocols: which images go where, in which shares, and every complaint."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from advad.datasets import protocols
+from advad.datasets.imageset import ImageSet
+from advad.datasets.load import load
+from advad.datasets.protocols import leave_one_out, merged, one_class
+
+ALL = pytest.mark.parametrize(
+    ("protocol", "classes"),
+    [(one_class, {"normal": 0}), (merged, {"normal": 0}), (leave_one_out, {"anomalous": 3})],
+    ids=["one_class", "merged", "leave_one_out"],
+)
+
+
+@pytest.fixture(scope="module")
+def numbered():
+    """Four classes of 1000 images, 250 of each for test; the pixels hold the image's own number."""
+    number = torch.arange(4000)
+    pixels = torch.stack([number // 256, number % 256], dim=1).to(torch.uint8).reshape(-1, 1, 1, 2)
+    return ImageSet("numbered", pixels, number % 4, ("cat", "dog", "bird", "fish"), number >= 3000)
+
+
+def numbers(images: torch.Tensor) -> torch.Tensor:
+    """Return the number that each image's pixels hold."""
+    high, low = images.flatten(1).long().unbind(1)
+    return 256 * high + low
+
+
+# --- what holds for all -----------------------------------------------------------------------------------------------
+
+
+@ALL
+def test_rows_are_the_recorded_images(numbered, protocol, classes):
+    split = protocol(numbered, **classes, contamination=0.05, labelled=0.1, seed=3)
+    roles = split.indices
+    train = torch.cat([roles["normal"], roles["contaminating"], roles["labelled"]])
+    for positions, images, labels in (
+        (train, split.train, split.train_labels),
+        (roles["holdout"], split.holdout, split.holdout_labels),
+        (roles["test"], split.test, split.test_labels),
+    ):
+        assert torch.equal(numbers(images), positions)
+        assert torch.equal(labels, positions % 4)
+    for a, b in combinations(roles, 2):
+        assert not set(roles[a].tolist()) & set(roles[b].tolist()), (a, b)
+    for positions in roles.values():
+        assert torch.equal(positions, positions.unique())  # sorted, none twice
+
+
+@ALL
+def test_truth_and_labels_say_what_the_images_are(numbered, protocol, classes):
+    split = protocol(numbered, **classes, contamination=0.05, labelled=0.1)
+    normal = torch.tensor(split.normal)
+    n_normal, n_contaminating, n_labelled = (len(split.indices[r]) for r in ("normal", "contaminating", "labelled"))
+    assert split.train_y.tolist() == [0] * (n_normal + n_contaminating) + [1] * n_labelled
+    assert split.train_is_anomaly.tolist() == [False] * n_normal + [True] * (n_contaminating + n_labelled)
+    assert torch.equal(split.train_is_anomaly, ~torch.isin(split.train_labels, normal))
+    assert torch.equal(split.test_is_anomaly, ~torch.isin(split.test_labels, normal))
+    assert torch.isin(split.holdout_labels, normal).all()
+    assert split.train.dtype == torch.uint8
+    assert split.train_y.dtype == torch.int64
+
+
+@ALL
+@pytest.mark.parametrize("alpha", [0.001, 0.01, 0.05, 0.2])
+def test_contamination_is_a_share_of_the_unlabelled_training_set(numbered, protocol, classes, alpha):
+    split = protocol(numbered, **classes, contamination=alpha, holdout=0.0)
+    n_normal, n_contaminating = len(split.indices["normal"]), len(split.indices["contaminating"])
+    assert n_contaminating == round(alpha / (1 - alpha) * n_normal)
+    assert n_contaminating / (n_normal + n_contaminating) == pytest.approx(alpha, abs=0.5 / n_normal)
+
+
+@ALL
+@pytest.mark.parametrize("gamma", [0.01, 0.05, 0.2])
+def test_labelled_is_a_share_of_the_whole_training_set(numbered, protocol, classes, gamma):
+    split = protocol(numbered, **classes, labelled=gamma, contamination=0.01)
+    assert split.train_y.float().mean().item() == pytest.approx(gamma, abs=0.5 / len(split.train))
+
+
+@ALL
+def test_the_seed_decides(numbered, protocol, classes):
+    once, again, other = (protocol(numbered, **classes, contamination=0.05, seed=seed) for seed in (1, 1, 2))
+    for role in once.indices:
+        assert torch.equal(once.indices[role], again.indices[role])
+    assert torch.equal(once.train, again.train)
+    for role in ("normal", "contaminating", "holdout"):
+        assert not torch.equal(once.indices[role], other.indices[role])
+
+
+@ALL
+def test_no_global_random_state_is_used_or_moved(numbered, protocol, classes):
+    torch.manual_seed(0)
+    once = protocol(numbered, **classes)
+    after = torch.rand(1)
+    torch.manual_seed(0)
+    assert torch.equal(torch.rand(1), after)
+    assert torch.equal(protocol(numbered, **classes).indices["normal"], once.indices["normal"])
+
+
+@ALL
+def test_rates_add_images_without_exchanging_any(numbered, protocol, classes):
+    clean = protocol(numbered, **classes)
+    little = protocol(numbered, **classes, contamination=0.02, labelled=0.05)
+    much = protocol(numbered, **classes, contamination=0.1, labelled=0.05)
+    for role in ("normal", "holdout", "test"):
+        assert torch.equal(clean.indices[role], little.indices[role])
+        assert torch.equal(clean.indices[role], much.indices[role])
+    for role in ("contaminating", "labelled"):
+        fewer, more = set(little.indices[role].tolist()), set(much.indices[role].tolist())
+        assert fewer < more, role
+
+
+@ALL
+def test_settings_are_json_and_repeat_the_split(numbered, protocol, classes):
+    split = protocol(
+        numbered,
+        **classes,
+        contamination=np.float32(0.05),
+        contaminants="fish",
+        labelled=0.1,
+        holdout=0.2,
+        seed=np.int64(5),
+        train_size=500,
+        test_size=300,
+    )
+    settings = json.loads(json.dumps(split.settings))
+    assert settings.pop("images") == "numbered"
+    again = getattr(protocols, settings.pop("protocol"))(numbered, **settings)
+    assert again.settings == split.settings
+    for role in split.indices:
+        assert torch.equal(again.indices[role], split.indices[role])
+
+
+@ALL
+def test_caps_keep_the_shares(numbered, protocol, classes):
+    whole = protocol(numbered, **classes, contamination=0.1, labelled=0.15)
+    split = protocol(numbered, **classes, contamination=0.1, labelled=0.15, train_size=200, test_size=100)
+    assert 198 <= len(split.train) <= 200
+    assert split.train_y.float().mean().item() == pytest.approx(0.15, abs=0.01)
+    unlabelled = split.train_is_anomaly[split.train_y == 0]
+    assert unlabelled.float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert len(split.test) == 100
+    share = whole.test_is_anomaly.float().mean().item()
+    assert split.test_is_anomaly.float().mean().item() == pytest.approx(share, abs=0.01)
+    assert torch.equal(split.indices["holdout"], whole.indices["holdout"])
+    for role in ("normal", "contaminating", "labelled", "test"):  # a part of the whole, so nothing moves to test
+        assert set(split.indices[role].tolist()) < set(whole.indices[role].tolist())
+    assert len(protocol(numbered, **classes, train_size=10**6, test_size=10**6).train) > 200
+
+
+@ALL
+def test_named_classes_give_the_anomalies(numbered, protocol, classes):
+    if protocol is leave_one_out:
+        classes = {"anomalous": ["bird", "fish"]}
+    split = protocol(
+        numbered, **classes, contamination=0.05, contaminants="bird", labelled=0.05, labelled_classes=["fish"]
+    )
+    assert set((split.indices["contaminating"] % 4).tolist()) == {2}
+    assert set((split.indices["labelled"] % 4).tolist()) == {3}
+
+
+def test_anomalies_come_from_all_anomalous_classes_by_default(numbered):
+    split = one_class(numbered, normal="cat", contamination=0.2, labelled=0.2)
+    assert set((split.indices["contaminating"] % 4).tolist()) == {1, 2, 3}
+    assert set((split.indices["labelled"] % 4).tolist()) == {1, 2, 3}
+    assert split.settings["contaminants"] == [1, 2, 3]
+
+
+# --- each protocol ----------------------------------------------------------------------------------------------------
+
+
+def test_one_class_keeps_the_official_split(numbered):
+    split = one_class(numbered, normal=2, contamination=0.1, labelled=0.1)
+    assert split.indices["test"].tolist() == list(range(3000, 4000))  # all of it
+    for role in ("normal", "contaminating", "labelled", "holdout"):
+        assert (split.indices[role] < 3000).all()
+    assert len(split.holdout) == 75  # a tenth of 750
+    assert len(split.indices["normal"]) == 675
+    assert split.normal == (2,)
+
+
+def test_several_normal_classes(numbered):
+    for normal in (["cat", 3], (0, "fish"), np.array([3, 0]), torch.tensor([0, 3, 3]), {0, 3}):
+        split = one_class(numbered, normal=normal)
+        assert split.normal == (0, 3)
+    assert len(split.train) == 1350
+    assert split.test_is_anomaly.sum() == 500
+
+
+def test_no_holdout(numbered):
+    split = one_class(numbered, normal=0, holdout=0)
+    assert split.holdout.shape == (0, 1, 1, 2)
+    assert len(split.train) == 750
+
+
+@pytest.mark.parametrize(("tau", "anomalous"), [(0.5, 200), (0.9, 22), (0.2, 800)])
+def test_merged_gives_80_percent_to_train_and_tau_to_test(numbered, tau, anomalous):
+    split = merged(numbered, normal=1, test_normal_share=tau)
+    assert len(split.train) + len(split.holdout) == 800
+    assert (~split.test_is_anomaly).sum() == 200
+    assert split.test_is_anomaly.sum() == anomalous  # 200 · (1 − τ) / τ
+    assert set(split.test_labels.tolist()) == {0, 1, 2, 3}
+    assert (split.indices["normal"] >= 3000).any()  # official parts are merged
+    assert (split.indices["test"] < 3000).any()
+
+
+def test_leave_one_out_tests_on_a_fifth_of_everything(numbered):
+    split = leave_one_out(numbered, anomalous="dog", contamination=0.1)
+    assert split.normal == (0, 2, 3)
+    assert len(split.train) - len(split.indices["contaminating"]) + len(split.holdout) == 2400
+    assert (~split.test_is_anomaly).sum() == 600
+    assert split.test_is_anomaly.sum() == 200
+    assert set(split.test_labels[split.test_is_anomaly].tolist()) == {1}
+    same = merged(numbered, normal=[0, 2, 3], test_normal_share=None, contamination=0.1)
+    assert torch.equal(same.train, split.train)
+
+
+def test_sets_without_an_official_split_can_be_merged(numbered):
+    for is_test in (torch.zeros(4000, dtype=torch.bool), torch.ones(4000, dtype=torch.bool)):
+        own = ImageSet("own", numbered.images, numbered.labels, numbered.classes, is_test)
+        assert len(merged(own, normal=0).test) == 400
+        with pytest.raises(ValueError, match=r"one_class: images must have an official .* advad.merged makes its own"):
+            one_class(own, normal=0)
+
+
+def test_description_says_everything():
+    split = one_class(load("digits"), normal=8, contamination=0.05, contaminants=[2], labelled=0.1)
+    assert split.describe() == (
+        "one_class on digits, normal: 8; train 129 (110 normal, 6 contaminating, 13 labelled), "
+        "holdout 12, test 540 (52 normal, 488 anomalous); seed 0"
+    )
+    assert repr(split) == f"Split({split.describe()})"
+
+
+# --- complaints -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"normal": 4}, ValueError, r"normal must be classes of numbered \(cat, dog, bird, fish\) .*, 0 to 3; got 4"),
+        ({"normal": -1}, ValueError, "normal must be classes of numbered .* got -1"),
+        ({"normal": "Dogg"}, ValueError, r"normal must .* got 'Dogg'. Did you mean 'dog'\?"),
+        ({"normal": "8"}, ValueError, "normal must .* or their numbers, 0 to 3; got '8'"),
+        ({"normal": 1.0}, TypeError, "normal must be classes .* got 1.0"),
+        ({"normal": True}, TypeError, "normal must be classes .* got True"),
+        ({"normal": None}, TypeError, "normal must be classes .* got None"),
+        ({"normal": []}, ValueError, r"normal must name at least one class; got \[\]"),
+        ({"normal": [0, 1, 2, 3]}, ValueError, "normal must leave at least one class to be anomalous"),
+        ({"contamination": 1.0}, ValueError, r"contamination must be in \[0, 1\); got 1.0"),
+        ({"contamination": 5}, ValueError, r"contamination must be in \[0, 1\); got 5. It is a share"),
+        ({"contamination": "5%"}, TypeError, "contamination must be a number; got '5%'"),
+        ({"labelled": -0.1}, ValueError, r"labelled must be in \[0, 1\); got -0.1"),
+        ({"holdout": float("nan")}, ValueError, r"holdout must be in \[0, 1\); got nan"),
+        ({"holdout": 1e-4}, ValueError, "holdout must hold out at least one of 750 normal images, and not all; got"),
+        ({"holdout": 0.9999}, ValueError, "holdout must .* one of 750 normal images, and not all; got 0.9999"),
+        ({"contaminants": "cat"}, ValueError, r"contaminants must be anomalous classes; got \['cat'\]. It is normal"),
+        ({"labelled_classes": [0, 1]}, ValueError, r"labelled_classes must be anomalous classes; got \['cat'\]"),
+        ({"contaminants": "wolf"}, ValueError, "contaminants must be classes of numbered"),
+        (
+            {"contamination": 0.6, "contaminants": 1},
+            ValueError,
+            "contaminants must have 1012 images outside the test part to give for contamination; got 750. Lower",
+        ),
+        (
+            {"labelled": 0.6, "labelled_classes": 1, "contamination": 0.1, "contaminants": 1},
+            ValueError,
+            "labelled_classes must have 1125 images outside the test part to give for labelled; got 675",
+        ),
+        ({"contamination": 1e-4}, ValueError, "contamination must give at least one image beside 675 normal ones"),
+        ({"labelled": 1e-4}, ValueError, "labelled must give at least one image beside 675 normal ones; got 0.0001"),
+        ({"seed": -1}, ValueError, "seed must be in .*; got -1"),
+        ({"seed": 0.5}, TypeError, "seed must be a whole number; got 0.5"),
+        ({"train_size": 0}, ValueError, "train_size must be at least 1; got 0"),
+        ({"train_size": 1, "contamination": 0.9}, ValueError, "train_size must leave room for a normal image; got 1"),
+        ({"test_size": 1}, ValueError, "test_size must be at least 2; got 1"),
+        ({"test_size": 10.0}, TypeError, "test_size must be a whole number; got 10.0"),
+    ],
+)
+def test_wrong_arguments(numbered, arguments, error, message):
+    with pytest.raises(error, match=f"^one_class: {message}") as caught:
+        one_class(numbered, **{"normal": 0, **arguments})
+    assert "\n" not in str(caught.value)
+
+
+def test_wrong_arguments_of_the_other_protocols(numbered):
+    for share in (0, 1, 1.5):
+        with pytest.raises(ValueError, match=rf"merged: test_normal_share must be in \(0, 1\); got {share}"):
+            merged(numbered, normal=0, test_normal_share=share)
+    with pytest.raises(
+        ValueError, match=r"no more than the 3000 anomalous images beside 200 .* got 0.01. It asks for 19800"
+    ):
+        merged(numbered, normal=0, test_normal_share=0.01)
+    with pytest.raises(ValueError, match=r"leave_one_out: anomalous must leave at least one class to be normal"):
+        leave_one_out(numbered, anomalous=range(4))
+    with pytest.raises(ValueError, match="leave_one_out: anomalous must be classes of numbered"):
+        leave_one_out(numbered, anomalous="wolf")
+    with pytest.raises(ValueError, match=r"leave_one_out: contaminants must be anomalous classes; got \['dog'\]"):
+        leave_one_out(numbered, anomalous=0, contaminants="dog")
+    with pytest.raises(ValueError, match=r"merged: contaminants must have 1200 images .* got (7|8)\d\d\."):
+        merged(numbered, normal=0, contamination=0.6, contaminants=1, holdout=0, test_normal_share=0.25)
+    for protocol, name in ((one_class, "normal"), (merged, "normal"), (leave_one_out, "anomalous")):
+        with pytest.raises(
+            TypeError, match=rf"{protocol.__name__}: images must be an ImageSet; got .* advad.load makes"
+        ):
+            protocol(numbered.images, **{name: 0})
+
+
+def test_classes_without_images(numbered):
+    classes = (*numbered.classes, "unicorn")
+    images = ImageSet("wide", numbered.images, numbered.labels, classes, numbered.is_test)
+    with pytest.raises(
+        ValueError, match=r"normal must be classes that have images; got 'unicorn'. wide has none of it"
+    ):
+        one_class(images, normal="unicorn")
+    assert one_class(images, normal=0, contamination=0.1).settings["contaminants"] == [1, 2, 3]
+    only_tested = ImageSet("late", numbered.images, numbered.labels, numbered.classes, numbered.labels == 0)
+    with pytest.raises(ValueError, match=r"normal must be classes with images outside the test part; got \['cat'\]"):
+        one_class(only_tested, normal=0)
+    with pytest.raises(ValueError, match=r"the test part must hold normal and anomalous images; got \[0, 1000\]"):
+        one_class(only_tested, normal=1)

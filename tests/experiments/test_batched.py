@@ -1,0 +1,164 @@
+"""Sweeps on a GPU: runs of one method trained in one loop, dealt to GPUs, and done one by one where that cannot be.
+
+What is a GPU's is told so here by hand, and computed on the processor: a stack is the same there.
+"""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import advad
+from advad.engine.detector import CHECKPOINT
+from advad.engine.stacking import Many
+from advad.experiments import batched
+from advad.experiments.run import STARTS
+from advad.experiments.spec import read_plan
+from advad.experiments.sweep import collected, sweep
+from tests.test_sweep import begin, finished, starts, wait_for
+
+SMALL = {"epochs": 3, "widths": [16], "latent_dim": 4}
+DATA = {"dataset": "digits", "normal": [0, 8], "train_size": 60}
+
+
+def spec(*methods, **data):
+    return {"seed": [0, 1], "device": "cpu", "data": DATA | data, "methods": [SMALL | method for method in methods]}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.setattr(batched, "on_gpu", lambda trial: True)
+
+
+def values(outcomes):
+    return np.array([outcome.results["metrics"]["auroc"]["value"] for outcome in outcomes])
+
+
+def test_runs_that_differ_in_class_and_seed_are_one_loop_with_the_same_figures(here, gpu, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr(batched, "on_gpu", lambda trial: False)
+        alone = sweep(spec({"method": "AE"}, {"method": "ARAE"}), folder="alone", progress=False)
+    sizes = []
+    fit = Many.fit
+
+    def counted(self, images, **how):
+        sizes.append((type(self.detectors[0]).__name__, len(images)))
+        return fit(self, images, **how)
+
+    monkeypatch.setattr(Many, "fit", counted)
+    outcomes = sweep(spec({"method": "AE"}, {"method": "ARAE"}), folder="out", progress=False)
+    assert sizes == [("AE", 4), ("ARAE", 4)]
+    assert [outcome.trial.name for outcome in outcomes] == [outcome.trial.name for outcome in alone]
+    np.testing.assert_allclose(values(outcomes), values(alone), atol=0.005)  # single precision
+    assert len(set(values(outcomes))) > 4  # each has weights of its own
+    for outcome, by_itself in zip(outcomes, alone, strict=True):
+        assert outcome.results["together"] == 4
+        assert outcome.results["indices"] == by_itself.results["indices"]
+        assert outcome.results["parameters"] == by_itself.results["parameters"]
+        assert outcome.results["seconds"] > 0
+    assert set(starts("out").values()) == {1}
+    assert capsys.readouterr().err == ""
+    again = sweep(spec({"method": "AE"}, {"method": "ARAE"}), folder="out", progress=False)
+    assert not any(outcome.fresh for outcome in again)
+    assert len(sizes) == 2
+
+
+def test_what_cannot_be_stacked_is_told_in_one_line_and_done_one_by_one(here, gpu, capsys):
+    methods = {"method": "AAE", "critic_widths": [16]}, {"method": "AE"}
+    outcomes = sweep(spec(*methods), folder="out", progress=False)
+    why = "sweep: AAE is trained one by one: its training has stages, or begins with all images."
+    assert capsys.readouterr().err.splitlines() == [why]
+    assert ["together" in outcome.results for outcome in outcomes] == [False] * 4 + [True] * 4
+    assert len(finished("out")) == len(collected("out")) == 8
+
+
+def test_one_that_fails_does_not_stop_the_others(here, gpu, monkeypatch, capsys):
+    loss = advad.AE.loss
+
+    def diverges(self, networks, x):
+        return loss(self, networks, x) if self.seed == 0 else (x.sum() * networks.encoder(x).sum() * torch.inf, {})
+
+    monkeypatch.setattr(advad.AE, "loss", diverges)
+    outcomes = sweep(spec({"method": "AE"}) | {"seed": [1, 0]}, folder="out", progress=False)
+    assert ["not finite" in outcome.error for outcome in outcomes] == [True, False] * 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("sweep: AE is trained one by one")
+    assert len(finished("out")) == 2
+
+
+def test_a_sweep_killed_in_a_loop_begins_it_anew_and_nothing_else(here, gpu):
+    some = spec({"method": "AE"}, {"method": "DAE", "epochs": 300})
+    process = begin(some, "out")
+    wait_for(lambda: sum(starts("out").values()) > 4, process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    kept = {name: starts("out")[name] for name in finished("out")}
+    assert len(kept) == 4
+    outcomes = sweep(some, folder="out", progress=False)
+    assert [outcome.fresh for outcome in outcomes] == [False] * 4 + [True] * 4
+    assert all(starts("out")[name] == count for name, count in kept.items())
+    assert {outcome.trial.name for outcome in outcomes} == finished("out")
+
+
+def test_after_a_dead_worker_each_is_done_by_itself(here, gpu):
+    trials = read_plan(spec({"method": "AE"})).trials
+    about = {"slot": 0, "threads": None, "git": None}
+    folder = here / trials[2].name
+    folder.mkdir()
+    (folder / STARTS).write_text(json.dumps({"session": "now"}) + "\n")
+    outcomes, rest, why = batched.attempt_all(trials, here, session="now", **about)
+    assert (outcomes, rest) == ([], [trial.name for trial in trials])
+    assert "died" in why
+    outcomes, rest, why = batched.attempt_all(trials, here, session="another", **about)
+    assert (len(outcomes), rest, why) == (4, [], "")
+
+
+def test_what_is_put_together(here, monkeypatch):
+    monkeypatch.setattr(batched, "choose_device", lambda device: torch.device("cuda"))
+    many = spec({"method": "AE"}, {"method": "DAE"}, normal=list(range(10)))
+    sizes = [len(group) for group in batched.groups(read_plan(many).trials, here)]
+    assert sizes == [10, 10, 10, 10]
+    whole = {"dataset": "digits", "normal": [0, 8]}  # of another size each: only seeds go together
+    trials = read_plan(spec({"method": "AE"}) | {"data": whole}).trials
+    assert [[t.data["normal"] for t in group] for group in batched.groups(trials, here)] == [[0, 0], [8, 8]]
+    (here / trials[0].name).mkdir()
+    (here / trials[0].name / CHECKPOINT).touch()
+    assert [len(group) for group in batched.groups(trials, here, [trials[2].name])] == [1, 1, 1, 1]
+    classical = read_plan({"seed": [0, 1], "data": DATA, "methods": [{"method": "PCA"}]}).trials
+    assert [len(group) for group in batched.groups(classical, here)] == [1] * 4
+    monkeypatch.undo()
+    cpu = read_plan(spec({"method": "AE"})).trials
+    assert [len(group) for group in batched.groups(cpu, here)] == [1] * 4
+
+
+def test_runs_are_dealt_to_the_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    trial = read_plan(spec({"method": "AE"}) | {"device": "auto"}).trials[0]
+    assert [trial.detector(slot).device for slot in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert trial.detector(1).device == "auto"  # one is shared
+
+
+def test_a_loop_is_one_task(here, monkeypatch):
+    seen = []
+
+    def noted(trials, folder, *, slot, **_):
+        seen.append((slot, len(trials)))
+        return [batched.Outcome(trial, {"method": "none"}) for trial in trials], [], ""
+
+    monkeypatch.setattr(batched, "on_gpu", lambda trial: True)
+    monkeypatch.setattr("advad.experiments.sweep.attempt_all", noted)
+    sweep(spec({"method": "AE"}, {"method": "DAE"}), folder="out", progress=False)
+    assert seen == [(0, 4), (1, 4)]  # so that two loops take two GPUs
+    assert len(list(Path("out").glob("*/results.json"))) == 8

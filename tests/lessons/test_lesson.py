@@ -1,0 +1,289 @@
+"""What lessons show, ask, check and record."""
+
+import base64
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import torch
+from PIL import Image
+
+from advad.lessons import lesson, record
+from advad.pages import notebook_html
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Return the list of what the lesson displays: (bundle, metadata)."""
+    found = []
+
+    def display(bundle, *, raw, metadata):
+        assert raw
+        found.append((bundle, metadata["advad"]))
+
+    monkeypatch.setattr(lesson, "display", display)
+    monkeypatch.setattr(notebook_html, "display", display)
+    monkeypatch.delenv(record.UNATTENDED, raising=False)
+    return found
+
+
+@pytest.fixture
+def begun(tmp_path):
+    lesson.start("00_test", parameters={"seed": 3, "device": "cpu"}, output_dir=tmp_path / "out")
+    return lesson.running()
+
+
+def written(state):
+    return json.loads((state.output_dir / "record.json").read_text())
+
+
+def text_of(shown):
+    return shown[-1][0]["text/plain"]
+
+
+def pixels_of(markup):
+    source = re.findall(r'src="data:image/png;base64,([^"]+)"', markup)[0]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source))))
+
+
+def test_nothing_works_before_start(monkeypatch, shown):
+    monkeypatch.setattr(lesson, "_running", None)
+    with pytest.raises(RuntimeError, match=r"lesson: start\(\) must come first"):
+        lesson.check("name", 1, 1)
+    assert not shown
+
+
+@pytest.mark.parametrize(("profile", "threads"), [("smoke", 1), ("lab", 1), ("paper", 2)])
+def test_small_lessons_take_one_thread(tmp_path, profile, threads):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        lesson.start("00_test", parameters={"profile": profile, "device": "cpu"}, output_dir=tmp_path)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_start_refuses_a_device_that_is_none(tmp_path):
+    with pytest.raises(ValueError, match="00_test: device must be one of 'auto'"):
+        lesson.start("00_test", parameters={"device": "abacus"}, output_dir=tmp_path)
+
+
+def test_a_figure_is_shown_once_as_json_with_its_finding(shown, begun):
+    figure = go.Figure(go.Scatter(y=np.array([1.0, 2.0])), layout={"title": {"text": "Two points"}})
+    before = figure.to_json()
+    lesson.show(figure, "The second is twice <the> first.")
+    lesson.show(figure, "The second is twice <the> first.", alt="A rising line.")  # the cell is run again
+    (bundle, about), (finding, kind) = shown[:2]
+    assert set(bundle) == {lesson.PLOTLY, "text/plain"}
+    assert bundle[lesson.PLOTLY]["data"][0]["type"] == "scatter"
+    assert "sendChartToCloud" in bundle[lesson.PLOTLY]["config"]["modeBarButtonsToRemove"]
+    assert about == {"kind": "figure", "alt": "Two points", "finding": "The second is twice <the> first."}
+    assert shown[2][1]["alt"] == "A rising line."
+    assert kind == {"kind": "finding"}
+    assert "twice &lt;the&gt; first" in finding["text/html"]
+    assert finding["text/plain"] == "Finding. The second is twice <the> first."
+    assert begun.findings == ["The second is twice <the> first."]
+    assert figure.to_json() == before
+
+
+@pytest.mark.parametrize(
+    ("image", "mode"),
+    [
+        (np.array([[0, 255], [128, 7]], np.uint8), "L"),
+        (torch.tensor([[0.0, 1.0], [128 / 255, 7 / 255]]), "L"),
+        (torch.tensor([[[0, 255], [128, 7]]], dtype=torch.uint8), "L"),
+        (np.array([[0, 255], [128, 7]], np.uint8)[..., None].repeat(3, 2), "RGB"),
+        (Image.fromarray(np.array([[0, 255], [128, 7]], np.uint8)), "L"),
+    ],
+)
+def test_a_picture_keeps_its_pixels_and_has_its_texts(shown, begun, image, mode):
+    lesson.picture(image, 'Half of it is "dark".', alt='A "checkerboard" & more')
+    bundle, about = shown[0]
+    pixels = pixels_of(bundle["text/html"])
+    assert (pixels.reshape(2, 2, -1)[..., 0] == [[0, 255], [128, 7]]).all()
+    assert pixels.ndim == (2 if mode == "L" else 3)
+    assert 'alt="A &quot;checkerboard&quot; &amp; more"' in bundle["text/html"]
+    assert "max-width:480px" in bundle["text/html"]
+    assert about == {"kind": "picture", "alt": 'A "checkerboard" & more', "finding": 'Half of it is "dark".'}
+    assert begun.findings == ['Half of it is "dark".']
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros((2, 2, 2, 2)), ValueError, r"image must have shape \(H, W\), \(H, W, C\) or \(C, H, W\) with C = 1"),
+        (np.zeros((4, 4, 2)), ValueError, "image must have shape"),
+        (np.zeros((0, 4)), ValueError, "image must have shape"),
+        (np.full((2, 2), 255.0), ValueError, r"must be in \[0, 1\] when float; got values from 255 to 255"),
+        (np.full((2, 2), np.nan), ValueError, r"must be in \[0, 1\] when float"),
+        (np.zeros((2, 2), int), TypeError, r"must be uint8 or float in \[0, 1\]; got ndarray of shape \(2, 2\)"),
+    ],
+)
+def test_what_is_no_picture_is_refused(shown, begun, image, error, message):
+    with pytest.raises(error, match=message):
+        lesson.picture(image, "finding", "alt")
+    assert not shown
+    assert not begun.findings
+
+
+def test_a_prediction_is_replayed_and_revealed(shown, begun):
+    guess = lesson.predict("Which digit?", ["1", "3"], answer="1")
+    assert text_of(shown) == "Predicted. Which digit? 1"
+    lesson.reveal(guess, "3", because="It has two bows.")
+    assert text_of(shown) == "✗ Not as predicted. Predicted: 1. It is: 3. It has two bows."
+    lesson.reveal(guess, "1")
+    assert text_of(shown) == "✓ As predicted. Predicted: 1. It is: 1."
+    lesson.record("done")
+    expected = {"question": "Which digit?", "options": ["1", "3"], "chosen": "1", "truth": "1"}
+    assert written(begun)["predictions"] == [expected]
+
+
+def test_a_prediction_is_committed_by_hand_before_the_answer_shows(shown, begun):
+    lesson.record("done")
+    guess = lesson.predict("Which <digit>?", ["1", "3"])
+    bundle, about = shown[-1]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "Which &lt;digit&gt;?" in bundle["text/html"]
+    assert about == {"kind": "predict"}
+    lesson.reveal(guess, "3", because="Two bows.")
+    assert "Predict first" in text_of(shown)
+    assert "3" not in text_of(shown)
+
+    box = lesson._prediction_widget(guess)
+    choice, button = box.children[1], box.children[2].children[0]
+    assert button.disabled
+    choice.value = "3"
+    assert not button.disabled
+    assert guess.chosen is None
+    button.click()
+    assert guess.chosen == "3"
+    assert choice.disabled
+    assert button.disabled
+    assert written(begun)["predictions"][0]["chosen"] == "3"
+    lesson.reveal(guess, "3")
+    assert text_of(shown).startswith("✓ As predicted.")
+
+
+def test_without_a_reader_the_answer_is_shown(shown, begun, monkeypatch):
+    guess = lesson.predict("Which digit?", ["1", "3"], answer="")
+    monkeypatch.setenv(record.UNATTENDED, "1")
+    lesson.reveal(guess, "3")
+    assert text_of(shown) == "Revealed. It is: 3."
+
+
+def test_what_is_no_option_is_refused(shown, begun):
+    with pytest.raises(ValueError, match="lesson: prediction must be one of '1', '3'; got '8'"):
+        lesson.predict("Which digit?", ["1", "3"], answer="8")
+    with pytest.raises(ValueError, match="lesson: truth must be one of '1', '3'; got '8'"):
+        lesson.reveal(lesson.predict("Which digit?", ["1", "3"]), "8")
+
+
+def not_done(answer):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("answer", "correct", "state", "text"),
+    [
+        (0.31, 0.31, "right", "✓ Right. Exercise “it”."),
+        (np.float32(0.25), 0.25, "right", "✓ Right"),
+        (torch.tensor([1.0, 2.0]), [1, 2], "right", "✓ Right"),
+        ([1, 2, 3], [1, 2], "wrong", "✗ Not right yet. Exercise “it”. Look again."),
+        (0.3100001, 0.31, "right", "✓ Right"),
+        (0.3101, 0.31, "wrong", "✗ Not right yet"),
+        (float("nan"), 0.31, "wrong", "✗ Not right yet"),
+        ("eight", "eight", "right", "✓ Right"),
+        (True, False, "wrong", "✗ Not right yet"),
+        ({1, 2}, {2, 1}, "right", "✓ Right"),
+        (lambda x: 2 * x, lambda f: f(3) == 6, "right", "✓ Right"),
+        (lambda x: 3 * x, lambda f: f(3) == 6, "wrong", "✗ Not right yet"),
+        (lambda x: 1 / 0, lambda f: f(3) == 6, "wrong", "It raised ZeroDivisionError: division by zero. Look again."),
+        ("text", 0.31, "wrong", "It raised ValueError"),
+        (None, 0.31, "not attempted", "○ Not attempted. Exercise “it”. Replace the dots and run the cell."),
+        (..., 0.31, "not attempted", "○ Not attempted"),
+        (not_done, lambda f: f(3) == 6, "not attempted", "○ Not attempted"),
+    ],
+)
+def test_an_exercise_is_right_wrong_or_not_attempted(shown, begun, answer, correct, state, text):
+    lesson.check("it", answer, correct, hint="Look again.")
+    assert text in text_of(shown)
+    assert begun.checks == {"it": state}
+    assert ("Look again." in text_of(shown)) == (state == "wrong")
+
+
+def test_a_tolerance_is_kept(shown, begun):
+    lesson.check("near", 0.95, 1.0, tolerance=0.03)
+    lesson.check("far", 0.93, 1.0, tolerance=0.03)
+    assert begun.checks == {"near": "right", "far": "wrong"}
+
+
+@dataclass
+class Interval:
+    value: float
+    low: np.float32
+
+
+def test_the_record_holds_everything_as_json(shown, begun):
+    lesson.check("it", 1, 1)
+    assert not begun.output_dir.exists()
+    lesson.record(
+        "It works.",
+        auroc=np.float64(0.5),
+        count=np.int64(3),
+        scores=torch.tensor([[1.0, 2.0]], requires_grad=True),
+        counts=np.arange(2),
+        interval=Interval(0.5, np.float32(0.25)),
+        undefined=float("nan"),
+        nested={"flags": (np.bool_(True), None), 8: "eight"},
+        path=Path("a") / "b",
+    )
+    found = written(begun)
+    assert found["lesson"] == "00_test"
+    assert found["finding"] == "It works."
+    assert found["parameters"] == {"seed": 3, "device": "cpu"}
+    assert found["device"] == "cpu"
+    assert found["metrics"] == {
+        "auroc": 0.5,
+        "count": 3,
+        "scores": [[1.0, 2.0]],
+        "counts": [0, 1],
+        "interval": {"value": 0.5, "low": 0.25},
+        "undefined": None,
+        "nested": {"flags": [True, None], "8": "eight"},
+        "path": str(Path("a") / "b"),
+    }
+    assert found["checks"] == {"it": "right"}
+    assert found["seconds"] >= 0
+    assert found["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert "It works." in text_of(shown)
+    seconds = begun.seconds
+    lesson.check("later", 1, 2)  # an exercise solved after the record
+    assert written(begun)["checks"] == {"it": "right", "later": "wrong"}
+    assert begun.seconds == seconds
+
+
+def test_what_json_cannot_hold_is_named(shown, begun):
+    with pytest.raises(
+        TypeError, match=r"lesson.record: metrics.deep\[1\].bad must be made of numbers, .*; got <object"
+    ):
+        lesson.record("finding", deep=[1, {"bad": object()}])
+    assert not begun.output_dir.exists()
+
+
+def test_a_failed_write_leaves_the_old_record(shown, begun, monkeypatch):
+    lesson.record("first")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(record.os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        lesson.record("second")
+    assert written(begun)["finding"] == "first"
+    assert [file.name for file in begun.output_dir.iterdir()] == ["record.json"]

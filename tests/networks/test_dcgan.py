@@ -1,0 +1,106 @@
+"""The image game's networks: shapes for every size, the papers' layers, skip connections, losses and batch norm."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from advad.networks.batch_norm import TwinBatchNorm2d, auxiliary_norm, frozen_norm
+from advad.networks.dcgan import Discriminator, dcgan_decoder, dcgan_encoder
+from advad.networks.losses import binary_loss, feature_distance, pixel_distance
+from advad.networks.unet import UNet
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 13), (28, 28), (32, 32), (33, 50), (64, 64), (256, 256)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_size(size, channels):
+    shape = (channels, *size)
+    x = torch.rand(2, *shape)
+    z = dcgan_encoder(shape, 10, width=2)(x)
+    assert z.shape == (2, 10)
+    decoded = dcgan_decoder(shape, 10, width=2)(z)
+    logit, features = Discriminator(shape, width=2)(x)
+    assert logit.shape == (2,)
+    assert features.ndim == 2
+    for image in (decoded, UNet(shape, 10, width=2)(x), UNet(shape, 10, width=2, nested=True)(x)):
+        assert image.shape == x.shape
+        assert 0 <= image.min() <= image.max() <= 1
+
+
+def convolutions(network):
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    return [(m.in_channels, m.out_channels) for m in network.modules() if isinstance(m, kinds)]
+
+
+def test_the_naive_network_is_that_of_the_paper():
+    """Shi and Zhang 2023, Table 7: 1-64-128-256-100-256-128-64-1, no batch norm after the first and last layers."""
+    encoder, decoder = dcgan_encoder((1, 32, 32), 100), dcgan_decoder((1, 32, 32), 100)
+    assert convolutions(encoder) == [(1, 64), (64, 128), (128, 256), (256, 100)]
+    assert convolutions(decoder) == [(100, 256), (256, 128), (128, 64), (64, 1)]
+    norms = [m.num_features for m in [*encoder.modules(), *decoder.modules()] if isinstance(m, nn.BatchNorm2d)]
+    assert norms == [128, 256, 256, 128, 64]
+    weights = torch.cat([p.flatten() for p in encoder.parameters() if p.ndim == 4])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.02)
+
+
+def test_unet_and_its_dense_skip_pathways():
+    """32 pixels: levels of 16, 8 and 4. UNet has one decoder map a level; UNet++ 1, 2 and 3 from the bottom up."""
+    plain, nested = (UNet((3, 32, 32), 50, width=4, nested=nested) for nested in (False, True))
+    down = [(3, 4), (4, 8), (8, 16), (16, 50)]
+    assert convolutions(plain) == [*down, (50, 16), (32, 8), (16, 4), (8, 3)]
+    assert convolutions(nested) == [*down, (50, 16), (16, 8), (32, 8), (8, 4), (16, 4), (24, 4), (16, 3)]
+    same = [UNet((1, 8, 8), 5, width=4, nested=nested).state_dict().keys() for nested in (False, True)]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_unet_lets_the_image_pass_beside_the_code(nested):
+    """Without a code (all its weights 0) the image still depends on the input, and every weight has a gradient."""
+    unet = UNet((1, 16, 16), 5, width=4, nested=nested)
+    x = torch.rand(4, 1, 16, 16)
+    unet(x).sum().backward()
+    assert all(p.grad is not None for p in unet.parameters())
+    nn.init.zeros_(unet.encoder[-1][0].weight)
+    assert unet.encoder(x).abs().max() == 0
+    first, second = unet(x)[:2]
+    assert not torch.allclose(first, second, atol=1e-4)
+
+
+def test_losses_by_hand():
+    logits = torch.tensor([0.0, np.log(3.0)])  # D = 1/2, 3/4
+    assert binary_loss(logits, real=True).item() == pytest.approx(-(np.log(1 / 2) + np.log(3 / 4)) / 2)
+    assert binary_loss(logits, real=False).item() == pytest.approx(-(np.log(1 / 2) + np.log(1 / 4)) / 2)
+    z, z_hat = torch.tensor([[3.0, 4.0], [1.0, 1.0]]), torch.tensor([[0.0, 0.0], [1.0, 1.0]])
+    assert feature_distance(z, z_hat).item() == pytest.approx((5 / np.sqrt(2) + 0) / 2)
+    assert pixel_distance(z, z_hat).item() == pytest.approx((3 + 4) / 4)
+    same = z.clone().requires_grad_()
+    feature_distance(same, z).backward()
+    assert torch.isfinite(same.grad).all()  # also where the norm has a corner
+
+
+def test_twin_and_frozen_batch_norm():
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), TwinBatchNorm2d(2)).train()
+    norm, x = network[1], torch.rand(8, 1, 4, 4) + 3
+
+    def statistics():
+        return norm.running_mean.clone(), norm.auxiliary.running_mean.clone()
+
+    before = statistics()
+    with auxiliary_norm(network):
+        network(x)
+    after = statistics()
+    assert torch.equal(after[0], before[0])
+    assert not torch.equal(after[1], before[1])
+    with frozen_norm(network):
+        frozen = network(x)
+    assert all(torch.equal(now, then) for now, then in zip(statistics(), after, strict=True))
+    assert norm.training
+    assert norm.auxiliary.training
+    network(x)
+    assert not torch.equal(statistics()[0], after[0])
+    assert torch.equal(statistics()[1], after[1])
+    network.eval()
+    with frozen_norm(network):
+        pass
+    assert not norm.training  # what was in evaluation mode stays so
+    assert not torch.allclose(frozen, network(x), atol=1e-3)

@@ -1,0 +1,178 @@
+"""The scoreboard: means and spreads by hand, the right published figure beside them, and the flags."""
+
+import csv
+import io
+import statistics
+from dataclasses import replace
+
+import pytest
+from click.testing import CliRunner
+
+import advad
+from advad.cli.main import main
+from advad.experiments.sweep import sweep
+from advad.lessons.parameters import SpecError
+from advad.lessons.record import write_json
+from advad.scoreboard import table as board
+from advad.scoreboard.rows import Row
+
+TINY = {"method": "AE", "epochs": 2, "widths": [16], "latent_dim": 4}
+SPEC = {"seed": [0, 1], "device": "cpu", "data": {"dataset": "digits", "normal": [0, 8]}, "methods": [TINY]}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def row(**changes):
+    given = {"method": "ARAE", "dataset": "MNIST", "protocol": "one_class", "normal": "8", "metric": "auroc"}
+    return Row(**given | {"value": 0.9, "spread": 0.01, "n": 3, "settings": {}, "source": "mine"} | changes)
+
+
+@pytest.mark.parametrize(
+    ("ours", "figure", "paper"),
+    [
+        ({}, 0.924, "arae, table 2"),
+        ({"settings": {"target": "reconstruction"}}, 0.912, "arae, table 6"),
+        ({"settings": {"attacks": ["linf", "l2"]}}, 0.956, "arae, table 6"),
+        ({"normal": "mean", "n_classes": 10}, 0.975, "arae, table 2"),
+        ({"normal": "mean", "n_classes": 3}, None, ""),  # a mean over other classes is another figure
+        ({"method": "DAE"}, 0.891, "arae, table 6"),
+        ({"method": "DAE", "settings": {"noise": "speckle"}}, None, ""),
+        ({"dataset": "digits"}, None, ""),
+        ({"metric": "auprc"}, None, ""),
+        ({"labelled": "0.05"}, None, ""),
+        ({"contamination": "0.01"}, None, ""),
+    ],
+)
+def test_the_published_figure_is_that_of_the_same_thing(ours, figure, paper):
+    found = board.compare(row(**ours))
+    assert (found.published, found.paper) == (pytest.approx(figure) if figure else None, paper)
+    if figure:
+        assert found.difference == pytest.approx(0.9 - figure)
+
+
+def test_contamination_must_be_by_the_same_class():
+    given = {"method": "ITSR", "normal": "0", "contamination": "0.01", "metric": "balanced_accuracy_observed"}
+    assert board.compare(row(**given, contaminants="2")).published == 0.94
+    assert board.compare(row(**given, contaminants="3")).published is None
+    assert board.compare(row(**given | {"contamination": "0.001"}, contaminants="2")).published == 0.91
+
+
+def test_flags_say_what_must_be_known():
+    assert board.compare(row()).flags == ()
+    assert board.compare(row(n=1, spread=None)).flags == ("1 seed",)
+    assert board.compare(row(n=2, flags=("test subset",))).flags == ("test subset", "2 seeds")
+    assert board.compare(row(method="DAE")).flags == ("paper: a rival's figure",)
+    leave_one_out = {"method": "ALCN", "protocol": "leave_one_out", "normal": "all-but-8"}
+    assert board.compare(row(**leave_one_out)).flags == ("paper: own 80:20 split",)
+
+
+def test_the_projects_own_results_are_there():
+    found = {(line.method, line.normal): line for line in board.measured_rows()}
+    assert found["ARAE", "8"].n >= 3
+    assert found["ARAE", "8"].flags == ("lab budget",)
+    assert all(line.source == "data/measured.csv" for line in found.values())
+
+
+def test_a_sweeps_means_are_taken_over_seeds_and_then_over_classes(here):
+    outcomes = sweep(SPEC, folder="mine", progress=False)
+    auroc = {
+        (outcome.trial.data["normal"], outcome.trial.seed): outcome.results["metrics"]["auroc"]["value"]
+        for outcome in outcomes
+    }
+    found = {line.normal: line for line in board.sweep_rows("mine") if line.metric == "auroc"}
+    assert list(found) == ["0", "8", "mean"]
+    assert found["8"].value == pytest.approx(statistics.mean([auroc[8, 0], auroc[8, 1]]))
+    assert found["8"].spread == pytest.approx(statistics.stdev([auroc[8, 0], auroc[8, 1]]))
+    by_seed = [(auroc[0, seed] + auroc[8, seed]) / 2 for seed in (0, 1)]
+    assert found["mean"].value == pytest.approx(statistics.mean(by_seed))
+    assert found["mean"].spread == pytest.approx(statistics.stdev(by_seed))
+    assert (found["mean"].n, found["mean"].n_classes) == (2, 2)
+    assert found["8"].settings == {"epochs": 2, "latent_dim": 4, "widths": [16]}
+    assert found["8"].source == "mine"
+
+
+def test_other_settings_are_other_rows_and_subsets_are_flagged(here):
+    data = {"dataset": "digits", "normal": 0, "test_size": 100}
+    sweep(SPEC | {"data": data, "methods": [TINY | {"epochs": [1, 2]}]}, folder="mine", progress=False)
+    found = [line for line in board.sweep_rows("mine") if line.metric == "auroc"]
+    assert [line.settings["epochs"] for line in found] == [1, 2]
+    assert all(line.flags == ("test subset",) for line in found)
+
+
+def test_the_command_writes_a_table_a_csv_and_a_page(here):
+    sweep(SPEC, progress=False)
+    result = CliRunner().invoke(main, ["board"], catch_exceptions=False)
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    (ours,) = (line for line in lines if line.startswith("AE ") and "mean of 2" in line)
+    assert "(n = 2)" in ours
+    assert any("0.924 (arae, table 2)" in line and "−0.0" in line for line in lines)
+    assert lines[-1] == "Page: runs/board/index.html"
+    cells = list(csv.DictReader(io.StringIO((here / "runs/board/board.csv").read_text())))
+    assert tuple(cells[0]) == tuple(board.COLUMNS)
+    eights = [line for line in cells if (line["method"], line["dataset"], line["normal"]) == ("ARAE", "MNIST", "8")]
+    assert eights
+    for line in eights:
+        assert float(line["difference"]) == pytest.approx(float(line["value"]) - 0.924, abs=1e-4)
+    page = (here / "runs/board/index.html").read_text()
+    assert "digits: AUROC" in page
+    topics = {tuple(line[name] for name in ("dataset", "contamination", "labelled", "metric")) for line in cells}
+    assert len(topics) == page.count("<h2>")
+    assert page.count("<tr>") == len(cells) + page.count("<h2>")  # a head each
+    assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")  # nothing from a network
+    assert advad.__version__ in page
+
+
+def test_a_drawing_keeps_to_its_scale(here):
+    rows = [board.compare(row(value=value)) for value in (0.5, 0.95)]
+    page = board.write(rows, "out").read_text()
+    assert 'aria-label="ours 0.500, published 0.924"' in page
+    places = [float(part.split('"')[0]) for part in page.split('class="ours" cx="')[1:]]
+    assert all(0 <= place <= 200 for place in places)
+
+
+def test_one_figure_far_below_does_not_squeeze_the_others(here):
+    rows = [row(value=value) for value in (0.5, *[0.9 + at / 100 for at in range(10)])]
+    page = board.write(rows, "out").read_text()
+    assert "<span>0.90</span><span>1.00</span>" in page
+    assert page.count('<path class="ours"') == 1  # an arrow at the scale's end
+    places = [float(part.split('"')[0]) for part in page.split('class="ours" cx="')[1:]]
+    assert places[1:] == sorted(places[1:])  # the first is the key's
+    assert places[1] == 8
+
+
+def test_a_class_is_written_once_and_so_is_the_hardware(here):
+    rows = [row(method=method, hardware="a CPU") for method in ("AE", "ARAE", "DAE")]
+    page = board.write([board.compare(line) for line in rows], "out").read_text()
+    assert page.count('<td class="group" rowspan="3">8</td>') == 1
+    assert page.count("a CPU") == 1
+    page = board.write([*rows, replace(rows[0], hardware="a GPU")], "out").read_text()
+    assert page.count("a CPU") == 3
+
+
+def test_a_figure_of_a_sweep_that_was_kept_stands_once(here, monkeypatch):
+    sweep(SPEC, folder="mine", progress=False)
+    kept = [replace(line, value=round(line.value, 4), source="data/measured.csv") for line in board.sweep_rows("mine")]
+    other = replace(kept[0], value=0.1, metric="auroc")
+    monkeypatch.setattr(board, "measured_rows", lambda: [*kept, other])
+    found = [(line.source, line.value) for line in board.rows(["mine"]) if line.normal != "mean"]
+    assert [source for source, _ in found].count("mine") == 2
+    assert [value for source, value in found if source != "mine"] == [0.1]
+
+
+def test_no_sweeps_folder(here):
+    (here / "other").mkdir()
+    with pytest.raises(SpecError, match="the folder must be a sweep's; got 'other'. advad sweep SPEC.toml makes one."):
+        board.rows(["other"])
+    result = CliRunner().invoke(main, ["board", "other"], catch_exceptions=False)
+    assert result.exit_code == 2
+
+
+def test_a_lessons_sweep_has_no_row(here):
+    write_json(here / "mine" / "run" / "results.json", {"lesson": "00_start", "metrics": {"auroc": 0.9}})
+    write_json(here / "mine" / "sweep.json", {"name": "mine", "subject": "00_start", "runs": ["run"]})
+    assert board.sweep_rows("mine") == []
