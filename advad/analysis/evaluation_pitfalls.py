@@ -1,7 +1,8 @@
 """What shortcuts of evaluation are worth: each a switch, over the measures of many trained runs.
 
 A run is one seed on one normal class. After each epoch its scores (`batch_norm.score_modes`) are measured honestly
-and in the ways that flatter (`measures`), and everything goes into one table, `EvaluationTable`. An evaluation is then a way
+and in the ways that flatter (`measures`), and everything goes into one
+table, `EvaluationTable`. An evaluation is then a way
 of reading the table: `trials.report(Pitfalls(best_epoch=True))`. To be reported is one only: `Pitfalls()`, none.
 
 What a shortcut gains where there is nothing to detect follows from the size of the test set alone: `chance_gains`.

@@ -125,6 +125,7 @@ def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None
     """
     from joblib import cpu_count
 
+    from advad.lessons.catalogue import lessons
     from advad.lessons.pages import write_gallery
     from advad.lessons.parameters import check_parameters, read_parameters
     from advad.lessons.run_all import run_lessons

@@ -1,4 +1,4 @@
-"""Runs of a sweep that differ in class and seed only, trained in one loop: what `advad.engine.stacking` brings on a GPU.
+"""Runs of a sweep that differ in class and seed only, trained in one loop of stacked weights on a GPU.
 
 A small network leaves most of a GPU idle, and ten of them, stacked, cost little more than one. On a processor a stack
 brings nothing (`tests/bench_many.py`), and there each run is done by itself. What is trained together has no

@@ -4,8 +4,8 @@
 
     outcomes = sweep("spec.toml", workers=2)
 
-What a run leaves behind is `advad.experiments.run`'s business, and a finished run is one whose `results.json` is there. So a
-sweep that was killed is started again in the same way, and does what is missing. Nothing else is remembered.
+`advad.experiments.run` defines what a run leaves behind. A run is finished when its `results.json` exists, so a sweep
+that was killed is simply started again: it does the runs that are missing.
 """
 
 from __future__ import annotations

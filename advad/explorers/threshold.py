@@ -1,13 +1,4 @@
-"""Widgets over figures: what a reader moves, Python answers. All explorers, by one import.
-
-    from advad import explorers
-
-    explorers.LatentExplorer(detector, images, labels)
-
-An explorer is shown by naming it at the end of a cell. Its callbacks run inside `Explorer.guarded`, which shows
-an error in a panel of its own instead of losing it; after it, a lesson shows its static twin:
-`lesson.picture(explorer.to_image(), explorer.summary(), alt=...)`.
-"""
+"""An explorer of the threshold: what is found and what is missed at a wanted false-alarm rate."""
 
 from __future__ import annotations
 

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 from nbformat import NotebookNode
 
+from advad.pages.html import write_html
+from advad.pages.markdown import to_html
+
 if TYPE_CHECKING:
     from advad.lessons.outcome import LessonResult
-from advad.pages.html import write_html
-from advad.pages.markdown import _markdown
 
 PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -54,7 +55,7 @@ def write_page(notebook: NotebookNode, path: Path, *, pictures: Path | None = No
         if "outputs" in cell:
             cell.outputs = outputs
     exporter = HTMLExporter(template_name="basic")
-    exporter.register_filter("markdown2html", lambda source: _markdown(source, pictures))
+    exporter.register_filter("markdown2html", lambda source: to_html(source, pictures))
     body, _ = exporter.from_notebook_node(copy)
     link = html.escape(path.with_suffix(".ipynb").name)
     header = f'<p class="kicker">advad lesson, executed</p><p class="facts"><a href="{link}">{link}</a></p>'

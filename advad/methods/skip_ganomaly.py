@@ -11,7 +11,7 @@ take its place, in the training and in the score.
 |---|---|
 | G, x̂ = G(x) | `networks.generator`, `x_hat` |
 | D; f(x), its last convolutional layer | `networks.discriminator`, which returns logits and features |
-| L_adv = log D(x) + log(1 − D(x̂)), the GAN's own game | `binary_loss`, of G; `ReconstructionGAN.discriminator_loss`, of D |
+| L_adv = log D(x) + log(1 − D(x̂)), the GAN's own game | G: `binary_loss`; D: `ReconstructionGAN.discriminator_loss` |
 | L_con = ‖x − x̂‖₁ | `pixel_distance` |
 | L_lat = ‖f(x) − f(x̂)‖₂, feature matching | `feature_distance` |
 | λ_adv, λ_con, λ_lat | `adversarial_weight`, `reconstruction_weight`, `latent_weight` |

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from advad.engine.bases.hypersphere import SLOPE
+SLOPE = 0.1  # of the leaky ReLU below zero; Ruff et al. 2018, Sec. 4
 
 
 def lenet_encoder(image_shape: tuple[int, int, int], widths: Sequence[int], latent_dim: int) -> nn.Sequential:

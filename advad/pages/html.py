@@ -5,10 +5,7 @@ from __future__ import annotations
 import html
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
 SCRIPT = "plotly.min.js"
 
 

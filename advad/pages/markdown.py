@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import html
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
-def _markdown(source: str, pictures: Path | None) -> str:
+def to_html(source: str, pictures: Path | None) -> str:
     """Return markdown as HTML, with formulas as MathML and pictures inside."""
     from latex2mathml.converter import convert
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath

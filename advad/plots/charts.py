@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from advad.plots.theme import BLACK, BLUE, DASHES, PALETTE, SYMBOLS, VERMILION, layout
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-from advad.plots.theme import BLACK, BLUE, DASHES, PALETTE, SYMBOLS, VERMILION, layout
 
 
 def curves(

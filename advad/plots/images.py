@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
-
-if TYPE_CHECKING:
-    pass
-import base64
-import html
-import io
-
 from plotly.colors import sequential
 
 from advad.checks import reject
-from advad.plots.images import picture_markup
 from advad.plots.theme import BLACK, BLUE, VERMILION
 
 

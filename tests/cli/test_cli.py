@@ -11,7 +11,8 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from advad.cli import doctor, main
+from advad.cli import doctor
+from advad.cli import main as module
 from advad.cli.main import main
 from advad.lessons import catalogue, run
 from advad.lessons.outcome import LessonError, LessonResult
@@ -124,7 +125,7 @@ def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
                 raise KeyboardInterrupt
             started["polled"] = 7
 
-    monkeypatch.setattr(main.subprocess, "Popen", Server)
+    monkeypatch.setattr(module.subprocess, "Popen", Server)
     assert call("lab", "--no-browser", "--port", "8890").exit_code == 7
     folder = f"--ServerApp.root_dir={here / 'notebooks'}"
     assert started["command"] == [sys.executable, "-m", "jupyterlab", folder, "--no-browser", "--port", "8890"]
@@ -287,7 +288,7 @@ def test_ctrl_c_ends_the_lesson_and_its_kernel(here):
 def test_the_table_fits_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     finding = "An autoencoder that has only seen eights finds most of the other digits, and misses ones."
-    lines = main.table([outcome(finding=finding, seconds=12.34, device="cpu"), outcome(error="broken")]).splitlines()
+    lines = module.table([outcome(finding=finding, seconds=12.34, device="cpu"), outcome(error="broken")]).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("lesson   finding")
     assert "12.3  cpu     00_good.html" in lines[2]

@@ -10,12 +10,13 @@ import numpy as np
 import papermill
 import pytest
 
+from advad.lessons import catalogue
 from advad.lessons.catalogue import find_lesson, lessons
 from advad.lessons.exercises import solved
 from advad.lessons.outcome import LessonError, LessonResult, NoLessonError
 from advad.lessons.pages import write_gallery
 from advad.lessons.parameters import Parameter, ParameterError, check_parameters, read_parameters
-from advad.lessons.run import run_lesson, tidy
+from advad.lessons.run import WIDGET, run_lesson, tidy
 
 PARAMETERS = """\
 # what an instructor sets

@@ -19,7 +19,6 @@ from advad.engine.training import Networks, Stage, TrainingState, Update, apply_
 from advad.networks.lenet import lenet_decoder, lenet_encoder
 from advad.networks.losses import squared_error
 
-SLOPE = 0.1  # of the leaky ReLU below zero; Ruff et al. 2018, Sec. 4
 AWAY = 0.1  # a centre's coordinates are at least so far from zero; the authors' released code
 
 

@@ -118,8 +118,8 @@ class Classical(BaseDetector, ABC):
         again = detector._score(tensors["features"][:PROBES])
         if not np.allclose(again, tensors["probes"], rtol=1e-3, atol=1e-6):
             raise ValueError(
-                f"{cls.__name__}: this file was written with {metadata['library']}, and {detector._library()} gives other "
-                "scores. Fit it again."
+                f"{cls.__name__}: this file was written with {metadata['library']}; "
+                f"{detector._library()} gives other scores. Fit it again."
             )
         if metadata["threshold"] is not None:
             detector.threshold_ = metadata["threshold"]
