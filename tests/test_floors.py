@@ -27,6 +27,7 @@ ALLOWED = {  # room -> the rooms that it may import from, besides itself; a room
     "experiments": CORE | {"lessons"},
     "scoreboard": CORE | {"experiments"},
     "cli": CORE | {"lessons", "experiments", "scoreboard"},
+    "lab": set(),  # the old address of a few modules
 }
 TOP = {"pages", "lessons", "experiments", "scoreboard", "cli"}  # these may import `advad` itself
 BUILDS_ON = {("itsr", "aae")}  # methods whose paper itself builds on another's
@@ -117,3 +118,13 @@ def test_every_public_name_exists_and_unknown_ones_say_what_there_is():
     assert set(advad.__all__) <= set(dir(advad))
     with pytest.raises(AttributeError, match="module 'advad' has no attribute 'ARAY'. It has AAE, "):
         _ = advad.ARAY
+
+
+def test_the_old_address_of_what_notebooks_imported_still_works_and_warns():
+    with pytest.warns(FutureWarning, match=r"advad\.lab\.figures is now advad\.plots"):
+        from advad.lab import figures
+    from advad import plots
+
+    assert figures is plots
+    with pytest.raises(ImportError, match="divided into rooms"):
+        from advad.lab import nothing  # noqa: F401

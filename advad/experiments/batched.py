@@ -1,7 +1,7 @@
 """Runs of a sweep that differ in class and seed only, trained in one loop of stacked weights on a GPU.
 
 A small network leaves most of a GPU idle, and ten of them, stacked, cost little more than one. On a processor a stack
-brings nothing (`tests/bench_many.py`), and there each run is done by itself. What is trained together has no
+brings nothing (`tests/benchmarks/many.py`), and there each run is done by itself. What is trained together has no
 checkpoints: where the sweep is killed, up to `AT_ONCE` runs begin anew.
 """
 

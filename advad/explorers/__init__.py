@@ -9,6 +9,9 @@ an error in a panel of its own instead of losing it; after it, a lesson shows it
 `lesson.picture(explorer.to_image(), explorer.summary(), alt=...)`.
 """
 
+import warnings
+from typing import Any
+
 from advad.analysis.contamination import ContaminationRuns, contaminated_runs, load_runs
 from advad.explorers.aae_prior import AAEPriorExplorer
 from advad.explorers.base import Explorer
@@ -38,3 +41,18 @@ __all__ = [
     "contaminated_runs",
     "load_runs",
 ]
+
+OLD_NAMES = {  # deprecated in 0.2, gone in 0.3
+    "GuessTheAnomaly": "GuessingGame",
+    "NoiseLadder": "NoiseExplorer",
+    "PriorGameExplorer": "AAEPriorExplorer",
+    "ShortcutExplorer": "EvaluationPitfallsExplorer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Return an explorer under its old name, with a warning that names the new one."""
+    if name not in OLD_NAMES:
+        raise AttributeError(f"module 'advad.explorers' has no attribute {name!r}. It has {', '.join(__all__)}.")
+    warnings.warn(f"explorers.{name} is now explorers.{OLD_NAMES[name]}.", FutureWarning, stacklevel=2)
+    return globals()[OLD_NAMES[name]]

@@ -1,4 +1,4 @@
-"""Each method on real images, beside the published figure. `python -m tests.bench_methods [METHOD …] [--write]`.
+"""Each method on real images, beside the published figure. `python -m tests.benchmarks.methods [METHOD …] [--write]`.
 
 Last epoch, no choice made on test data, all test images. `--write` puts the rows into data/measured.csv, in place of
 older rows of the same method, data, metric, budget and hardware. Needs ADVAD_DATA (or data/) with MNIST, and
@@ -15,7 +15,6 @@ import json
 import platform
 import statistics
 import time
-from pathlib import Path
 
 import click
 import torch
@@ -34,8 +33,9 @@ from advad.methods.oled import PAPER as PAPER_OLED
 from advad.methods.skip_ganomaly import PAPER as PAPER_SKIP
 from advad.scoreboard.measured import write_lines
 from advad.scoreboard.rows import SIZES
+from tests import ROOT
 
-DATA = Path(__file__).resolve().parents[1] / "data"
+DATA = ROOT / "data"
 RELU = {"activation": "relu"}
 SHORT = {"epochs": 8, "conv_width": 8, "learning_rate": 1e-3}  # 664 steps where the paper has 12,000: larger ones
 # method -> budget -> settings; "lab" is some minutes on a laptop's core, "paper" the paper's own, for a GPU
@@ -188,7 +188,7 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
                 "settings": json.dumps(given),
                 "hardware": hardware(device),
                 "date": datetime.date.today().isoformat(),
-                "command": f"python -m tests.bench_methods {method} --budget {budget} --device {device}",
+                "command": f"python -m tests.benchmarks.methods {method} --budget {budget} --device {device}",
             }
         )
         row = rows[-1]

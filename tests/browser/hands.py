@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import io
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Locator, TimeoutError, expect
 
+from tests import ROOT
+
 ANSWER = 60_000  # ms that Python may take, once the page is up: the machine may be busy
-SHOTS = Path(__file__).parents[2] / "runs" / "browser"
+SHOTS = ROOT / "runs" / "browser"
 ROOT = ".advad-explorer"
 TO_PIXELS = """([k, x, y]) => {
   const plot = document.querySelectorAll('.advad-explorer .js-plotly-plot')[k];

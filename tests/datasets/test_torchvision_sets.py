@@ -13,6 +13,7 @@ import torch
 
 from advad.datasets import torchvision_sets
 from advad.datasets.load import data_folder, load
+from tests import ROOT
 
 RNG = np.random.default_rng(0)
 
@@ -81,7 +82,7 @@ def test_root_comes_from_the_argument_the_environment_or_data(fashion, monkeypat
     assert data_folder(tmp_path / "x") == tmp_path / "x"
     monkeypatch.delenv("ADVAD_DATA")
     monkeypatch.chdir(tmp_path)
-    assert data_folder() == Path(__file__).resolve().parents[1] / "data"  # wherever a notebook's kernel works
+    assert data_folder() == ROOT / "data"  # wherever a notebook's kernel works
 
 
 def test_a_missing_set_names_the_folder_and_both_remedies(tmp_path):

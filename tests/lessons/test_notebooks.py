@@ -9,7 +9,6 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -19,6 +18,7 @@ from advad.lessons.catalogue import find_lesson, lessons
 from advad.lessons.exercises import FENCE
 from advad.lessons.parameters import read_parameters
 from advad.lessons.run import run_lesson
+from tests import ROOT
 
 LESSONS = lessons()
 WRONG = {  # one planted wrong answer an exercise
@@ -182,7 +182,7 @@ def test_nbval_sees_the_same_outputs_again(path, executed, tmp_path):
 def test_lessons_are_numbered_in_order_and_named_in_the_readme():
     numbers = [path.stem[:2] for path in LESSONS]
     assert numbers == sorted(set(numbers))
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"(notebooks/{path.name})" in readme for path in LESSONS)
 
 

@@ -6,11 +6,12 @@ Everything is compared as decimal text, so that no figure passes through a float
 import csv
 import re
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).resolve().parents[1] / "data"
+from tests import ROOT
+
+FOLDER = ROOT / "data"
 
 COLUMNS = (
     "paper table method dataset protocol normal n_classes contamination labelled metric value spread n_runs note"
