@@ -307,69 +307,38 @@ def bars(
 
 def heatmap(
     values: ArrayLike,
-    *,
     rows: Sequence[str],
     columns: Sequence[str],
+    *,
     title: str,
     x_title: str,
     y_title: str,
     limits: tuple[float, float] | None = None,
-    digits: int = 2,
+    number_format: str = ".3g",
 ) -> go.Figure:
-    """Return a table of numbers as coloured cells, the number in each; the first row is at the top.
-
-    Parameters
-    ----------
-    values : array of shape (n, m)
-    rows, columns : sequence of n and m str
-        The cells' names.
-    title, x_title, y_title : str
-        Texts.
-    limits : (low, high), optional
-        The ends of the colour scale (cividis, bright = high); the values' own unless given.
-    digits : int
-        Decimals of the numbers.
-    """
-    import plotly.graph_objects as go
-
-    cells = np.asarray(values, dtype=float)
-    low, high = limits or (float(np.nanmin(cells)), float(np.nanmax(cells)))
-    figure = go.Figure(layout=layout(title, x_title, y_title))
-    scale = {"zmin": low, "zmax": high, "colorscale": "Cividis"}
-    figure.add_heatmap(z=cells, x=list(columns), y=list(rows), xgap=2, ygap=2, **scale)
-    for i, row in enumerate(rows):
-        for k, column in enumerate(columns):
-            bright = cells[i, k] > low + 0.55 * (high - low)  # black on yellow, white on blue
-            colour = "black" if bright else "white"
-            figure.add_annotation(
-                x=column, y=row, text=f"{cells[i, k]:.{digits}f}", showarrow=False, font={"color": colour, "size": 14}
-            )
-    figure.update_xaxes(type="category", showgrid=False)
-    figure.update_yaxes(type="category", showgrid=False, autorange="reversed")
-    return figure
-
-
-def matrix(
-    values: ArrayLike, rows: Sequence[str], columns: Sequence[str], *, title: str, x_title: str, y_title: str
-) -> go.Figure:
-    """Return a table of numbers as coloured cells, each with its number.
+    """Return a table of numbers as coloured cells, each with its number; the first row is at the top.
 
     Parameters
     ----------
     values : array of shape (n_rows, n_columns)
-        The numbers; NaN is left empty.
+        NaN leaves a cell empty.
     rows, columns : sequence of str
-        Names; the first row stands on top.
+        Names of the rows and of the columns.
     title, x_title, y_title : str
         Texts.
+    limits : (low, high), optional
+        Ends of the colour scale (cividis, bright = high); by default the smallest and the largest value.
+    number_format : str
+        Format of the numbers in the cells.
     """
     import plotly.graph_objects as go
 
     cells = np.asarray(values, dtype=float)
+    low, high = limits or (None, None)
     figure = go.Figure(layout=layout(title, x_title, y_title, height=120 + 42 * len(rows)))
     look = {"colorscale": "Cividis", "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "showscale": False}
-    text = [["" if np.isnan(cell) else f"{cell:.3g}" for cell in row] for row in cells]
-    figure.add_heatmap(z=cells, x=list(columns), y=list(rows), text=text, **look)
+    text = [["" if np.isnan(cell) else f"{cell:{number_format}}" for cell in row] for row in cells]
+    figure.add_heatmap(z=cells, x=list(columns), y=list(rows), text=text, zmin=low, zmax=high, **look)
     bare = {"type": "category", "showline": False, "showgrid": False, "ticks": ""}  # else "5%" is read as the number 5
     figure.update_yaxes(autorange="reversed", **bare)
     figure.update_xaxes(side="bottom", **bare)
