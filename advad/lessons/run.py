@@ -54,7 +54,7 @@ def run_lesson(
         A cell or a widget's callback failed, a cell took too long, the kernel died, or nothing was recorded.
     """
     from advad.lessons.kernel import execute
-    from advad.lessons.pages import write_page
+    from advad.lessons.pages import write_lesson_page
 
     path, out = Path(notebook).resolve(), Path(folder).resolve()
     name, declared = path.stem, read_parameters(path)
@@ -74,7 +74,7 @@ def run_lesson(
     error = execute(source, outcome.notebook, parameters=values, home=path.parent, timeout=timeout, progress=progress)
     executed = tidy(nbformat.read(outcome.notebook, as_version=4))
     nbformat.write(executed, outcome.notebook)
-    write_page(executed, outcome.page, pictures=path.parent)
+    write_lesson_page(executed, outcome.page, pictures=path.parent)
     results = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
     if not (error or results):
         error = "it recorded nothing; its last cell should call lesson.record(finding, …)"

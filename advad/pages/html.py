@@ -1,12 +1,69 @@
-"""Write a page that opens without a network."""
+"""Pages that open without a network: templates that escape by themselves, one look, plotly's script beside them."""
 
 from __future__ import annotations
 
-import html
+import functools
 from importlib import resources
 from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 SCRIPT = "plotly.min.js"
+
+
+@functools.cache
+def _environment() -> Environment:
+    folder = str(resources.files("advad.pages") / "templates")
+    settings: dict[str, Any] = {"autoescape": True, "undefined": StrictUndefined, "keep_trailing_newline": True}
+    return Environment(loader=FileSystemLoader(folder), **settings)
+
+
+def render(template: str, **values: Any) -> Markup:
+    """Return a template of `pages/templates` filled in; every value that is no `Markup` is escaped.
+
+    Parameters
+    ----------
+    template : str
+        Its name without the ending, such as "gallery".
+    **values
+        What the template names; a missing one is an error.
+
+    Examples
+    --------
+    >>> page = render("lesson", notebook="<b>.ipynb", body=Markup("<p>x</p>"))
+    >>> "&lt;b&gt;.ipynb" in page, "<p>x</p>" in page
+    (True, True)
+    """
+    return Markup(_environment().get_template(f"{template}.html.j2").render(**values))
+
+
+def write_html(path: Path, title: str, body: str, kind: str) -> Path:
+    """Write a page in advad's look; return its path.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder is made where it is missing. plotly's script is written beside it once, where the page has plots.
+    title : str
+        Shown in the browser's tab.
+    body : str
+        HTML.
+    kind : str
+        The class of the page's body, which the style sheet knows.
+    """
+    import advad
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    has_plots = "Plotly.newPlot(" in body
+    if has_plots and not (path.parent / SCRIPT).is_file():
+        from plotly.offline import get_plotlyjs
+
+        (path.parent / SCRIPT).write_text(get_plotlyjs(), encoding="utf-8")
+    values = {"title": title, "kind": kind, "version": advad.__version__, "script": SCRIPT if has_plots else ""}
+    path.write_text(render("page", body=Markup(body), style=Markup(_style()), **values), encoding="utf-8")
+    return path
 
 
 def _style() -> str:
@@ -15,25 +72,3 @@ def _style() -> str:
     light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in ("friendly", "github-dark"))
     sheet = resources.files("advad.pages").joinpath("page.css").read_text(encoding="utf-8")
     return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{sheet}"
-
-
-def write_html(path: Path, name: str, body: str, kind: str) -> None:
-    """Write a page in the gallery's look: its title, its body as HTML, and the class of that body."""
-    import advad
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    script = ""
-    if "Plotly.newPlot(" in body:
-        script = f'<script src="{SCRIPT}"></script>'
-        if not (path.parent / SCRIPT).is_file():
-            from plotly.offline import get_plotlyjs
-
-            (path.parent / SCRIPT).write_text(get_plotlyjs(), encoding="utf-8")
-    footer = f"<footer>Made by advad {advad.__version__}. This page needs no network.</footer>"
-    page = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{html.escape(name)}</title>'
-        f"<style>{_style()}</style>{script}</head>\n"
-        f'<body class="{kind}">{body}{footer}</body></html>\n'
-    )
-    path.write_text(page, encoding="utf-8")

@@ -21,7 +21,7 @@ PROTOCOLS = {
 WIDTH, HEIGHT, EDGE = 200, 26, 8  # of a drawing, in CSS pixels
 
 
-def write_page(path: Path, rows: Sequence[Row]) -> Path:
+def write_board_page(path: Path, rows: Sequence[Row]) -> Path:
     """Write the page; return its path."""
     compared = [row for row in rows if row.difference is not None]
     head = '<p class="kicker">advad</p><h1>Ours beside the published</h1>'

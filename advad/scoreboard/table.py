@@ -108,9 +108,9 @@ def signed(number: float) -> str:
 
 def write(rows: Sequence[Row], folder: str | Path) -> Path:
     """Write `board.csv` and the page `index.html`; return the page's path."""
-    from advad.scoreboard.page import write_page
+    from advad.scoreboard.page import write_board_page
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "board.csv").write_text(table(rows), encoding="utf-8")
-    return write_page(folder / "index.html", rows)
+    return write_board_page(folder / "index.html", rows)

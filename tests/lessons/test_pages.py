@@ -1,0 +1,44 @@
+"""Pages of executed lessons: nothing that an output holds becomes markup or a script of the page."""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from advad.lessons.outcome import LessonResult
+from advad.lessons.pages import figures, write_gallery, write_lesson_page
+
+EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
+PLOT = {"data": [{"y": [1], "name": "</script><script>alert(3)</script>"}], "layout": {"title": {"text": EVIL}}}
+OUTPUTS = {
+    "base64": new_output("display_data", {"image/png": f"iVBORw0KGgo={EVIL}", "text/plain": EVIL}),
+    "picture": new_output(
+        "display_data",
+        {"text/html": f'<img src="data:image/png;base64,aaaa{EVIL} alt="an eight" onload=alert(4)>'},
+        metadata={"advad": {"kind": "picture", "finding": EVIL}},
+    ),
+    "plot": new_output("display_data", {"application/vnd.plotly.v1+json": PLOT}, metadata={"advad": {"alt": EVIL}}),
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_an_output_cannot_leave_its_place(kind, tmp_path):
+    notebook = new_notebook(cells=[new_code_cell("x", outputs=[OUTPUTS[kind]])])
+    (card,) = figures(notebook, "evil")
+    notebook_path = tmp_path / "00_evil.ipynb"
+    nbformat.write(notebook, notebook_path)
+    row = LessonResult("00_evil", notebook_path, tmp_path / "00_evil.html", finding=EVIL, device=EVIL, error=EVIL)
+    pages = [write_lesson_page(notebook, row.page), write_gallery(tmp_path, [row])]
+    for text in [str(card), *(page.read_text(encoding="utf-8") for page in pages)]:
+        assert "<script>alert" not in text
+        assert "<img src=x" not in text
+        assert "onload=" not in text
+        assert text.count("<script") == text.count("</script>")
+
+
+def test_an_image_keeps_its_pixels_its_text_and_its_size():
+    shown = '<img src="data:image/png;base64,aGk=" alt="a &lt;b&gt; eight" style="display:block;width:100%;'
+    shown += 'max-width:84px;image-rendering:pixelated">'
+    output = new_output("display_data", {"text/html": shown}, metadata={"advad": {"kind": "picture"}})
+    (card,) = figures(new_notebook(cells=[new_code_cell("x", outputs=[output])]), "p")
+    assert 'src="data:image/png;base64,aGk=" alt="a &lt;b&gt; eight"' in card
+    assert "max-width:84px;image-rendering:pixelated" in card
