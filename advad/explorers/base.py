@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -76,6 +77,16 @@ class Explorer(ABC):
             yield
         finally:
             self._silent = before
+
+    def twin(self) -> Image.Image:
+        """Return `to_image()`, under its name before 0.2."""
+        warnings.warn("explorer.twin() is now explorer.to_image().", FutureWarning, stacklevel=2)
+        return self.to_image()
+
+    def sentence(self) -> str:
+        """Return `summary()`, under its name before 0.2."""
+        warnings.warn("explorer.sentence() is now explorer.summary().", FutureWarning, stacklevel=2)
+        return self.summary()
 
     def _ipython_display_(self) -> None:
         for figure in figures_in(self.view):
