@@ -159,7 +159,7 @@ class EvaluationTable:
 
     def __post_init__(self) -> None:
         if np.ndim(self.values) != 5 or self.values.shape[:2] != (len(MEASURES), len(MODES)):
-            reject("Trials", "values", f"have shape ({len(MEASURES)}, {len(MODES)}, S, C, E)", self.values)
+            reject("EvaluationTable", "values", f"have shape ({len(MEASURES)}, {len(MODES)}, S, C, E)", self.values)
 
     def report(self, shortcuts: Pitfalls) -> Report:
         """Return what comes out with these shortcuts; each measure takes its own best epochs and seed."""

@@ -1,7 +1,7 @@
-"""Latent codes on a plane, and how far to trust the picture.
+"""Latent codes on a plane, and how far to trust such a map.
 
-PCA is a shadow of the codes: what is far apart on the map is far apart in truth. t-SNE and UMAP keep neighbours
-together and invent distances, gaps and sizes; so each map belongs beside `trustworthiness` (are neighbours on the map
+PCA projects the codes: what is far apart on the map is far apart in the code. t-SNE and UMAP keep neighbours together,
+but their distances, gaps and sizes mean nothing. Each map therefore belongs beside `trustworthiness` (are neighbours on the map
 true?) and `neighbourhood_preservation` (are true neighbours on the map?), and beside maps of other seeds.
 """
 
@@ -105,19 +105,19 @@ class Layout:
     Attributes
     ----------
     points : ndarray of shape (N, 2), float32
-    trust : float in [0, 1]
+    trustworthiness : float in [0, 1]
         `trustworthiness`: are neighbours on the map true?
-    kept : float in [0, 1]
+    neighbourhood_preservation : float in [0, 1]
         `neighbourhood_preservation` of ten neighbours: are true neighbours on the map?
     """
 
     points: np.ndarray
-    trust: float
-    kept: float
+    trustworthiness: float
+    neighbourhood_preservation: float
 
 
 def lay_out(codes: Any, method: str = "pca", *, seed: int = 0, **options: Any) -> Layout:
-    """Return the map that `embed` makes, with what it is worth. Parameters: see `embed`; N >= 12."""
+    """Return the map that `embed` makes, with its two quality measures. Parameters: see `embed`; N >= 12."""
     points = embed(codes, method, seed=seed, **options)
     return Layout(points, trustworthiness(codes, points), neighbourhood_preservation(codes, points))
 
@@ -191,6 +191,11 @@ def nearest(codes: Any, point: Any, k: int = 5) -> np.ndarray:
     Returns
     -------
     ndarray of shape (k,), int64
+
+    Examples
+    --------
+    >>> nearest([[0.0, 0.0], [3.0, 0.0], [1.0, 0.0]], [0.9, 0.0], k=2)
+    array([2, 0])
     """
     codes, point = as_numbers("nearest", "codes", codes, 2), as_numbers("nearest", "point", point, 1)
     check_number("nearest", "k", k, 1, len(codes), integer=True)
@@ -209,7 +214,7 @@ def separation(points: Any, is_anomaly: Any, n_neighbors: int = 10) -> float:
     points : array-like of shape (N, d)
         Codes, or points on a map.
     is_anomaly : array-like of shape (N,)
-        1 = anomalous, 0 = normal. The truth is used, so this measures a picture and is no detector.
+        1 = anomalous, 0 = normal. The truth is used, so this evaluates a map; it cannot be used for detection.
     n_neighbors : int
         At least 1 and below N.
 
@@ -232,6 +237,11 @@ def origin_distance(codes: Any) -> np.ndarray:
     codes : array-like of shape (N, d)
 
     Source : Berg et al. 2020, the (negative) L_o; under a Gaussian prior, the likelihood of Beggel et al. 2019.
+
+    Examples
+    --------
+    >>> origin_distance([[3.0, 4.0], [0.0, 1.0]])
+    array([5., 1.])
     """
     return np.linalg.norm(as_numbers("origin_distance", "codes", codes, 2), axis=1)
 

@@ -55,6 +55,11 @@ def auroc(is_anomaly: Any, scores: Any) -> float:
     ------
     ValueError
         One class only, NaN or infinite scores, different lengths.
+
+    Examples
+    --------
+    >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.75
     """
     from sklearn.metrics import roc_auc_score
 
@@ -70,6 +75,11 @@ def auprc(is_anomaly: Any, scores: Any) -> float:
     -------
     float in (0, 1]
         Higher = better; chance is the share of anomalies, so values of different test sets cannot be compared.
+
+    Examples
+    --------
+    >>> round(auprc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]), 3)
+    0.833
     """
     from sklearn.metrics import average_precision_score
 
@@ -92,6 +102,11 @@ def fpr_at_tpr(is_anomaly: Any, scores: Any, tpr: float = 0.995) -> float:
         Lower = better.
 
     Source : Salehi et al. 2020 (ARAE), Fig. 5.
+
+    Examples
+    --------
+    >>> fpr_at_tpr([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.5
     """
     from sklearn.metrics import roc_curve
 
@@ -114,6 +129,11 @@ def f1_at(is_anomaly: Any, scores: Any, threshold: float) -> float:
     -------
     float in [0, 1]
         Higher = better. It depends on the share of anomalies: alarm on everything and F1 is 2π / (1 + π).
+
+    Examples
+    --------
+    >>> f1_at([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], threshold=0.5)  # one of two anomalies, no false alarm
+    0.6666666666666666
     """
     from sklearn.metrics import f1_score
 
@@ -132,6 +152,11 @@ def best_f1(is_anomaly: Any, scores: Any) -> tuple[float, float]:
     f1, threshold : float
         The threshold is the highest score without an alarm; where alarming on everything is best, it lies below
         all scores. `f1_at` gives the same F1 there.
+
+    Examples
+    --------
+    >>> best_f1([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    (0.8, 0.1)
     """
     from sklearn.metrics import precision_recall_curve
 
@@ -155,6 +180,11 @@ def balanced_accuracy(is_anomaly: Any, scores: Any, threshold: float) -> float:
         Higher = better; 0.5 is chance, whatever the share of anomalies.
 
     Source : Beggel et al. 2019 (ITSR), BACC.
+
+    Examples
+    --------
+    >>> balanced_accuracy([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8], threshold=0.5)  # TPR 1/2, TNR 1
+    0.75
     """
     from sklearn.metrics import balanced_accuracy_score
 
@@ -178,6 +208,11 @@ def threshold_at(holdout_scores: Any, false_alarm_rate: float = 0.05) -> float:
     float
         One of the scores. On new normal images the rate will be near the wanted one, not equal to it:
         `rate_interval(alarms, images)` says how near.
+
+    Examples
+    --------
+    >>> threshold_at([0.2, 0.1, 0.5, 0.3], false_alarm_rate=0.25)  # one of the four scores lies above
+    0.3
     """
     check_number("threshold_at", "false_alarm_rate", false_alarm_rate, 0, 1, ends="[)", remedy="0.05 is 5 %.")
     rising = np.sort(as_numbers("threshold_at", "holdout_scores", holdout_scores, 1))
@@ -201,6 +236,11 @@ def rate_interval(count: int, total: int, *, level: float = 0.95) -> Interval:
         count / total, and its ends in [0, 1].
 
     Source : Clopper and Pearson 1934.
+
+    Examples
+    --------
+    >>> print(rate_interval(5, 100))
+    0.050 [0.016, 0.113]
     """
     from scipy.special import betaincinv
 
@@ -249,6 +289,11 @@ def bootstrap(
         interval has no width, which is no proof of certainty.
 
     Source : Efron and Tibshirani 1993, ch. 13.
+
+    Examples
+    --------
+    >>> print(bootstrap(auroc, [0, 0, 0, 1, 1, 1], [0.1, 0.4, 0.2, 0.35, 0.8, 0.3]))
+    0.778 [0.333, 1.000]
     """
     check_number("bootstrap", "n", n, 1, integer=True)
     check_number("bootstrap", "level", level, 0, 1, ends="()")

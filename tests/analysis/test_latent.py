@@ -68,8 +68,8 @@ def test_an_atlas_has_each_map_with_its_worth():
     assert list(maps) == [("a", "pca"), ("a", "tsne"), ("b", "pca"), ("b", "tsne")]
     for (name, method), layout in maps.items():
         assert np.array_equal(layout.points, embed(codes[name], method, seed=3))
-        assert layout.trust == trustworthiness(codes[name], layout.points)
-        assert layout.kept == neighbourhood_preservation(codes[name], layout.points)
+        assert layout.trustworthiness == trustworthiness(codes[name], layout.points)
+        assert layout.neighbourhood_preservation == neighbourhood_preservation(codes[name], layout.points)
     assert not np.array_equal(lay_out(codes["a"], "tsne", perplexity=5).points, maps["a", "tsne"].points)
 
 

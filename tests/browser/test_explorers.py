@@ -37,8 +37,8 @@ PREDICT = 'guess = lesson.predict("Which is the odd one?", ["the first", "the se
 RECORD = 'lesson.record("Asked.")'
 REVEAL = 'lesson.reveal(guess, "the second", because="It was measured.")'
 BREAK = """[setattr(explorers, "kept", explorers.ReconstructionExplorer.sentence),
-            setattr(explorers.ReconstructionExplorer, "sentence", None)]"""
-MEND = 'setattr(explorers.ReconstructionExplorer, "sentence", explorers.kept)'
+            setattr(explorers.ReconstructionExplorer, "summary", None)]"""
+MEND = 'setattr(explorers.ReconstructionExplorer, "summary", explorers.kept)'
 RERUN = """() => {
   const {content} = window.jupyterapp.shell.currentWidget;
   content.activeCellIndex = content.widgets.length - 1;
