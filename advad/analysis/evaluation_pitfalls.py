@@ -1,9 +1,8 @@
-"""What shortcuts of evaluation are worth: each a switch, over the measures of many trained runs.
+"""How much each evaluation pitfall adds to a result: each is a switch over the measures of many trained runs.
 
 A run is one seed on one normal class. After each epoch its scores (`batch_norm.score_modes`) are measured honestly
-and in the ways that flatter (`measures`), and everything goes into one
-table, `EvaluationTable`. An evaluation is then a way
-of reading the table: `trials.report(Pitfalls(best_epoch=True))`. To be reported is one only: `Pitfalls()`, none.
+and in the ways that flatter (`measures`); all values form one table, `EvaluationTable`. An evaluation is then one way of
+reading the table: `table.report(Pitfalls(best_epoch=True))`. Only one should be reported: `Pitfalls()`, with none.
 
 What a shortcut gains where there is nothing to detect follows from the size of the test set alone: `chance_gains`.
 """
@@ -211,7 +210,7 @@ def chance_gains(n_normal: int, n_anomalous: int, k: int) -> dict[str, float]:
     Parameters
     ----------
     n_normal, n_anomalous : int
-        Test images.
+        Number of test images.
     k : int
         Independent tries: seeds, or epochs that have nothing in common.
 

@@ -1,4 +1,4 @@
-"""The scikit-learn face of everything that scores images: threshold, verdict, file. It knows no network.
+"""Base class of all detectors: scikit-learn interface, thresholding, saving and loading.
 
 `Detector` puts the trained methods behind it, `methods/classical.py` those of scikit-learn and PyOD.
 """

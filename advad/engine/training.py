@@ -49,9 +49,9 @@ class Stage:
     Attributes
     ----------
     name : str
-        What the history calls it.
+        Name recorded in the history.
     epochs : int
-        How many.
+        Number of epochs of the stage.
     step : callable (Update, Tensor) -> None
         The paper's algorithm for one batch.
     on_start : callable (TrainingState, Tensor) -> None, optional

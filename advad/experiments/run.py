@@ -95,7 +95,7 @@ class MethodRun(Run):
     Attributes
     ----------
     method : str
-        The class's name.
+        Name of the class.
     settings : dict
         All its parameters but seed and device.
     data : dict
@@ -218,7 +218,7 @@ class RunResult:
 def attempt(
     trial: Run, folder: Path, *, slot: int, threads: int | None, session: str, git: Mapping[str, Any] | None
 ) -> RunResult:
-    """Do a run unless it is finished, and write what became of it; whatever fails in it is told, not raised.
+    """Do a run unless it is finished, and write what became of it; errors are returned in the result, not raised.
 
     Parameters
     ----------

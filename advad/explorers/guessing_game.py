@@ -32,13 +32,13 @@ class GuessingGame(Explorer):
     Parameters
     ----------
     detector : Detector
-        Fitted.
+        A fitted detector.
     images : array of shape (N, C, H, W) or (N, H, W)
         Test pictures, `uint8` or float in [0, 1].
     is_anomaly : array of shape (N,)
-        Truth.
+        True labels: 1 or True = anomalous.
     seed : int
-        Of the draw.
+        Seed of the random draw.
     budget : int
         How many of the twelve are anomalous, and may be picked.
     picks : iterable of int, or str such as "1 4 7 9"

@@ -33,7 +33,7 @@ class NoiseExplorer(Explorer):
     Parameters
     ----------
     detectors : Detector, or mapping of str to Detector
-        Fitted.
+        A fitted detector.
     images : array of shape (N, C, H, W) or (N, H, W)
         Clean pictures, `uint8` or float in [0, 1].
     corruptions : mapping of str to array of the images' shape, optional
@@ -232,7 +232,7 @@ def frozen_noise(detectors: Mapping[str, Any], images: np.ndarray, seed: int) ->
         One that has learned a noise adds it.
     images : array of shape (N, C, H, W), float in [0, 1]
     seed : int
-        Of the noise.
+        Seed of the noise.
     """
     rng = np.random.default_rng(seed)
     uniform = rng.random(images.shape)

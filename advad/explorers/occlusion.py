@@ -26,11 +26,11 @@ class OcclusionExplorer(Explorer):
     Parameters
     ----------
     detectors : mapping of str to detector
-        Fitted.
+        A fitted detector.
     images : array of shape (n, C, H, W)
         `uint8` or float in [0, 1].
     names : sequence of n str
-        What each image is.
+        Name of each image.
     masks : array of shape (n, H, W), optional
         Above 0 where a defect truly is; images without a defect have an empty one.
     patches : sequence of int

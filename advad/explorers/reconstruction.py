@@ -23,9 +23,9 @@ class ReconstructionExplorer(Explorer):
     images : array of shape (n, C, H, W)
         `uint8` or float in [0, 1].
     names : sequence of str
-        What each image is.
+        Name of each image.
     reconstructions : mapping of str to array of shape (n, C, H, W)
-        One entry a detector.
+        One entry for each detector.
     scores : mapping of str to array of shape (n,)
         Theirs, higher = more anomalous.
     """

@@ -22,7 +22,7 @@ class ScoredImages:
     owner : str
         Who asks; opens the error messages.
     detector : Detector
-        Fitted.
+        A fitted detector.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
     labels : array of shape (N,), optional
@@ -30,7 +30,7 @@ class ScoredImages:
     classes : sequence of str, optional
         Names of the class numbers.
     is_anomaly : array of shape (N,), optional
-        Truth.
+        True labels: 1 or True = anomalous.
     parts : sequence of N str, optional
         Where each image comes from.
 

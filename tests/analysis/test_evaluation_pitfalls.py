@@ -173,7 +173,7 @@ def test_only_the_threshold_rules_move_bacc_alone(trials):
 
 
 def test_a_table_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"Trials: values must have shape \(4, 3, S, C, E\); got"):
+    with pytest.raises(ValueError, match=r"EvaluationTable: values must have shape \(4, 3, S, C, E\); got"):
         EvaluationTable(np.zeros((4, 2, 1, 1, 1)))
 
 

@@ -50,7 +50,7 @@ class LatentExplorer(Explorer):
     colour : {"class", "truth", "part", "score"}, optional
         The first colouring; else the first of these that is known.
     seed : int
-        Of t-SNE and UMAP.
+        Seed of t-SNE and UMAP.
     """
 
     def __init__(
