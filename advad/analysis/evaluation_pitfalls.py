@@ -1,8 +1,8 @@
 """How much each evaluation pitfall adds to a result: each is a switch over the measures of many trained runs.
 
 A run is one seed on one normal class. After each epoch its scores (`batch_norm.score_modes`) are measured honestly
-and in the ways that flatter (`measures`); all values form one table, `EvaluationTable`. An evaluation is then one way of
-reading the table: `table.report(Pitfalls(best_epoch=True))`. Only one should be reported: `Pitfalls()`, with none.
+and in the ways that flatter (`measures`); all values form one `EvaluationTable`. An evaluation reads it in one way:
+`table.report(Pitfalls(best_epoch=True))`. Only one should be reported: `Pitfalls()`, with none.
 
 What a shortcut gains where there is nothing to detect follows from the size of the test set alone: `chance_gains`.
 """

@@ -1,8 +1,8 @@
 """Latent codes on a plane, and how far to trust such a map.
 
 PCA projects the codes: what is far apart on the map is far apart in the code. t-SNE and UMAP keep neighbours together,
-but their distances, gaps and sizes mean nothing. Each map therefore belongs beside `trustworthiness` (are neighbours on the map
-true?) and `neighbourhood_preservation` (are true neighbours on the map?), and beside maps of other seeds.
+but their distances, gaps and sizes mean nothing. Each map therefore belongs beside `trustworthiness` (are neighbours
+on the map true?) and `neighbourhood_preservation` (are true neighbours on the map?), and beside maps of other seeds.
 """
 
 from __future__ import annotations

@@ -262,7 +262,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap interval of a metric: its sampling uncertainty for a test set of this size and class balance.
+    """Percentile bootstrap interval of a metric: its sampling uncertainty for a test set of this size and balance.
 
     Normal images and anomalies are each drawn anew from their own, with replacement. The interval knows nothing of
     how the detector's training varies: for that, train with several seeds.

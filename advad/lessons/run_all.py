@@ -11,8 +11,8 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 from tqdm.auto import tqdm
 
+from advad.lessons import run
 from advad.lessons.outcome import LessonError, LessonResult
-from advad.lessons.run import run_lesson
 
 
 def run_lessons(
@@ -53,7 +53,7 @@ def run_lessons(
 def attempt(notebook: Path, **settings: Any) -> tuple[Path, LessonResult]:
     """Run a lesson; return it with what it left behind, failed or not."""
     try:
-        return notebook, run_lesson(notebook, **settings)
+        return notebook, run.run_lesson(notebook, **settings)
     except LessonError as error:
         return notebook, error.outcome
 

@@ -261,7 +261,7 @@ def test_errors_say_what_rule_and_got_in_one_line(message):
 
 
 def test_the_wing_is_light_to_import():
-    imports = "import sys; from advad.analysis import metrics, latent, saliency, inversion"
+    imports = "import sys; from advad.analysis import metrics, latent, saliency, score_minima"
     loaded = "print(sorted({'sklearn', 'scipy', 'umap'} & set(sys.modules)))"
     command = [sys.executable, "-c", f"{imports}; {loaded}"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -36,7 +36,7 @@ lesson.start("browser", parameters={"device": "cpu"}, output_dir="recorded")
 PREDICT = 'guess = lesson.predict("Which is the odd one?", ["the first", "the second"])'
 RECORD = 'lesson.record("Asked.")'
 REVEAL = 'lesson.reveal(guess, "the second", because="It was measured.")'
-BREAK = """[setattr(explorers, "kept", explorers.ReconstructionExplorer.sentence),
+BREAK = """[setattr(explorers, "kept", explorers.ReconstructionExplorer.summary),
             setattr(explorers.ReconstructionExplorer, "summary", None)]"""
 MEND = 'setattr(explorers.ReconstructionExplorer, "summary", explorers.kept)'
 RERUN = """() => {

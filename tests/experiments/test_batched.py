@@ -155,7 +155,7 @@ def test_a_loop_is_one_task(here, monkeypatch):
 
     def noted(trials, folder, *, slot, **_):
         seen.append((slot, len(trials)))
-        return [batched.Outcome(trial, {"method": "none"}) for trial in trials], [], ""
+        return [batched.RunResult(trial, {"method": "none"}) for trial in trials], [], ""
 
     monkeypatch.setattr(batched, "on_gpu", lambda trial: True)
     monkeypatch.setattr("advad.experiments.sweep.attempt_all", noted)

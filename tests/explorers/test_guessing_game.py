@@ -131,7 +131,7 @@ def test_an_error_shows_in_its_panel(game, caplog):
     game.detector.anomaly_score = lambda X: 1 / 0
     game.next_button.click()  # without a kernel, the panel lets the error through, and ipywidgets logs it
     assert "ZeroDivisionError" in caplog.text
-    game.sentence = lambda: 1 / 0
+    game.summary = lambda: 1 / 0
     with pytest.raises(ZeroDivisionError):
         game.buttons[0].value = not game.buttons[0].value
 

@@ -38,7 +38,7 @@ RUNGS = (0, 0.1, 0.2, 0.3)
 
 
 @pytest.fixture
-def select_slider():
+def ladder():
     detectors = {"grey": Detector(0.5, threshold=0.05), "learned": Learned(0.25)}
     return NoiseExplorer(detectors, IMAGES, strengths=RUNGS, seed=3)
 

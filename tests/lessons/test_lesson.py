@@ -39,7 +39,7 @@ def begun(tmp_path):
 
 
 def written(state):
-    return json.loads((state.output_dir / "record.json").read_text())
+    return json.loads((state.output_dir / "results.json").read_text())
 
 
 def text_of(shown):
@@ -286,4 +286,4 @@ def test_a_failed_write_leaves_the_old_record(shown, begun, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         lesson.record("second")
     assert written(begun)["finding"] == "first"
-    assert [file.name for file in begun.output_dir.iterdir()] == ["record.json"]
+    assert [file.name for file in begun.output_dir.iterdir()] == ["results.json"]
