@@ -1,4 +1,4 @@
-"""advad: adversarial and robust image anomaly detection, to be read, taught and checked.
+"""advad: adversarial and robust image anomaly detection, for teaching and reproducible evaluation.
 
 What is named here is the public face. Each name is imported when it is first used, so that `import advad` costs
 little more than `import torch`.

@@ -13,11 +13,12 @@ PACKAGE = Path(advad.__file__).parent
 
 ALLOWED = {  # floor -> the floors that it may import, itself included
     "checks": set(),
+    "thresholds": set(),
     "datasets": {"checks", "datasets"},
-    "engine": {"checks", "engine"},
-    "analysis": {"checks", "analysis"},
-    "methods": {"checks", "engine", "methods"},
-    "lab": {"checks", "datasets", "engine", "analysis", "methods", "lab"},
+    "engine": {"checks", "thresholds", "engine"},
+    "analysis": {"checks", "thresholds", "analysis"},
+    "methods": {"checks", "thresholds", "engine", "methods"},
+    "lab": {"checks", "thresholds", "datasets", "engine", "analysis", "methods", "lab"},
 }
 BUILDS_ON = {("itsr", "aae")}  # methods whose paper itself builds on another's
 

@@ -34,7 +34,7 @@ class ContaminationRuns:
     holdout_scores : ndarray of shape (A, S, E, H), float32
         Of normal images that were neither trained on nor tested on: thresholds come from them.
     is_anomaly : ndarray of shape (S, N), bool
-        Truth.
+        True labels: 1 or True = anomalous.
     images : ndarray of shape (S, N, C, H, W)
         The test images, `uint8` or float in [0, 1].
 

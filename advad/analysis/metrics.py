@@ -1,4 +1,4 @@
-"""How well scores tell anomalies from normal images, and how sure one can be of it.
+"""Metrics of anomaly scores, with confidence intervals.
 
 Everywhere: `is_anomaly` is the truth (1 or True = anomalous, the positive class), `scores` are higher = more anomalous,
 and an image raises an alarm when its score is *above* the threshold, as in scikit-learn's outlier detectors.
@@ -18,6 +18,7 @@ import numpy as np
 from advad.analysis import resampling
 from advad.analysis.inputs import as_anomalous, as_numbers
 from advad.checks import check_number, reject
+from advad.thresholds import lowest_threshold
 
 
 class Interval(NamedTuple):
@@ -180,9 +181,7 @@ def threshold_at(holdout_scores: Any, false_alarm_rate: float = 0.05) -> float:
         `rate_interval(alarms, images)` says how near.
     """
     check_number("threshold_at", "false_alarm_rate", false_alarm_rate, 0, 1, ends="[)", remedy="0.05 is 5 %.")
-    rising = np.sort(as_numbers("threshold_at", "holdout_scores", holdout_scores, 1))
-    alarms = int(false_alarm_rate * len(rising) + 1e-9)  # 0.29 * 100 is 28.999999999999996
-    return float(rising[-1 - alarms])
+    return lowest_threshold(as_numbers("threshold_at", "holdout_scores", holdout_scores, 1), false_alarm_rate)
 
 
 def rate_interval(count: int, total: int, *, level: float = 0.95) -> Interval:
@@ -222,7 +221,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap interval of a metric: how much it would vary with another test set of the same make-up.
+    """Percentile bootstrap interval of a metric: its sampling uncertainty for a test set of this size and balance.
 
     Normal images and anomalies are each drawn anew from their own, with replacement. The interval knows nothing of
     how the detector's training varies: for that, train with several seeds.
@@ -236,7 +235,7 @@ def bootstrap(
     is_anomaly, scores : array-like of shape (N,)
         As in `auroc`.
     n : int
-        How many resamples.
+        Number of resamples.
     level : float in (0, 1)
         The share of the resamples' values that lies inside the interval.
     seed : int

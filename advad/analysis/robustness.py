@@ -65,7 +65,7 @@ def attack_scores(
     goal : {"raise", "lower"}
         Where the scores are to go.
     norm : {"linf", "l2"}
-        The ball's.
+        Norm that bounds δ.
     steps : int
         Gradient steps; a single one is no test of a detector.
     restarts : int
@@ -73,7 +73,7 @@ def attack_scores(
     start : array-like like images, optional
         Where the first search begins instead, say the images that a smaller radius gave; moved into the ball first.
     seed : int
-        Of the random starts.
+        Seed of the random starts.
     batch_size : int
         Images in one call.
 
@@ -132,7 +132,7 @@ def attack_curve(detector: Any, images: ArrayLike | Tensor, radii: Sequence[floa
     detector, images
         As in `attack_scores`.
     radii : sequence of float
-        Rising.
+        In rising order.
     **settings
         Further arguments of `attack_scores`; `start` is where the first search begins.
 

@@ -16,7 +16,7 @@ def rank_correlation(maps: Any, others: Any) -> np.ndarray:
     Parameters
     ----------
     maps, others : array-like of shape (N, H, W)
-        In any units.
+        Maps in any units.
 
     Returns
     -------

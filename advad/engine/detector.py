@@ -38,9 +38,9 @@ class Detector(BaseDetector, ABC):
     epochs : int
         Passes over the training images.
     batch_size : int
-        At most so many images a step.
+        Maximum batch size.
     learning_rate : float
-        Adam's.
+        Learning rate of Adam.
     latent_dim : int
         Units of the code.
     seed : int

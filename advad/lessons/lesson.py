@@ -76,11 +76,11 @@ def show(figure: Any, finding: str, alt: str | None = None) -> None:
     Parameters
     ----------
     figure : plotly.graph_objects.Figure
-        Not changed.
+        It is not changed.
     finding : str
         One sentence, computed from what the figure shows.
     alt : str, optional
-        What is to be seen, for who cannot see it; else the figure's title.
+        Alternative text for screen readers; by default the figure's title.
     """
     payload = json.loads(figure.to_json())
     payload["config"] = CONFIG

@@ -162,7 +162,7 @@ class ALCN(Autoencoder):
         Parameters
         ----------
         n : int
-            How many.
+            Number of items.
         seed : int
             Of φ; the same seed gives the same noise, and more of it with a larger n.
 
