@@ -236,7 +236,12 @@ def origin_distance(codes: Any) -> np.ndarray:
     ----------
     codes : array-like of shape (N, d)
 
-    Source : Berg et al. 2020, the (negative) L_o; under a Gaussian prior, the likelihood of Beggel et al. 2019.
+    Returns
+    -------
+    ndarray of shape (N,)
+        At least 0. `Berg.L_o`, a score, is minus this distance over √d.
+
+    Source : Berg et al. 2020, L_o; under a Gaussian prior, the likelihood of Beggel et al. 2019.
 
     Examples
     --------

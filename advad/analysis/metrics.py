@@ -18,6 +18,7 @@ import numpy as np
 from advad.analysis import resampling
 from advad.analysis.inputs import as_anomalous, as_numbers
 from advad.checks import check_number, reject
+from advad.thresholds import lowest_threshold
 
 
 class Interval(NamedTuple):
@@ -215,9 +216,7 @@ def threshold_at(holdout_scores: Any, false_alarm_rate: float = 0.05) -> float:
     0.3
     """
     check_number("threshold_at", "false_alarm_rate", false_alarm_rate, 0, 1, ends="[)", remedy="0.05 is 5 %.")
-    rising = np.sort(as_numbers("threshold_at", "holdout_scores", holdout_scores, 1))
-    alarms = int(false_alarm_rate * len(rising) + 1e-9)  # 0.29 * 100 is 28.999999999999996
-    return float(rising[-1 - alarms])
+    return lowest_threshold(as_numbers("threshold_at", "holdout_scores", holdout_scores, 1), false_alarm_rate)
 
 
 def rate_interval(count: int, total: int, *, level: float = 0.95) -> Interval:

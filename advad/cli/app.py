@@ -68,8 +68,8 @@ def explorer(path: str | Path, name: str, data: str | None = None, n: int = 500)
             f"app: {path} wants images of shape {by(shape)}; {data} has {by(found)}. Name another set with --data."
         )
     chosen = images.is_test if bool(images.is_test.any()) else ~images.is_test
-    shown = images.images[chosen][:n], images.labels[chosen][:n]
-    return getattr(explorers, EXPLORERS[name])(detector, *shown, classes=images.classes)
+    shown, labels = images.images[chosen][:n], images.labels[chosen][:n]
+    return getattr(explorers, EXPLORERS[name])(detector, shown, labels=labels, classes=images.classes)
 
 
 def by(shape: tuple[int, ...]) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from advad.checks import as_images, check_number
 from advad.engine.storage import read_state, write_state
+from advad.thresholds import lowest_threshold
 
 
 class BaseDetector(OutlierMixin, BaseEstimator, ABC):
@@ -90,8 +91,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
             Share of normal images to score above the threshold.
         """
         check_number(type(self).__name__, "false_alarm_rate", false_alarm_rate, 0, 1, ends="()")
-        scores = np.sort(self.anomaly_score(X))
-        self.threshold_ = float(scores[-1 - int(false_alarm_rate * len(scores) + 1e-9)])
+        self.threshold_ = lowest_threshold(self.anomaly_score(X), false_alarm_rate)
         return self
 
     def decision_function(self, X: ArrayLike | Tensor) -> np.ndarray:

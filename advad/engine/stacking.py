@@ -4,16 +4,17 @@
     advad.Many(detectors).fit([split.train for split in splits])
 
 The method's own `step` runs unchanged on one large batch: the K models' batches, one after the other, (K·B, C, H, W). A
-stacked network cuts it into K parts and applies each model's weights to its part (`vmap` over `functional_call`). The
-loss, a mean over the large batch, is multiplied by K, so that each model gets the gradient of its own mean; Adam acts
-on each weight alone, so that one optimiser steps all models. Random numbers are drawn for each model from its own
-(seed, epoch), in the order in which it would draw them alone.
+stacked network cuts it into K parts and applies each model's weights to its part (`vmap` over `functional_call`). A
+loss is computed for each model from its own part of the batch, so that each has its own gradient and its own column in
+the history; Adam acts on each weight alone, so that one optimiser steps all models. Random numbers are drawn for each
+model from its own (seed, epoch), in the order in which it would draw them alone.
 
 That is the training of each model by itself, up to the rounding of single precision, where
 - no layer looks across a batch or keeps statistics (batch normalisation), and none draws by itself (dropout);
-- a loss is a mean over the images, and random numbers come one set an image, not one for the whole batch;
+- what a step does outside its losses treats each image by itself, with one set of random numbers for each image;
 - all training sets have as many images, and there is one stage that begins with nothing.
-Where that is not so, `Many` says why in one line and trains them one by one.
+Before the training, one step is tried with the stack and with the first model alone. Where they differ, or the stack
+fails, `Many` says why in one line and trains the models one by one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import Any
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state
+from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
@@ -42,6 +43,7 @@ from advad.engine.training import (
     Networks,
     TrainingState,
     Update,
+    append_row,
     as_float,
     choose_device,
     epoch_seed,
@@ -50,6 +52,7 @@ from advad.engine.training import (
 
 BATCH_COUPLED_LAYERS = (_BatchNorm, _DropoutNd)  # layers that look across a batch, or draw from the global generator
 RANDOM_FUNCTIONS = (torch.rand, torch.randn)
+LONG = 100  # letters of another error's text in a refusal, at most
 GRADIENT_TOLERANCE = 0.01  # how near the gradients of the first step must be, relative; the stack is checked by them
 
 
@@ -72,7 +75,8 @@ class Many:
     def fit(self, X: Sequence[ArrayLike | Tensor], *, progress: bool = True, one_by_one: bool = True) -> list[Detector]:
         """Train each detector on its own images; return them.
 
-        Their histories hold "epoch", "stage" and "seconds" (of the loop, divided by the number of models).
+        Their histories have the columns that `Detector.fit` gives them; "seconds" are the loop's, divided by the number
+        of models.
 
         Parameters
         ----------
@@ -119,24 +123,28 @@ class Many:
         _require_own_layers(runs[0].networks)
         pixels = torch.stack([some.to(device) for some in images])  # (K, N, C, H, W)
         epochs, n_batches = first.stages()[0].epochs, math.ceil(pixels.shape[1] / first.batch_size)
-        stack = stacked(runs, first)
+        stack, one = stacked(runs, first), OneModel(runs[0].networks)
         _require_equal_step(first, runs[0], stacked(runs, first), runs, pixels)
-        history: dict[str, list[Any]] = {"epoch": [], "stage": [], "seconds": []}
         bar = tqdm(total=epochs * n_batches, desc=f"{k} × {type(first).__name__}", disable=not progress, unit="batch")
         with bar:
             for epoch in range(epochs):
                 begin = time.monotonic()
                 stack.epoch = epoch
-                for _ in _steps(first, stack, runs, pixels, epoch):
+                update = ManyUpdate(stack, torch.Generator(device), one)
+                for _ in _steps(first, update, runs, pixels):
                     bar.update()
+                means = update.means_of_each()
+                _require_finite(means, epoch)
                 seconds = (time.monotonic() - begin) / k
-                for name, value in (("epoch", epoch + 1), ("stage", first.stages()[0].name), ("seconds", seconds)):
-                    history[name].append(value)
+                for run, of_run in zip(runs, means, strict=True):
+                    row = {"epoch": epoch + 1, "stage": first.stages()[0].name, "seconds": seconds}
+                    append_row(run.history, row | of_run)
         for index, (detector, run) in enumerate(zip(self.detectors, runs, strict=True)):
             _unstack(stack.networks, run.networks, index)
-            run.epoch, run.history = epochs, {name: list(column) for name, column in history.items()}
-            detector._adopt(run, shape)
-            detector.networks_.requires_grad_(False)
+            run.epoch = epochs
+            run.networks.eval()
+            detector.on_fit_end(run, pixels[index])  # as in `Detector.fit`, once the training has ended
+            detector._adopt(run, shape).networks_.requires_grad_(False)
 
 
 class Stacked(nn.Module):
@@ -156,21 +164,68 @@ class Stacked(nn.Module):
             return functional_call(self.form[0], (weights, buffers), (x,))
 
         parts = x.unflatten(0, (len(self.weights[0]), -1))  # (K, B, ...)
-        return torch.func.vmap(one)(weights, self.buffers_, parts).flatten(0, 1)
+        return vmap(one)(weights, self.buffers_, parts).flatten(0, 1)
+
+
+class OneModel(nn.Module):
+    """A loss of one model's networks as a module, so that `functional_call` can give it any model's weights."""
+
+    def __init__(self, networks: Networks):
+        super().__init__()
+        self.networks = copy.deepcopy(networks).to("meta")
+
+    def forward(self, loss: Loss, *tensors: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return loss(self.networks, *tensors)
 
 
 class ManyUpdate(Update):
-    """The update of K models at once."""
+    """The update of K models at once: each has a loss of its own, computed from its own part of each tensor.
 
-    def __init__(self, run: TrainingState, generator: torch.Generator, k: int):
+    Parameters
+    ----------
+    run : TrainingState
+        Its networks are `Stacked`.
+    generator : torch.Generator
+        The only source of randomness in a step.
+    one : OneModel
+        The form that all models have.
+    """
+
+    def __init__(self, run: TrainingState, generator: torch.Generator, one: OneModel):
         super().__init__(run, generator)
-        self.k = k
+        self.one, self.state = one, dict[str, Tensor]()  # the weights and buffers of all models, (K, ...)
+        for name, stack in self.networks.named_children():
+            assert isinstance(stack, Stacked)
+            weights = dict(zip(stack.names, stack.weights, strict=True))
+            self.state |= {f"networks.{name}.{each}": tensor for each, tensor in (weights | stack.buffers_).items()}
+        self.k = len(next(iter(self.state.values())))
 
     def __call__(self, player: str, loss: Loss, *tensors: Tensor) -> None:
-        def of_all(networks: Networks, *tensors: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            return self.k * loss(networks, *tensors)[0], {}
+        def of_one(state: dict[str, Tensor], *parts: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            return functional_call(self.one, state, (loss, *parts))
 
-        super().__call__(player, of_all, *tensors)
+        parts = [tensor.unflatten(0, (self.k, -1)) for tensor in tensors]  # (K, B, ...)
+        totals, terms = vmap(of_one)(self.state, *parts)  # (K,) each
+        optimiser = self.run.optimisers[player]
+        optimiser.zero_grad(set_to_none=True)
+        totals.sum().backward(inputs=self._parameters[player])  # no model's loss depends on another's weights
+        optimiser.step()
+        self.log(**{f"{player}_loss": totals}, **terms)
+
+    def log(self, **terms: Tensor) -> None:
+        """Add one value for each model to the epoch's means, (K,)."""
+        for name, value in terms.items():
+            if value.shape != (self.k,):
+                raise NotStackableError(f"its step logs {name} of all models' images at once")
+        super().log(**terms)
+
+    def means_of_each(self) -> list[dict[str, float]]:
+        """Return each model's mean of each logged term over the epoch: the one wait for the device."""
+        sums = torch.stack([value.float() for value in self._sums.values()], dim=1).tolist()  # (K, number of terms)
+        return [
+            {name: value / self._counts[name] for name, value in zip(self._sums, of_model, strict=True)}
+            for of_model in sums
+        ]
 
 
 class PerModelRandomness(TorchFunctionMode):
@@ -202,29 +257,28 @@ def stacked(runs: Sequence[TrainingState], detector: Detector) -> TrainingState:
     return TrainingState(networks, optimisers, seed=runs[0].seed, precision=runs[0].precision)
 
 
-def _steps(
-    detector: Detector, stack: TrainingState, runs: Sequence[TrainingState], pixels: Tensor, epoch: int
-) -> Iterator[None]:
+def _steps(detector: Detector, update: Update, runs: Sequence[TrainingState], pixels: Tensor) -> Iterator[None]:
     """Do the steps of one epoch, one at a time; the models' randomness is what each would have alone."""
-    k, n, device = len(runs), pixels.shape[1], pixels.device
-    n_batches = math.ceil(n / detector.batch_size)
-    shared = torch.Generator(device)
-    update = ManyUpdate(stack, shared, k)
-    update.batches = n_batches
+    k, n, device, epoch = len(runs), pixels.shape[1], pixels.device, update.epoch
+    update.batches = n_batches = math.ceil(n / detector.batch_size)
     with contextlib.ExitStack() as both:
         generators = [torch.Generator(device).manual_seed(epoch_seed(run.seed, epoch)) for run in runs]
-        both.enter_context(seeded(epoch_seed(stack.seed, epoch), device))  # nothing outside is disturbed
+        both.enter_context(seeded(epoch_seed(runs[0].seed, epoch), device))  # nothing outside is disturbed
         both.enter_context(
-            torch.autocast(device.type, torch.bfloat16, stack.precision == "bfloat16", cache_enabled=False)
+            torch.autocast(device.type, torch.bfloat16, runs[0].precision == "bfloat16", cache_enabled=False)
         )
         orders = torch.stack([torch.randperm(n, generator=own, device=device) for own in generators])  # (K, N)
         model = torch.arange(k, device=device)[:, None]
         for update.batch, index in enumerate(orders.tensor_split(n_batches, dim=1)):
             update.index = index.flatten()
-            with PerModelRandomness(shared, generators):
+            with PerModelRandomness(update.generator, generators):
                 detector.stages()[0].step(update, as_float(pixels[model, index]).flatten(0, 1))
             yield
-    bad = [name for name, value in update.means().items() if not math.isfinite(value)]
+
+
+def _require_finite(means: Sequence[dict[str, float]], epoch: int) -> None:
+    """Raise DivergedError where a loss of a model is not finite."""
+    bad = list(dict.fromkeys(name for of_one in means for name, value in of_one.items() if not math.isfinite(value)))
     if bad:
         raise DivergedError(f"Many: {', '.join(bad)} is not finite in epoch {epoch + 1}; try a smaller learning_rate.")
 
@@ -263,20 +317,33 @@ def _require_equal_step(
         for player, names in first.optimised.items()
     }
     single = TrainingState(alone, optimisers, seed=run.seed, precision=run.precision)
-    for _ in _steps(first, stack, runs, pixels, 0):
+    device = pixels.device
+    for _ in _steps(first, Update(single, torch.Generator(device)), [single], pixels[:1]):
         break
-    for _ in _steps(first, single, [single], pixels[:1], 0):
-        break
+    before = dict(run.networks.named_buffers())
+    if single.buffers or any(not torch.equal(buffer, before[name]) for name, buffer in alone.named_buffers()):
+        raise NotStackableError("its step keeps something beside the weights")
+    try:
+        for _ in _steps(first, ManyUpdate(stack, torch.Generator(device), OneModel(run.networks)), runs, pixels):
+            break
+    except NotStackableError:
+        raise
+    except Exception as error:  # whatever it is: the model alone has done this step, so the stack is the reason
+        text = " ".join(str(error).split())
+        text = text if len(text) <= LONG else f"{text[: LONG - 1]}…"
+        raise NotStackableError(f"its step fails on a stack ({type(error).__name__}: {text})") from error
     for name, network in alone.named_children():
         part, weights = getattr(stack.networks, name), dict(network.named_parameters())
         for weight_name, many in zip(part.names, part.weights, strict=True):
             one = weights[weight_name].grad
+            if (one is None) != (many.grad is None):
+                raise NotStackableError("its step trains other weights on a stack")
             if (
                 one is not None
                 and many.grad is not None
                 and (many.grad[0] - one).norm() > GRADIENT_TOLERANCE * one.norm()
             ):
-                raise NotStackableError("its loss mixes the images of a batch")
+                raise NotStackableError("its step mixes the images of a batch outside its losses")
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from filelock import FileLock
 import advad
 from advad.engine.detector import CHECKPOINT
 from advad.engine.stacking import Many, NotStackableError
-from advad.engine.training import choose_device
-from advad.experiments.run import LOCK, MethodRun, Run, RunResult, attempt, begin, begun_in, finish
+from advad.engine.training import DivergedError, choose_device
+from advad.experiments.run import LOCK, MethodRun, Run, RunResult, attempt, begin, begun_in, complete, tell
 
 AT_ONCE = 10  # the papers' ten classes; more would save little, and a kill would cost more
 
@@ -86,24 +87,41 @@ def attempt_all(
             begin(folder / trial.name, session)
         if threads is not None:
             torch.set_num_threads(threads)
+        method = left[0].method
         try:
-            results = _together(left, slot)
-        except NotStackableError as error:
-            return before, names, f"{left[0].method} is trained one by one: {error}"
-        except Exception as error:  # one of them, and each by itself will tell which
-            name = type(error).__name__
-            return before, names, f"{left[0].method} is trained one by one after {name}: {' '.join(str(error).split())}"
-        return before + [finish(trial, folder, found, git) for trial, found in zip(left, results, strict=True)], [], ""
+            splits = [trial.split() for trial in left]
+        except Exception as error:  # of one of them; nothing is trained yet, and each by itself will tell
+            return before, names, f"{method} is trained one by one after {_line(error)}"
+        try:
+            detectors = _trained(left, splits, slot)
+        except NotStackableError as error:  # refused before any training
+            return before, names, f"{method} is trained one by one: {error}"
+        except (DivergedError, torch.OutOfMemoryError) as error:  # each by itself may do better
+            return before, names, f"{method} is trained one by one after {_line(error)}"
+        except Exception as error:  # a fault of the program, which another training would only hide
+            return before + [tell(trial, folder / trial.name, error) for trial in left], [], ""
+        after = []
+        for trial, split, detector in zip(left, splits, detectors, strict=True):
+            report = partial(_report, trial, split, detector, len(left))
+            after.append(complete(trial, folder, report, git))
+        return before + after, [], ""
 
 
-def _together(trials: Sequence[MethodRun], slot: int) -> list[dict[str, Any]]:
-    splits, detectors = [trial.split() for trial in trials], [trial.detector(slot) for trial in trials]
-    detectors = [detector for detector in detectors if isinstance(detector, advad.Detector)]
-    Many(detectors).fit([split.train for split in splits], progress=False, one_by_one=False)
-    return [
-        trial.report(split, detector, 0.0) | {"together": len(trials)}
-        for trial, split, detector in zip(trials, splits, detectors, strict=True)
-    ]
+def _trained(trials: Sequence[MethodRun], splits: Sequence[advad.Split], slot: int) -> list[advad.Detector]:
+    """Return the runs' detectors, trained in one loop."""
+    detectors = [trial.detector(slot) for trial in trials]
+    stackable = [detector for detector in detectors if isinstance(detector, advad.Detector)]
+    return Many(stackable).fit([split.train for split in splits], progress=False, one_by_one=False)
+
+
+def _line(error: Exception) -> str:
+    """Return an error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _report(trial: MethodRun, split: advad.Split, detector: advad.Detector, together: int) -> dict[str, Any]:
+    """Return a run's part of `results.json`."""
+    return trial.report(split, detector, 0.0) | {"together": together}
 
 
 def _kind(trial: Run) -> str:

@@ -22,7 +22,7 @@ import socket
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -245,11 +245,7 @@ def attempt(
         begin(home, session)
         if threads is not None:
             torch.set_num_threads(threads)
-        try:
-            found = trial.execute(home, slot)
-        except Exception as error:  # whatever it is, it must not stop the other runs
-            return _failed(trial, home, f"{type(error).__name__}: {error}", traceback.format_exc())
-        return finish(trial, folder, found, git)
+        return complete(trial, folder, lambda: trial.execute(home, slot), git)
 
 
 def begun_in(home: Path, session: str | None = None) -> int:
@@ -263,6 +259,17 @@ def begin(home: Path, session: str) -> None:
     mine = {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()}
     with (home / STARTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(mine) + "\n")
+
+
+def complete(
+    trial: Run, folder: Path, execute: Callable[[], dict[str, Any]], git: Mapping[str, Any] | None
+) -> RunResult:
+    """Execute a run that is begun, and write what became of it: its results, or its error."""
+    try:
+        found = execute()
+    except Exception as error:  # whatever it is, it must not stop the other runs
+        return tell(trial, folder / trial.name, error)
+    return finish(trial, folder, found, git)
 
 
 def finish(trial: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
@@ -280,6 +287,11 @@ def finish(trial: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str,
     for leftover in (CHECKPOINT, ERROR):
         (home / leftover).unlink(missing_ok=True)
     return RunResult(trial, results)
+
+
+def tell(trial: Run, home: Path, error: Exception) -> RunResult:
+    """Write an exception, with its traceback, into a run's folder, and return the outcome that tells it in one line."""
+    return _failed(trial, home, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
 def _failed(trial: Run, home: Path, error: str, text: str = "") -> RunResult:

@@ -4,6 +4,9 @@
 
     explorers.LatentExplorer(detector, images, labels=labels)
 
+Every explorer of detectors is made in the same way: a fitted detector, or a mapping of names to several, then images,
+(N, C, H, W) or (N, H, W); then, by name, what is known of them: `labels`, `classes`, `is_anomaly`.
+
 An explorer is shown by naming it at the end of a cell. Its callbacks run inside `Explorer.guarded`, which shows
 an error in a panel of its own instead of losing it; after it, a lesson shows its static image:
 `lesson.picture(explorer.to_image(), explorer.summary(), alt=...)`.

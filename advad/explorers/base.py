@@ -13,6 +13,9 @@ import plotly.graph_objects as go
 from IPython.display import display
 from PIL import Image
 
+from advad.checks import reject
+from advad.explorers.controls import row, toggle_buttons
+
 WIDTH = 900  # CSS pixels that an explorer may take: what a notebook's cell has on a small laptop
 STYLE = """<style>
 .advad-explorer{max-width:920px;overflow:visible}
@@ -22,6 +25,7 @@ STYLE = """<style>
 .advad-explorer .advad-row,.advad-explorer .advad-row>.widget-hbox{align-items:center}
 .advad-explorer .advad-columns{flex-flow:row wrap;gap:4px 16px;overflow:visible}
 .advad-explorer .advad-columns>*,.advad-explorer .widget-box{overflow:visible}
+.advad-explorer .advad-plot{overflow:visible}
 .advad-explorer .advad-answer{display:block;max-width:880px;min-height:1.45em}
 .advad-explorer .widget-toggle-buttons{width:max-content;max-width:100%;margin-right:20px}
 .advad-explorer .widget-toggle-button,.advad-explorer .widget-button{padding:0 8px}
@@ -36,7 +40,7 @@ class Explorer(ABC):
     def __init__(self) -> None:
         self.errors = widgets.Output()
         self.errors.add_class("advad-errors")
-        self._silent = False
+        self._silent = self._failed = False
         self.view = widgets.VBox([widgets.HTML(STYLE, layout={"display": "none"}), *self.build(), self.errors])
         self.view.add_class("advad-explorer")
 
@@ -53,19 +57,24 @@ class Explorer(ABC):
         """Return the present state in words."""
 
     def guarded(self, callback: Callable[..., object]) -> Callable[..., None]:
-        """Return the callback with its errors shown in the explorer's own panel; silent inside `callbacks_paused`."""
-        failed = False
+        """Return the callback with its errors shown in the explorer's own panel; silent inside `callbacks_paused`.
+
+        The panel is the explorer's: what one control has left there goes when any control is moved again.
+        """
 
         def answer(*event: Any) -> None:
-            nonlocal failed
             if self._silent:
                 return
-            if failed:
+            if self._failed:
                 self.errors.clear_output()
+                self._failed = False
             failed = True
-            with self.errors:
-                callback(*event)
-                failed = False
+            try:
+                with self.errors:  # in a kernel it keeps the error
+                    callback(*event)
+                    failed = False
+            finally:
+                self._failed = self._failed or failed
 
         return answer
 
@@ -94,9 +103,50 @@ class Explorer(ABC):
         display(self.view)
 
 
-def named(values: Any) -> dict[str, Any]:
-    """Return a mapping as it is, and one object under the name of its class."""
-    return dict(values) if isinstance(values, Mapping) else {type(values).__name__: values}
+class PlotBox(widgets.VBox):
+    """Room for one figure, which another one can take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_class("advad-plot")
+
+    def show(self, figure: go.FigureWidget) -> None:
+        """Show a figure instead of the present one."""
+        figure._repr_mimebundle_()  # has its state sent: see `Explorer._ipython_display_`
+        self.children = (figure,)
+
+
+def named(owner: str, detectors: Any) -> dict[str, Any]:
+    """Return a mapping of detectors as it is, and one detector under the name of its class.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is neither, or the mapping is empty.
+    """
+    found = dict(detectors) if isinstance(detectors, Mapping) else {type(detectors).__name__: detectors}
+    remedy = "For example detector, or {'AE': detector}."
+    if not found:
+        reject(owner, "detectors", "hold at least one fitted detector", detectors, remedy)
+    for one in found.values():
+        if isinstance(one, type) or not (hasattr(one, "anomaly_score") or hasattr(one, "reconstruct")):
+            reject(owner, "detectors", "be a fitted detector, or a mapping of names to some", one, remedy, TypeError)
+    return found
+
+
+def can_reconstruct(detector: Any) -> bool:
+    """Return whether a detector gives images back."""
+    return getattr(detector, "reconstructs", hasattr(detector, "reconstruct"))
+
+
+def detector_buttons(detectors: Mapping[str, Any]) -> widgets.ToggleButtons:
+    """Return buttons for detectors by name, the last one pressed: an explorer shows them where there are several."""
+    return toggle_buttons(list(detectors), list(detectors)[-1])
+
+
+def row_of_detectors(buttons: widgets.ToggleButtons) -> list[widgets.Widget]:
+    """Return the row with the detectors' buttons, and no row where there is one detector only."""
+    return [row("detector", buttons)] if len(buttons.options) > 1 else []
 
 
 def figures_in(box: widgets.Widget) -> Iterator[go.FigureWidget]:

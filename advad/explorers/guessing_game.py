@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -12,12 +13,12 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageColor
 
 from advad import plots
-from advad.analysis.inputs import as_numpy
-from advad.checks import as_images, as_labels, check_number, reject
-from advad.explorers.base import Explorer
+from advad.checks import check_number, reject
+from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, row
+from advad.explorers.scored_images import Pictures
 from advad.lessons.record import UNATTENDED
-from advad.plots.images import as_unit, small
+from advad.plots.images import small
 
 OWNER = "GuessingGame"
 TILES, ACROSS, SIDE = 12, 6, 132  # pictures, pictures in a row, CSS pixels a side
@@ -31,12 +32,16 @@ class GuessingGame(Explorer):
 
     Parameters
     ----------
-    detector : Detector
-        A fitted detector.
+    detectors : Detector, or mapping of str to Detector
+        Fitted. Of several one is chosen to play against, until the first picks are committed.
     images : array of shape (N, C, H, W) or (N, H, W)
         Test pictures, `uint8` or float in [0, 1].
+    labels : array of shape (N,), optional
+        The class of each image, numbers or names: told once the truth may be known.
+    classes : sequence of str, optional
+        Names of the class numbers.
     is_anomaly : array of shape (N,)
-        True labels: 1 or True = anomalous.
+        Truth, without which there is no game.
     seed : int
         Seed of the random draw.
     budget : int
@@ -47,22 +52,27 @@ class GuessingGame(Explorer):
 
     def __init__(
         self,
-        detector: Any,
+        detectors: Any,
         images: ArrayLike,
-        is_anomaly: ArrayLike,
-        seed: int = 0,
         *,
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        is_anomaly: ArrayLike | None = None,
+        seed: int = 0,
         budget: int = 4,
         picks: Iterable[int] | str = (),
     ):
-        tensor = as_images(OWNER, images, name="images")
-        self.detector, self.images, self.seed, self.budget = detector, as_unit(tensor.numpy()), seed, budget
-        self.truth = as_labels(OWNER, as_numpy(is_anomaly), len(tensor), name="is_anomaly").numpy()
+        self.detectors = named(OWNER, detectors)
+        self.known = Pictures(OWNER, images, labels, classes, is_anomaly)
+        if self.known.truth is None:
+            reject(OWNER, "is_anomaly", "tell which pictures are anomalous, 0 or 1 for each", is_anomaly)
+        self.images, self.truth, self.seed, self.budget = self.known.images, self.known.truth, seed, budget
         check_number(OWNER, "seed", seed, 0, integer=True)
         check_number(OWNER, "budget", budget, 1, TILES - 1, integer=True)
         for name, group, wanted in (("anomalous", self.truth, budget), ("normal", ~self.truth, TILES - budget)):
             if group.sum() < wanted:
                 reject(OWNER, "is_anomaly", f"leave {wanted} {name} pictures to draw", int(group.sum()))
+        self.choice = detector_buttons(self.detectors)
         self.results: dict[int, tuple[int, int]] = {}  # round -> hits of the student, of the detector
         super().__init__()
         if given := _numbers(picks):
@@ -70,16 +80,25 @@ class GuessingGame(Explorer):
 
     # ------------------------------------------------------------------ the numbers
 
+    @property
+    def detector(self) -> Any:
+        """The detector that plays."""
+        return self.detectors[str(self.choice.value)]
+
     def deal(self, number: int) -> None:
         """Begin a round: draw its twelve pictures and score them."""
         rng = np.random.default_rng([self.seed, number])
         groups = ((self.truth, self.budget), (~self.truth, TILES - self.budget))
         chosen = [rng.choice(np.flatnonzero(group), n, replace=False) for group, n in groups]
         self.round, self.shown = number, rng.permutation(np.concatenate(chosen))
-        self.scores = self.detector.anomaly_score(self.images[self.shown])
         self.anomalous = self.truth[self.shown]
-        self.by_detector = np.isin(np.arange(TILES), np.argsort(-self.scores, kind="stable")[: self.budget])
         self.picked = np.zeros(TILES, bool)
+        self._let_it_pick()
+
+    def _let_it_pick(self) -> None:
+        """Let the detector score this round's pictures and pick those with its highest scores."""
+        self.scores = self.detector.anomaly_score(self.images[self.shown])
+        self.by_detector = np.isin(np.arange(TILES), np.argsort(-self.scores, kind="stable")[: self.budget])
 
     @property
     def committed(self) -> bool:
@@ -117,8 +136,14 @@ class GuessingGame(Explorer):
             return f"Picture {k + 1} of {TILES}"
         pickers = [who for who, picked in (("you", self.picked[k]), ("the detector", self.by_detector[k])) if picked]
         picked = f"picked by {' and '.join(pickers)}" if pickers else "picked by nobody"
-        kind = "anomalous" if self.anomalous[k] else "normal"
+        kind = self._kind(k)
         return f"Picture {k + 1} of {TILES}: {kind}, {picked}, score {self.scores[k]:.4f}"
+
+    def _kind(self, k: int) -> str:
+        """Return what tile k truly is: its class where it is known, and whether it is anomalous."""
+        kind = "anomalous" if self.anomalous[k] else "normal"
+        names = self.known.groups.get("class")
+        return kind if names is None else f"{names[self.shown[k]]}, {kind}"
 
     # ------------------------------------------------------------------ the widgets
 
@@ -134,17 +159,23 @@ class GuessingGame(Explorer):
         self.next_button = widgets.Button(description="Twelve others")
         for button in self.buttons:
             button.observe(self.guarded(self.pick), "value")
+        self.choice.observe(self.guarded(self.change_detector), "value")
         self.commit_button.on_click(self.guarded(self.commit))
         self.next_button.on_click(self.guarded(self.another))
         self.deal(0)
         self._show()
-        controls = row(self.commit_button, self.next_button)
+        controls = row(self.commit_button, self.next_button, *row_of_detectors(self.choice))
         return [self.text, *(row(*board[at : at + ACROSS]) for at in range(0, TILES, ACROSS)), controls]
 
     def pick(self, _: Any) -> None:
         """StatusText a tile's button."""
         self.picked = np.array([button.value for button in self.buttons])
         self._show_controls()
+
+    def change_detector(self, _: Any) -> None:
+        """StatusText the choice of the detector to play against."""
+        self._let_it_pick()
+        self._show()
 
     def commit(self, _: Any) -> None:
         """StatusText the button that commits the picks."""
@@ -177,10 +208,11 @@ class GuessingGame(Explorer):
         """Return what stands under a tile once the truth is known: a colour, a symbol and words."""
         if not self.revealed:
             return ""
-        look = ("◆ anomalous", plots.VERMILION) if self.anomalous[k] else ("○ normal", plots.BLUE)
+        mark, colour = ("◆", plots.VERMILION) if self.anomalous[k] else ("○", plots.BLUE)
         detector = f"{self.scores[k]:.4f}{' ✓ detector' if self.by_detector[k] else ''}"
-        edge = f"border-left:4px {'solid' if self.anomalous[k] else 'dotted'} {look[1]};padding-left:6px"
-        return f'<div style="{edge};line-height:1.4"><b>{look[0]}</b><br>{detector}</div>'
+        edge = f"border-left:4px {'solid' if self.anomalous[k] else 'dotted'} {colour};padding-left:6px"
+        kind = html.escape(self._kind(k))
+        return f'<div style="{edge};line-height:1.4"><b>{mark} {kind}</b><br>{detector}</div>'
 
     def _show_controls(self) -> None:
         """Show what is picked, and what can be done now."""
@@ -190,6 +222,7 @@ class GuessingGame(Explorer):
                 button.value, button.description = mine, self._label(k)
                 button.button_style = "info" if mine else ""
                 button.disabled = self.committed
+        self.choice.disabled = bool(self.results)  # the hits of all rounds are one detector's
         self.commit_button.disabled = self.committed or int(self.picked.sum()) != self.budget
         self.next_button.disabled = not self.committed
         self.text.say(self.summary())
@@ -224,7 +257,7 @@ class GuessingGame(Explorer):
         if not self.revealed:
             return f"{k + 1}"
         pickers = [who for who, picked in (("you", self.picked[k]), ("detector", self.by_detector[k])) if picked]
-        return f"{k + 1}: {'anomalous' if self.anomalous[k] else 'normal'}\n{' + '.join(pickers) or 'nobody'}"
+        return f"{k + 1}: {self._kind(k)}\n{' + '.join(pickers) or 'nobody'}"
 
 
 def _numbers(picks: Iterable[int] | str) -> list[int]:

@@ -13,10 +13,11 @@ from PIL import Image
 from advad import plots
 from advad.analysis.corruption import at_strength, strength
 from advad.analysis.inputs import as_numpy
-from advad.checks import as_images, check_number, reject
-from advad.explorers.base import Explorer, named
+from advad.checks import check_number, reject
+from advad.explorers.base import Explorer, can_reconstruct, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
-from advad.plots.images import as_unit, stack, without_label
+from advad.explorers.scored_images import Pictures
+from advad.plots.images import stack, without_label
 from advad.plots.to_image import picture_of
 
 OWNER = "NoiseExplorer"
@@ -33,9 +34,15 @@ class NoiseExplorer(Explorer):
     Parameters
     ----------
     detectors : Detector, or mapping of str to Detector
-        A fitted detector.
+        Fitted. One without `reconstruct` shows its scores only.
     images : array of shape (N, C, H, W) or (N, H, W)
         Clean pictures, `uint8` or float in [0, 1].
+    labels : array of shape (N,), optional
+        The class of each image: numbers, or names.
+    classes : sequence of str, optional
+        Names of the class numbers.
+    is_anomaly : array of shape (N,), optional
+        True labels: 1 or True = anomalous.
     corruptions : mapping of str to array of the images' shape, optional
         Corrupted versions; the ladder goes from each picture towards its own. Else uniform, Gaussian and speckle
         noise, and the learned noise of a detector that has one (ALCN).
@@ -49,13 +56,17 @@ class NoiseExplorer(Explorer):
         self,
         detectors: Any,
         images: ArrayLike,
-        corruptions: Mapping[str, ArrayLike] | None = None,
         *,
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        is_anomaly: ArrayLike | None = None,
+        corruptions: Mapping[str, ArrayLike] | None = None,
         strengths: Sequence[float] = STRENGTHS,
         seed: int = 0,
     ):
-        self.detectors = named(detectors)
-        self.images = as_unit(as_images(OWNER, images, name="images").numpy())
+        self.detectors = named(OWNER, detectors)
+        self.known = Pictures(OWNER, images, labels, classes, is_anomaly)
+        self.images = self.known.images
         self.strengths = tuple(map(float, strengths))
         for value in self.strengths:
             check_number(OWNER, "strengths", value, 0, 1, remedy="They are in pixel units of [0, 1].")
@@ -108,8 +119,10 @@ class NoiseExplorer(Explorer):
         _, _, reached, score = self.here()
         climbed = self.climb(picture, detector)
         clean = float(climbed[noise][2][0])
-        said = f"Picture {picture} under {noise} noise of strength {reached:.3f}: {detector} scores it {score:.4f}"
-        said += f", {score / clean:.1f} times the clean one's {clean:.4f}." if clean > 0 else "; the clean one 0."
+        said = f"{self.known.describe(picture)} under {noise} noise of strength {reached:.3f}: "
+        said += f"{detector} scores it {score:.4f}"
+        times = f", {score / clean:.1f} times the clean one's" if clean > 0 else "; the clean one"
+        said += f"{times} {clean:.4f}."
         threshold = getattr(self.detectors[detector], "threshold_", None)
         if threshold is not None:
             above = climbed[noise][1][climbed[noise][2] > threshold]
@@ -124,7 +137,7 @@ class NoiseExplorer(Explorer):
         self.picture = slider("picture", len(self.images))
         self.rung = select_slider("strength", rungs, len(rungs) // 2)
         self.noise = toggle_buttons(list(self.corruptions), next(iter(self.corruptions)))
-        self.detector = toggle_buttons(list(self.detectors), list(self.detectors)[-1])
+        self.detector = detector_buttons(self.detectors)
         self.text, self.pictures = StatusText(), Picture()
         self.text.layout.min_height = "48px"
         figure = plots.curves(
@@ -165,7 +178,7 @@ class NoiseExplorer(Explorer):
             control.observe(self.guarded(answer), "value")
         return [
             row(self.picture, self.rung),
-            row("noise", self.noise, *(["detector", self.detector] if len(self.detectors) > 1 else [])),
+            row("noise", self.noise, *row_of_detectors(self.detector)),
             self.text,
             columns(self.pictures, self.plot),
         ]
@@ -199,20 +212,24 @@ class NoiseExplorer(Explorer):
             self.plot.data[-1].x, self.plot.data[-1].y = [reached], [score]
         self.text.say(self.summary())
         alt = "A clean picture, the noise alone, both together, and the reconstruction"
+        if not can_reconstruct(self.detectors[str(self.detector.value)]):
+            alt = "A clean picture, the noise alone, and both together"
         self.pictures.show(self.tiles(), f"{alt}. {self.summary()}")
 
     def tiles(self) -> Image.Image:
-        """Return the clean picture, the amplified noise, the picture shown and its reconstruction, two by two."""
+        """Return the clean picture, the amplified noise, the picture shown and any reconstruction, two by two."""
         clean, shown, reached, _ = self.here()
         change = shown - clean
         top = float(np.abs(change).max())
-        made = self.detectors[str(self.detector.value)].reconstruct(shown[None])[0]
-        off = float(np.square(made - clean).mean())
+        detector, made, said = self.detectors[str(self.detector.value)], None, ""
+        if can_reconstruct(detector):
+            made = detector.reconstruct(shown[None])[0]
+            said = f"drawn, off by {float(np.square(made - clean).mean()):.4f}"
         drawn = plots.grid(
             {"": [clean, 0.5 + change / (2 * top or 1)], " ": [shown, made]},
             captions={
                 "": ["clean", f"noise, {0.5 / top:.1f}-fold" if top else "no noise"],
-                " ": [f"shown, {reached:.3f}", f"drawn, off by {off:.4f}"],
+                " ": [f"shown, {reached:.3f}", said],
             },
             tile=150,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -11,12 +11,15 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad import plots
+from advad.analysis.inputs import as_numpy
 from advad.analysis.saliency import mask_agreement, occlusion_map
-from advad.checks import reject
-from advad.explorers.base import Explorer
+from advad.checks import check_number, reject
+from advad.explorers.base import Explorer, can_reconstruct, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, row, slider, toggle_buttons
+from advad.explorers.scored_images import Pictures
 from advad.plots.images import without_label
 
+OWNER = "OcclusionExplorer"
 FILLS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
 
@@ -25,13 +28,17 @@ class OcclusionExplorer(Explorer):
 
     Parameters
     ----------
-    detectors : mapping of str to detector
-        A fitted detector.
-    images : array of shape (n, C, H, W)
-        `uint8` or float in [0, 1].
-    names : sequence of n str
-        Name of each image.
-    masks : array of shape (n, H, W), optional
+    detectors : Detector, or mapping of str to Detector
+        Fitted. One without `reconstruct` shows its scores and maps only.
+    images : array of shape (N, C, H, W) or (N, H, W)
+        `uint8`, or float in [0, 1].
+    labels : array of shape (N,), optional
+        The class of each image: numbers, or names.
+    classes : sequence of str, optional
+        Names of the class numbers.
+    is_anomaly : array of shape (N,), optional
+        True labels: 1 or True = anomalous.
+    masks : array of shape (N, H, W), optional
         Above 0 where a defect truly is; images without a defect have an empty one.
     patches : sequence of int
         Sides of the square that occludes, to choose from.
@@ -39,19 +46,26 @@ class OcclusionExplorer(Explorer):
 
     def __init__(
         self,
-        detectors: Mapping[str, Any],
+        detectors: Any,
         images: ArrayLike,
-        names: Sequence[str],
+        *,
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        is_anomaly: ArrayLike | None = None,
         masks: ArrayLike | None = None,
         patches: Sequence[int] = (1, 2, 3, 4),
     ):
-        self.detectors, self.images, self.names = dict(detectors), np.asarray(images), list(names)
-        self.masks = np.zeros(self.images[:, 0].shape) if masks is None else np.asarray(masks)
-        for name, values in {"names": self.names, "masks": self.masks}.items():
-            if len(values) != len(self.images):
-                reject("OcclusionExplorer", name, f"have {len(self.images)} entries, one an image", values)
+        self.detectors = named(OWNER, detectors)
+        self.known = Pictures(OWNER, images, labels, classes, is_anomaly)
+        self.images = self.known.images
+        shape = self.images[:, 0].shape
+        self.masks = np.zeros(shape) if masks is None else as_numpy(masks)
+        if self.masks.shape != shape:
+            reject(OWNER, "masks", f"have shape {shape}, one for each image", self.masks)
+        for side in patches:
+            check_number(OWNER, "each of patches", side, 1, min(shape[1:]), integer=True)
         self.slider = slider("picture", len(self.images))
-        self.detector = toggle_buttons(list(self.detectors), list(self.detectors)[-1])
+        self.detector = detector_buttons(self.detectors)
         self.patch = toggle_buttons({str(side): side for side in patches}, patches[0])
         self.fill = toggle_buttons(FILLS, FILLS["black"])
         super().__init__()
@@ -74,10 +88,11 @@ class OcclusionExplorer(Explorer):
     def _sentence(self, values: np.ndarray) -> str:
         i, name, _, _ = self.chosen()
         score = float(self.detectors[name].anomaly_score(self.images[i : i + 1])[0])
-        said = f"Picture {i}, {self.names[i]}: {name} scores it {score:.4f}."
+        said = f"{self.known.describe(i)}: {name} scores it {score:.4f}."
         worst = np.unravel_index(values.argmin(), values.shape)
         if values[worst] < 0:
-            said += f" Covering row {worst[0]}, column {worst[1]} lowers that most, by {-values[worst] / score:.1%}."
+            fall = f"{-values[worst] / score:.1%}" if score > 0 else f"{-values[worst]:.3g}"  # of 0 there is no share
+            said += f" Covering row {worst[0]}, column {worst[1]} lowers that most, by {fall}."
         else:
             said += " Covering it lowers that nowhere."
         if 0 < (self.masks[i] > 0).mean() < 1:
@@ -91,7 +106,7 @@ class OcclusionExplorer(Explorer):
             control.observe(self.guarded(self.move), "value")
         self.move(None)
         return [
-            row(self.slider, *(["detector", self.detector] if len(self.detectors) > 1 else [])),
+            row(self.slider, *row_of_detectors(self.detector)),
             row("patch", self.patch, "covered with", self.fill),
             self.text,
             self.strip,
@@ -102,24 +117,24 @@ class OcclusionExplorer(Explorer):
         values = self.map()
         sentence = self._sentence(values)
         self.text.say(sentence)
-        self.strip.show(self._tiles(values), f"A picture, its reconstruction and its occlusion map. {sentence}")
+        shown = "A picture, its reconstruction and its occlusion map"
+        if not can_reconstruct(self.detectors[self.chosen()[1]]):
+            shown = "A picture and its occlusion map"
+        self.strip.show(self._tiles(values), f"{shown}. {sentence}")
 
     def to_image(self) -> Image.Image:
-        """Return the picture, what the detector draws, its error, the map, and where the defect truly is."""
+        """Return the picture, what the detector draws and its error, the map, and where the defect truly is."""
         return self._tiles(self.map())
 
     def _tiles(self, values: np.ndarray) -> Image.Image:
         i, name, _, _ = self.chosen()
         one = self.images[i : i + 1]
-        x = one / 255 if one.dtype == np.uint8 else one
-        drawn = self.detectors[name].reconstruct(one)
-        error = np.square(x - drawn).mean(1, keepdims=True)
-        pictures = {
-            "picture": x[0],
-            f"{name} draws": drawn[0],
-            "squared error": error[0] / max(error.max(), 1e-9),
-            "occlusion map": plots.overlay(one, values[None])[0],
-        }
+        pictures = {"picture": one[0]}
+        if can_reconstruct(self.detectors[name]):
+            drawn = self.detectors[name].reconstruct(one)
+            error = np.square(one - drawn).mean(1, keepdims=True)
+            pictures |= {f"{name} draws": drawn[0], "squared error": error[0] / max(error.max(), 1e-9)}
+        pictures["occlusion map"] = plots.overlay(one, values[None])[0]
         if (self.masks[i] > 0).any():
             pictures["the defect"] = plots.overlay(one, np.where(self.masks[i : i + 1] > 0, -1, 0))[0]
         columns = list(pictures)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from advad import plots
 from advad.analysis.saliency import occlusion_map
-from advad.explorers.base import WIDTH, Explorer
+from advad.explorers.base import WIDTH, Explorer, PlotBox, detector_buttons, named, row_of_detectors
 from advad.explorers.canvas import Canvas, outlined
 from advad.explorers.controls import Picture, StatusText, columns, plot, row, slider, toggle_buttons
 from advad.explorers.occlusion import FILLS
@@ -21,6 +21,7 @@ from advad.explorers.scored_images import ScoredImages
 from advad.plots.images import heat, stack
 from advad.plots.to_image import picture_of
 
+OWNER = "OcclusionBrush"
 SIDES = (1, 2, 3, 5)  # of the brush, in pixels
 TILE = 92  # CSS pixels a side
 
@@ -40,7 +41,7 @@ class OcclusionBrush(Explorer):
 
     Parameters
     ----------
-    detector : Detector
+    detectors : Detector, or mapping of str to Detector
         Fitted. One without `reconstruct` shows its scores and maps only.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
@@ -54,15 +55,24 @@ class OcclusionBrush(Explorer):
 
     def __init__(
         self,
-        detector: Any,
+        detectors: Any,
         images: ArrayLike,
-        labels: ArrayLike | None = None,
         *,
+        labels: ArrayLike | None = None,
         classes: Sequence[str] | None = None,
         is_anomaly: ArrayLike | None = None,
     ):
-        self.set = ScoredImages("OcclusionBrush", detector, images, labels, classes, is_anomaly)
+        self.scored = {
+            name: ScoredImages(OWNER, detector, images, labels, classes, is_anomaly)
+            for name, detector in named(OWNER, detectors).items()
+        }
+        self.detector = detector_buttons(self.scored)
         super().__init__()
+
+    @property
+    def set(self) -> ScoredImages:
+        """The pictures as the chosen detector scores them."""
+        return self.scored[str(self.detector.value)]
 
     # ------------------------------------------------------------------ the widgets
 
@@ -77,19 +87,22 @@ class OcclusionBrush(Explorer):
         self.canvas = Canvas(shape=list(shape))
         self.text, self.pictures = StatusText(), Picture()
         self.text.layout.min_height = "2.9em"
-        self.plot = self._score_figure()
+        self.plot_box = PlotBox()
+        self._draw()
         self.show_picture(0)
         self._listen()
         painting = widgets.VBox([self.canvas, row(self.eraser, self.clear)], layout={"width": "304px"})
         return [
+            *row_of_detectors(self.detector),
             row(self.picker, "brush", self.side, "covers with", self.fill),
             self.text,
             columns(painting, self.pictures),
-            self.plot,
+            self.plot_box,
         ]
 
     def _listen(self) -> None:
         """Connect the controls and the canvas with their answers."""
+        self.detector.observe(self.guarded(self.change_detector), "value")
         self.picker.observe(self.guarded(lambda change: self.show_picture(change["new"])), "value")
         self.side.observe(self.guarded(self.change_brush), "value")
         self.eraser.observe(self.guarded(self.change_brush), "value")
@@ -130,6 +143,16 @@ class OcclusionBrush(Explorer):
         with self.callbacks_paused():
             self.canvas.covered = []
         self.change_fill(None)
+
+    def change_detector(self, _: Any) -> None:
+        """StatusText the choice of a detector: what is covered stays covered."""
+        self._draw()
+        self.change_fill(None)
+
+    def _draw(self) -> None:
+        """Draw where the chosen detector's scores stand."""
+        self.plot = self._score_figure()
+        self.plot_box.show(self.plot)
 
     def change_brush(self, _: Any) -> None:
         """StatusText the brush's side and the eraser."""
@@ -176,6 +199,8 @@ class OcclusionBrush(Explorer):
         verdict, was = self.set.verdict(after), self.set.verdict(before)
         called = f" It is {'still' if verdict == was else 'now'} called {verdict}." if verdict else ""
         name = self.set.describe(self.picker.value)
+        if len(self.scored) > 1:
+            name = f"{self.detector.value}, {name[0].lower()}{name[1:]}"
         if n == 0:
             called = called.replace(" still", "")
             return f"{name}: score {before:.4g}, {self.set.high(before)}.{called} Nothing is covered."

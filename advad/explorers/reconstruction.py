@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -11,44 +11,62 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad import plots
-from advad.explorers.base import Explorer
+from advad.checks import reject
+from advad.explorers.base import Explorer, can_reconstruct, named
 from advad.explorers.controls import Picture, StatusText, slider
+from advad.explorers.scored_images import Pictures
 
 
 class ReconstructionExplorer(Explorer):
-    """A slider over images: what each detector makes of the one shown, and its score there.
+    """A slider over images: what each detector makes of the one shown, and how far off that is.
 
     Parameters
     ----------
-    images : array of shape (n, C, H, W)
-        `uint8` or float in [0, 1].
-    names : sequence of str
-        Name of each image.
-    reconstructions : mapping of str to array of shape (n, C, H, W)
-        One entry for each detector.
-    scores : mapping of str to array of shape (n,)
-        Theirs, higher = more anomalous.
+    detectors : Detector, or mapping of str to Detector
+        Fitted; each must give images back.
+    images : array of shape (N, C, H, W) or (N, H, W)
+        `uint8`, or float in [0, 1].
+    labels : array of shape (N,), optional
+        The class of each image: numbers, or names.
+    classes : sequence of str, optional
+        Names of the class numbers.
+    is_anomaly : array of shape (N,), optional
+        True labels: 1 or True = anomalous.
     """
 
     def __init__(
         self,
+        detectors: Any,
         images: ArrayLike,
-        names: list[str],
-        reconstructions: Mapping[str, ArrayLike],
-        scores: Mapping[str, ArrayLike],
+        *,
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        is_anomaly: ArrayLike | None = None,
     ):
-        self.images, self.names = np.asarray(images), list(names)
-        self.reconstructions = {name: np.asarray(values) for name, values in reconstructions.items()}
-        self.scores = {name: np.asarray(values) for name, values in scores.items()}
+        owner = "ReconstructionExplorer"
+        self.detectors = named(owner, detectors)
+        for name, detector in self.detectors.items():
+            if not can_reconstruct(detector):
+                remedy = "Leave it out, or look at it with LatentExplorer or OcclusionBrush."
+                reject(owner, "detectors", "give images back (reconstruct)", name, remedy)
+        self.known = Pictures(owner, images, labels, classes, is_anomaly)
+        self.images = self.known.images
+        self.reconstructions = {name: np.asarray(one.reconstruct(self.images)) for name, one in self.detectors.items()}
+        for name, made in self.reconstructions.items():
+            if made.shape != self.images.shape:
+                reject(owner, f"the reconstructions of {name}", f"have the images' shape, {self.images.shape}", made)
+        self.errors_of = {
+            name: np.square(made - self.images).mean((1, 2, 3)) for name, made in self.reconstructions.items()
+        }
         self.slider = slider("picture", len(self.images), width=640)
         super().__init__()
 
     def summary(self) -> str:
         """Return the present state in words."""
         i = self.slider.value
-        ranked = sorted(self.scores, key=lambda name: self.scores[name][i])
-        errors = ", ".join(f"{name} {self.scores[name][i]:.4f}" for name in ranked)
-        return f"Picture {i}, {self.names[i]}: mean squared error {errors}."
+        ranked = sorted(self.errors_of, key=lambda name: self.errors_of[name][i])
+        errors = ", ".join(f"{name} {self.errors_of[name][i]:.4f}" for name in ranked)
+        return f"{self.known.describe(i)}: mean squared error {errors}."
 
     def build(self) -> list[widgets.Widget]:
         self.text, self.strip = StatusText(), Picture()
@@ -64,8 +82,8 @@ class ReconstructionExplorer(Explorer):
     def to_image(self) -> Image.Image:
         """Return the input and, for each detector, its reconstruction over the absolute difference."""
         i = self.slider.value
-        x = self.images[i] / 255 if self.images.dtype == np.uint8 else self.images[i]
-        shown = {"shown": [x, *(made[i] for made in self.reconstructions.values())]}
+        x = self.images[i]
+        shown: dict[str, list[np.ndarray | None]] = {"shown": [x, *(made[i] for made in self.reconstructions.values())]}
         shown["difference"] = [None, *(np.abs(made[i] - x) for made in self.reconstructions.values())]
-        captions = {"difference": ["", *(f"{values[i]:.4f}" for values in self.scores.values())]}
+        captions = {"difference": ["", *(f"{values[i]:.4f}" for values in self.errors_of.values())]}
         return plots.grid(shown, columns=["input", *self.reconstructions], captions=captions, tile=96)

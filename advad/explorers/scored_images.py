@@ -1,4 +1,4 @@
-"""Pictures as a detector scores them, and what is known of them: what explorers say about a picture."""
+"""Pictures, what is known of them, and how a detector scores them: what explorers say about a picture."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from numpy.typing import ArrayLike
 
 from advad.analysis.inputs import as_numpy
 from advad.checks import as_images, as_labels, reject
+from advad.explorers.base import can_reconstruct
 from advad.plots.images import as_unit
 
 
-class ScoredImages:
-    """Images with their scores and names.
+class Pictures:
+    """Images with their names.
 
     Parameters
     ----------
     owner : str
         Who asks; opens the error messages.
-    detector : Detector
-        A fitted detector.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
     labels : array of shape (N,), optional
@@ -37,10 +36,61 @@ class ScoredImages:
     Attributes
     ----------
     images : ndarray of shape (N, C, H, W), float32 in [0, 1]
-    scores : ndarray of shape (N,)
     groups : dict of str to ndarray of shape (N,)
         The kinds of names that images have ("class", "truth", "part"), and each image's.
     truth : ndarray of shape (N,), bool, or None
+    """
+
+    def __init__(
+        self,
+        owner: str,
+        images: ArrayLike,
+        labels: ArrayLike | None,
+        classes: Sequence[str] | None,
+        is_anomaly: ArrayLike | None,
+        parts: Sequence[str] | None = None,
+    ):
+        self.images = as_unit(as_images(owner, images, name="images").numpy())
+        n = len(self.images)
+        self.truth: np.ndarray | None = None
+        self.groups: dict[str, np.ndarray] = {}
+        if labels is not None:
+            self.groups["class"] = _names(owner, "labels", as_numpy(labels), n, classes)
+        if is_anomaly is not None:
+            self.truth = as_labels(owner, as_numpy(is_anomaly), n, name="is_anomaly").numpy()
+            self.groups["truth"] = np.where(self.truth, "anomalous", "normal")
+        if parts is not None:
+            self.groups["part"] = _names(owner, "parts", np.asarray(parts), n, None)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def describe(self, index: int) -> str:
+        """Return what is known of a picture."""
+        known = [
+            f"class {names[index]}" if kind == "class" and names[index].isdecimal() else names[index]
+            for kind, names in self.groups.items()
+        ]
+        return f"Picture {index}" + (f" ({', '.join(known)})" if known else "")
+
+    def mix(self, indices: np.ndarray) -> str:
+        """Return how many of some pictures are of which class (else truth, else part)."""
+        if not self.groups or len(indices) == 0:
+            return ""
+        kind, names = next(iter(self.groups.items()))
+        counts = Counter(names[indices].tolist()).most_common()
+        rest = sum(count for _, count in counts[4:])
+        shares = [f"{name} ({count})" for name, count in counts[:4]] + ([f"others ({rest})"] if rest else [])
+        return f": {'class ' if kind == 'class' else ''}{', '.join(shares)}"
+
+
+class ScoredImages(Pictures):
+    """`Pictures` with a fitted detector's scores.
+
+    Attributes
+    ----------
+    detector : Detector
+    scores : ndarray of shape (N,)
     can_reconstruct : bool
     """
 
@@ -54,25 +104,12 @@ class ScoredImages:
         is_anomaly: ArrayLike | None,
         parts: Sequence[str] | None = None,
     ):
-        tensor = as_images(owner, images, name="images")
-        self.detector, self.images, n = detector, as_unit(tensor.numpy()), len(tensor)
-        self.scores = np.asarray(detector.anomaly_score(tensor), dtype=float)
-        self.can_reconstruct: bool = getattr(detector, "reconstructs", hasattr(detector, "reconstruct"))
-        self.truth: np.ndarray | None = None
-        self.groups: dict[str, np.ndarray] = {}
-        if labels is not None:
-            self.groups["class"] = _names(owner, "labels", as_numpy(labels), n, classes)
-        if is_anomaly is not None:
-            self.truth = as_labels(owner, as_numpy(is_anomaly), n, name="is_anomaly").numpy()
-            self.groups["truth"] = np.where(self.truth, "anomalous", "normal")
-        if parts is not None:
-            self.groups["part"] = _names(owner, "parts", np.asarray(parts), n, None)
-        compared = np.ones(n, bool) if self.truth is None or self.truth.all() else ~self.truth
+        super().__init__(owner, images, labels, classes, is_anomaly, parts)
+        self.detector, self.can_reconstruct = detector, can_reconstruct(detector)
+        self.scores = np.asarray(detector.anomaly_score(self.images), dtype=float)
+        compared = np.ones(len(self), bool) if self.truth is None or self.truth.all() else ~self.truth
         self._reference = np.sort(self.scores[compared])
         self._reference_name = f"{compared.sum():,} {'pictures' if compared.all() else 'normal ones'}"
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     def high(self, score: float) -> str:
         """Return where a score stands among those of the normal pictures (all, where nobody says which are)."""
@@ -84,21 +121,6 @@ class ScoredImages:
         if not hasattr(self.detector, "threshold_"):
             return ""
         return "anomalous" if score > self.detector.threshold_ else "normal"
-
-    def describe(self, index: int) -> str:
-        """Return what is known of a picture."""
-        known = [f"class {names[index]}" if kind == "class" else names[index] for kind, names in self.groups.items()]
-        return f"Picture {index}" + (f" ({', '.join(known)})" if known else "")
-
-    def mix(self, indices: np.ndarray) -> str:
-        """Return how many of some pictures are of which class (else truth, else part)."""
-        if not self.groups or len(indices) == 0:
-            return ""
-        kind, names = next(iter(self.groups.items()))
-        counts = Counter(names[indices].tolist()).most_common()
-        rest = sum(count for _, count in counts[4:])
-        shares = [f"{name} ({count})" for name, count in counts[:4]] + ([f"others ({rest})"] if rest else [])
-        return f": {'class ' if kind == 'class' else ''}{', '.join(shares)}"
 
 
 def _names(owner: str, name: str, values: np.ndarray, n: int, classes: Sequence[str] | None) -> np.ndarray:

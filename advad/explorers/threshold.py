@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -10,8 +11,11 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad import plots
-from advad.explorers.base import Explorer
+from advad.analysis.metrics import threshold_at
+from advad.checks import as_images, check_number, reject
+from advad.explorers.base import Explorer, PlotBox, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, plot
+from advad.explorers.scored_images import ScoredImages
 
 
 class ThresholdExplorer(Explorer):
@@ -19,28 +23,51 @@ class ThresholdExplorer(Explorer):
 
     Parameters
     ----------
-    images : array of shape (n, C, H, W)
+    detectors : Detector, or mapping of str to Detector
+        A fitted detector.
+    images : array of shape (N, C, H, W) or (N, H, W)
         Test images, `uint8` or float in [0, 1].
-    scores : array of shape (n,)
-        Theirs, higher = more anomalous.
-    is_anomaly : array of shape (n,)
-        True labels: 1 or True = anomalous.
-    holdout_scores : array of shape (m,)
-        Of held-out normals: the threshold is their quantile.
-    false_alarm_rate : float
+    labels : array of shape (N,), optional
+        The class of each image: numbers, or names.
+    classes : sequence of str, optional
+        Names of the class numbers.
+    is_anomaly : array of shape (N,)
+        Truth; both kinds must occur.
+    holdout : array of shape (M, C, H, W) or (M, H, W)
+        Normal images that were not trained on: the threshold is set by their scores, as `advad.threshold_at` does it.
+    false_alarm_rate : float in [0, 0.5]
         Where the slider starts.
     """
 
     def __init__(
         self,
+        detectors: Any,
         images: ArrayLike,
-        scores: ArrayLike,
-        is_anomaly: ArrayLike,
-        holdout_scores: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        is_anomaly: ArrayLike | None = None,
+        holdout: ArrayLike | None = None,
         false_alarm_rate: float = 0.05,
     ):
-        self.images, self.scores = np.asarray(images), np.asarray(scores)
-        self.is_anomaly, self.holdout_scores = np.asarray(is_anomaly, bool), np.asarray(holdout_scores)
+        owner = "ThresholdExplorer"
+        self.detectors = named(owner, detectors)
+        check_number(owner, "false_alarm_rate", false_alarm_rate, 0, 0.5, remedy="0.05 is 5 %.")
+        if is_anomaly is None:
+            reject(owner, "is_anomaly", "tell which images are anomalous, 0 or 1 for each", is_anomaly)
+        if holdout is None:
+            remedy = "For example split.holdout."
+            reject(owner, "holdout", "be normal images that were not trained on", holdout, remedy)
+        held_out = as_images(owner, holdout, name="holdout")
+        known = (labels, classes, is_anomaly)
+        self.scored = {name: ScoredImages(owner, one, images, *known) for name, one in self.detectors.items()}
+        self.holdout_scores = {name: one.anomaly_score(held_out) for name, one in self.detectors.items()}
+        self.detector = detector_buttons(self.detectors)
+        self.images, truth = self.set.images, self.set.truth
+        assert truth is not None
+        if truth.all() or not truth.any():
+            reject(owner, "is_anomaly", "have normal (0) and anomalous (1) images", int(truth.sum()))
+        self.is_anomaly = truth
         self.slider = widgets.FloatSlider(
             value=100 * false_alarm_rate,
             min=0,
@@ -55,9 +82,19 @@ class ThresholdExplorer(Explorer):
         super().__init__()
 
     @property
+    def set(self) -> ScoredImages:
+        """The images as the chosen detector scores them."""
+        return self.scored[str(self.detector.value)]
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The scores of the chosen detector, (N,)."""
+        return self.set.scores
+
+    @property
     def threshold(self) -> float:
-        """The score above which an image is called anomalous."""
-        return float(np.quantile(self.holdout_scores, 1 - self.slider.value / 100))
+        """The score above which an image is called anomalous: at most the wanted share of `holdout` is above it."""
+        return threshold_at(self.holdout_scores[str(self.detector.value)], self.slider.value / 100)
 
     def rates(self) -> tuple[float, float]:
         """Return the shares of normal and of anomalous test images above the threshold."""
@@ -67,19 +104,27 @@ class ThresholdExplorer(Explorer):
     def summary(self) -> str:
         """Return the present state in words."""
         false_alarms, found = self.rates()
+        threshold = f"{self.detector.value}, threshold" if len(self.detectors) > 1 else "Threshold"
         return (
-            f"Threshold {self.threshold:.4f}: {found:.1%} of the anomalies are found, "
+            f"{threshold} {self.threshold:.4f}: {found:.1%} of the anomalies are found, "
             f"and {false_alarms:.1%} of the normal test images are false alarms."
         )
 
     def build(self) -> list[widgets.Widget]:
+        self.plot_box, self.text, self.strip = PlotBox(), StatusText(), Picture()
+        self.slider.observe(self.guarded(self.move), "value")
+        self.detector.observe(self.guarded(self.change_detector), "value")
+        self.change_detector(None)
+        return [self.slider, *row_of_detectors(self.detector), self.text, self.plot_box, self.strip]
+
+    def change_detector(self, _: Any) -> None:
+        """StatusText the choice of a detector: the histograms are of its scores."""
         groups = {"normal": self.scores[~self.is_anomaly], "anomalous": self.scores[self.is_anomaly]}
         figure = plots.histograms(groups, title="Where to draw the line?", x_title="anomaly score")
         plots.mark_line(figure, "threshold", x=self.threshold)
-        self.plot, self.text, self.strip = plot(figure, 760, 320), StatusText(), Picture()
-        self.slider.observe(self.guarded(self.move), "value")
+        self.plot = plot(figure, 760, 320)
+        self.plot_box.show(self.plot)
         self.move(None)
-        return [self.slider, self.text, self.plot, self.strip]
 
     def move(self, _: Any) -> None:
         """StatusText the slider."""
@@ -101,5 +146,11 @@ class ThresholdExplorer(Explorer):
         }.items():
             if len(chosen):
                 rows[name] = self.images[chosen]
-                captions[name] = ["anomaly" if truth else "normal" for truth in self.is_anomaly[chosen]]
+                captions[name] = [self._caption(index) for index in chosen]
         return plots.grid(rows, captions=captions)
+
+    def _caption(self, index: int) -> str:
+        """Return what an image truly is, with its class where that is known."""
+        kind = "anomaly" if self.is_anomaly[index] else "normal"
+        names = self.set.groups.get("class")
+        return kind if names is None else f"{kind}\n{names[index]}"

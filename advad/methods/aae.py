@@ -48,6 +48,7 @@ from advad.engine.training import Networks, Stage, TrainingState, Update
 from advad.networks.autoencoders import dense_encoder
 from advad.networks.losses import squared_error
 from advad.networks.priors import PRIORS, draw_prior, log_prior
+from advad.thresholds import lowest_threshold
 
 PAPER = {"widths": (1000, 1000), "critic_widths": (1000, 1000), "epochs": 1000}  # B., Sec. 5, Architecture
 
@@ -172,7 +173,10 @@ class AAE(Autoencoder):
         return -self._in_batches(self.surprise_images, self._images(X))
 
     def thresholds(self, X: ArrayLike | Tensor, share: float = 0.1) -> tuple[float, float]:
-        """Return T_rec and T_prior: `share` of the images have a larger error, and as many a lower likelihood.
+        """Return T_rec and T_prior: at most `share` of the images have a larger error, or a lower likelihood.
+
+        Both are values of these images, as in `advad.threshold_at`: the lowest T_rec and the highest T_prior for which
+        that is so.
 
         Parameters
         ----------
@@ -191,8 +195,8 @@ class AAE(Autoencoder):
         Source : B., Sec. 5: T_rec = p_0.90(L), T_prior = p_0.10(p(f(x))).
         """
         check_number(type(self).__name__, "share", share, 0, 1, ends="()")
-        T_rec = np.quantile(self.reconstruction_error(X), 1 - share)
-        return float(T_rec), float(np.quantile(self.log_likelihood(X), share))
+        T_rec = lowest_threshold(self.reconstruction_error(X), share)
+        return T_rec, -lowest_threshold(-self.log_likelihood(X), share)
 
     def either_or(self, X: ArrayLike | Tensor, T_rec: float, T_prior: float) -> np.ndarray:
         """Return whether each image is anomalous, (N,) bool: L > T_rec or log p(f(x)) < T_prior (B., Sec. 4.1)."""

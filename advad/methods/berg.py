@@ -16,7 +16,7 @@ near the origin even where some of them were in the training set.
 | q(D(X)) + q(1 − D(G(z))) (Eq. 1) | `critic_loss`, `generator_loss` |
 | d_I, d_z (Eq. 6, 7) | `encoder_loss="image"`, `"latent"` |
 | L_n, w (Eq. 2, 3) | `residual`, `minmax` |
-| L_o (Eq. 4) | `origin_distance` |
+| L_o (Eq. 4) | `L_o` |
 | a, λ (Eq. 5) | `score_images`, `residual_weight` |
 
 Departures (where the paper and the released code disagree, we follow the code, with which the figures were made):
@@ -169,7 +169,7 @@ class Berg(Detector):
         z_hat = networks.encoder(x)
         d_I = (x - networks.generator(z_hat)).abs().mean()
         d_z = (z - z_hat).abs().mean()
-        terms = {"d_I": d_I, "d_z": d_z, "code_norm": -self.origin_distance(z_hat).mean()}
+        terms = {"d_I": d_I, "d_z": d_z, "code_norm": -self.L_o(z_hat).mean()}
         return d_I if self.encoder_loss == "image" else d_z, terms
 
     def step(self, update: Update, x: Tensor) -> None:
@@ -204,14 +204,14 @@ class Berg(Detector):
         """Eq. 2: L_n = ‖w(x) − w(x̂)‖₂ / N_X, (B, C, H, W) -> (B,)."""
         return (self.minmax(x) - self.minmax(x_hat)).flatten(1).norm(dim=1) / x[0].numel()
 
-    def origin_distance(self, z_hat: Tensor) -> Tensor:
-        """Eq. 4: L_o = −‖ẑ‖₂ / √N_z, (B, N_z) -> (B,)."""
+    def L_o(self, z_hat: Tensor) -> Tensor:
+        """Eq. 4: L_o = −‖ẑ‖₂ / √N_z, (B, N_z) -> (B,): minus the distance from the origin, so higher = shorter."""
         return -z_hat.norm(dim=1) / z_hat.shape[1] ** 0.5
 
     def terms_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Return L_n and L_o, (B, C, H, W) -> (B, 2)."""
         z_hat = self.encode_images(networks, x)
-        return torch.stack([self.residual(x, self.decode_codes(networks, z_hat)), self.origin_distance(z_hat)], 1)
+        return torch.stack([self.residual(x, self.decode_codes(networks, z_hat)), self.L_o(z_hat)], 1)
 
     def score_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Eq. 5: a = λ L_n + (1 − λ) L_o."""

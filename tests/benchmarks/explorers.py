@@ -56,7 +56,7 @@ def moves(control: Any, values: Iterable[Any]) -> Iterator[Callable[[], object]]
 def latent(detector: Any, images: torch.Tensor, labels: torch.Tensor) -> Iterator[float]:
     """Click and hover on points and on the plane."""
     start = time.perf_counter()
-    explorer = explorers.LatentExplorer(detector, images, labels)
+    explorer = explorers.LatentExplorer(detector, images, labels=labels)
     print(f"LatentExplorer, latent_dim {detector.latent_dim}: shown after {time.perf_counter() - start:.1f} s")
     chosen = np.random.default_rng(0).integers(0, len(images), ROUNDS).tolist()
     for kind, trace in (("click", 1), ("click", 0), ("hover", 1), ("hover", 0)):
@@ -83,7 +83,7 @@ def noise(detector: Any, images: torch.Tensor) -> Iterator[float]:
 def brush(detector: Any, images: torch.Tensor, labels: torch.Tensor) -> Iterator[float]:
     """Paint strokes that grow, with each fill."""
     print("OcclusionBrush")
-    explorer = explorers.OcclusionBrush(detector, images, labels)
+    explorer = explorers.OcclusionBrush(detector, images, labels=labels)
     for name, fill in explorer.fill.options.items():
         explorer.fill.value = fill
         strokes = (list(range(300, 304 + 3 * k)) for k in range(ROUNDS))
@@ -93,7 +93,7 @@ def brush(detector: Any, images: torch.Tensor, labels: torch.Tensor) -> Iterator
 def guess(detector: Any, images: torch.Tensor, labels: torch.Tensor) -> Iterator[float]:
     """Play rounds."""
     print("GuessingGame")
-    game = explorers.GuessingGame(detector, images, labels != 8)
+    game = explorers.GuessingGame(detector, images, is_anomaly=labels != 8)
 
     def play() -> None:
         for button in game.buttons[: game.budget]:

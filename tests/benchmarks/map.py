@@ -13,7 +13,7 @@ digits, rng = advad.load("digits"), np.random.default_rng(0)
 which = rng.integers(0, len(digits.images), 10_000)
 noise = rng.integers(0, 40, (10_000, 1, 8, 8), dtype=np.uint8)
 images = np.clip(digits.images.numpy()[which] // 2 + noise, 0, 255).astype(np.uint8)
-explorer = explorers.LatentExplorer(detector, images, digits.labels[which], classes=digits.classes)
+explorer = explorers.LatentExplorer(detector, images, labels=digits.labels[which], classes=digits.classes)
 explorer
 """
 COUNT = """() => {

@@ -5,7 +5,7 @@ import pytest
 from tests.browser.hands import SHOTS
 
 EXPLORER = """
-explorer = explorers.OcclusionBrush(detector, split.test, split.test_labels, is_anomaly=split.test_is_anomaly)
+explorer = explorers.OcclusionBrush(detector, split.test, labels=split.test_labels, is_anomaly=split.test_is_anomaly)
 explorer
 """
 TABLE = "The picture as it is and covered"

@@ -10,8 +10,7 @@ from tests.browser.conftest import ASK, DETECTOR, cut, leave, write_notebook
 from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands, press
 
 SCORES = """
-scores, holdout_scores = detector.anomaly_score(split.test), detector.anomaly_score(split.holdout)
-made = detector.reconstruct(split.test[:9])
+digits = [str(label) for label in split.test_labels[:9].tolist()]
 from advad.analysis.evaluation_pitfalls import EvaluationTable
 trials = EvaluationTable(np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 3)))
 codes = np.random.default_rng(1).normal(size=(4, 240, 2)) * np.array([0.5, 1, 1.5, 2])[:, None, None]
@@ -19,13 +18,11 @@ games = {"batch norm: hidden": codes[:2], "batch norm: none": codes[2:]}
 groups = {f"the digit {k}": split.test_labels.numpy() == k for k in (8, 1, 2)}
 """
 EXPLORERS = {
-    "threshold": "explorers.ThresholdExplorer(split.test, scores, split.test_is_anomaly, holdout_scores)",
-    "reconstruction": """explorers.ReconstructionExplorer(
-    split.test[:9], [str(label) for label in split.test_labels[:9].tolist()], {"AE": made}, {"AE": scores[:9]}
+    "threshold": """explorers.ThresholdExplorer(
+    detector, split.test, is_anomaly=split.test_is_anomaly, holdout=split.holdout
 )""",
-    "occlusion": """explorers.OcclusionExplorer(
-    {"AE": detector}, split.test[:9].numpy(), [str(label) for label in split.test_labels[:9].tolist()]
-)""",
+    "reconstruction": "explorers.ReconstructionExplorer(detector, split.test[:9], labels=digits)",
+    "occlusion": "explorers.OcclusionExplorer(detector, split.test[:9], labels=digits)",
     "shortcuts": "explorers.EvaluationPitfallsExplorer(trials, [str(digit) for digit in range(10)])",
     "game": "explorers.AAEPriorExplorer(games, (1e-4, 1e-3), groups)",
 }

@@ -6,7 +6,7 @@ from advad.plots.images import small
 from tests.browser.hands import SHOTS
 
 EXPLORER = """
-explorer = explorers.GuessingGame(detector, split.test, split.test_is_anomaly, seed=0)
+explorer = explorers.GuessingGame(detector, split.test, is_anomaly=split.test_is_anomaly, seed=0)
 explorer
 """
 

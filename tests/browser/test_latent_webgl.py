@@ -6,7 +6,7 @@ from tests.browser.hands import SHOTS, clear_box, loneliest
 
 EXPLORER = """
 digits = advad.load("digits")
-explorer = explorers.LatentExplorer(detector, digits.images, digits.labels, classes=digits.classes)
+explorer = explorers.LatentExplorer(detector, digits.images, labels=digits.labels, classes=digits.classes)
 explorer
 """
 

@@ -71,7 +71,7 @@ def test_the_first_lessons_game_and_threshold_answer(lesson):
     game.sees(f"You find {mine} of 4 anomalies, the detector {its}; blind picks find 1.3 on average.")
 
     threshold.press(".noUi-handle", *["ArrowRight"] * 4)
-    limit = ask("float(np.quantile(detector.anomaly_score(split.holdout), 1 - 0.07))")
+    limit = ask("advad.threshold_at(detector.anomaly_score(split.holdout), 0.07)")
     found, alarms = (
         ask(f"float((scores[{group}split.test_is_anomaly.numpy()] > {limit}).mean())") for group in ("", "~")
     )

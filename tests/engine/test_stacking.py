@@ -71,10 +71,39 @@ def test_what_cannot_be_stacked_is_told_and_trained_one_by_one(case, why):
     assert np.array_equal(detectors[1].anomaly_score(split.test), alone.anomaly_score(split.test))
 
 
-class MixesTheBatch(advad.AE):
+class LossOfABatch(advad.AE):
     def loss(self, networks, x):
         z = networks.encoder(x)
         return (z - z.mean(0)).square().mean() + super().loss(networks, x)[0], {}
+
+
+class MixesTheBatch(advad.AE):
+    def step(self, update, x):
+        update("autoencoder", self.loss, (x - x.mean(0)).abs())
+
+
+class Remembers(advad.AE):
+    def step(self, update, x):
+        update.run.buffers["last"] = x.mean()
+        super().step(update, x)
+
+
+class Logs(advad.AE):
+    def step(self, update, x):
+        update.log(brightness=x.mean())
+        super().step(update, x)
+
+
+class Looks(advad.AE):
+    def step(self, update, x):
+        update.networks.encoder.weights_of_my_own()
+        super().step(update, x)
+
+
+class Counts(advad.AE):
+    def loss(self, networks, x):
+        total, terms = super().loss(networks, x)
+        return total * (1 + float(total > 1e9)), terms
 
 
 class Normalises(advad.AE):
@@ -86,7 +115,10 @@ class Normalises(advad.AE):
 @pytest.mark.parametrize(
     ("detectors", "sizes", "why"),
     [
-        ([MixesTheBatch, MixesTheBatch], (50, 50), "its loss mixes the images of a batch"),
+        ([MixesTheBatch, MixesTheBatch], (50, 50), "its step mixes the images of a batch outside its losses"),
+        ([Remembers, Remembers], (50, 50), "its step keeps something beside the weights"),
+        ([Logs, Logs], (50, 50), "its step logs brightness of all models' images at once"),
+        ([Counts, Counts], (50, 50), r"its step fails on a stack \(RuntimeError: vmap: .{0,100}\)"),
         ([Normalises, Normalises], (50, 50), "its encoder has BatchNorm1d, which looks beyond a single image"),
         ([advad.AE, advad.DAE], (50, 50), "its parameters differ in more than the seed"),
         ([advad.AE, advad.AE], (50, 40), r"the training sets differ in size \(40 to 50 images\)"),
@@ -98,6 +130,21 @@ def test_a_stack_that_would_not_equal_one_by_one_is_refused(detectors, sizes, wh
     with pytest.warns(UserWarning, match=f"is trained one by one: {why}."):
         Many(made).fit([noise(size, (1, 8, 8), seed) for seed, size in enumerate(sizes)], progress=False)
     assert all(len(detector.history_["epoch"]) == 1 for detector in made)
+
+
+def test_a_loss_over_a_whole_batch_is_each_models_own():
+    small = {"epochs": 2, "widths": (8,), "latent_dim": 4, "device": "cpu", "batch_size": 16}
+    images = [noise(40, (1, 8, 8), seed) for seed in (0, 1)]
+    made = Many([LossOfABatch(**small, seed=seed) for seed in (0, 1)]).fit(images, progress=False, one_by_one=False)
+    for seed, (detector, some) in enumerate(zip(made, images, strict=True)):
+        alone = LossOfABatch(**small, seed=seed).fit(some, progress=False)
+        assert detector.history_["autoencoder_loss"] == pytest.approx(alone.history_["autoencoder_loss"], rel=1e-4)
+        np.testing.assert_allclose(detector.anomaly_score(some), alone.anomaly_score(some), rtol=TOLERANCE)
+
+
+def test_errors_of_the_method_itself_are_its_own():
+    with pytest.raises(AttributeError, match="weights_of_my_own"):
+        Many([Looks(device="cpu", epochs=1) for _ in range(2)]).fit([noise(5, (1, 8, 8))] * 2, progress=False)
 
 
 def test_errors():

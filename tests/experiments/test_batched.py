@@ -16,7 +16,7 @@ import advad
 from advad.engine.detector import CHECKPOINT
 from advad.engine.stacking import Many
 from advad.experiments import batched
-from advad.experiments.run import STARTS
+from advad.experiments.run import ERROR, STARTS
 from advad.experiments.spec import read_plan
 from advad.experiments.sweep import collected, sweep
 from tests.experiments.test_sweep import begin, finished, starts, wait_for
@@ -94,6 +94,21 @@ def test_one_that_fails_does_not_stop_the_others(here, gpu, monkeypatch, capsys)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("sweep: AE is trained one by one")
     assert len(finished("out")) == 2
+
+
+@pytest.mark.parametrize("hook", ["finish", "score_images"])
+def test_a_fault_of_the_program_is_told_and_not_trained_a_second_time(here, gpu, monkeypatch, capsys, hook):
+    def faulty(*_):
+        raise KeyError("low")
+
+    fits = []
+    monkeypatch.setattr(advad.AE, hook, faulty)
+    monkeypatch.setattr(advad.AE, "fit", lambda *_, **__: fits.append("one by one"))
+    outcomes = sweep(spec({"method": "AE"}), folder="out", progress=False)
+    assert [outcome.error for outcome in outcomes] == ["KeyError: 'low'"] * 4
+    assert fits == []
+    assert all("in faulty" in (Path("out") / outcome.trial.name / ERROR).read_text() for outcome in outcomes)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_sweep_killed_in_a_loop_begins_it_anew_and_nothing_else(here, gpu):

@@ -28,7 +28,7 @@ def _a_reader(monkeypatch):
 
 @pytest.fixture
 def game():
-    return GuessingGame(Detector(), IMAGES, TRUTH, seed=1)
+    return GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, seed=1)
 
 
 def choose(game, picks):
@@ -44,8 +44,8 @@ def test_a_seed_draws_twelve_different_pictures_of_which_the_budget_is_anomalous
         assert np.array_equal(game.anomalous, TRUTH[game.shown])
         highest = set(np.sort(game.shown)[-4:])  # the score is the number
         assert set(game.shown[game.by_detector]) == highest
-    again = GuessingGame(Detector(), IMAGES, TRUTH, seed=1)
-    other = GuessingGame(Detector(), IMAGES, TRUTH, seed=2)
+    again = GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, seed=1)
+    other = GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, seed=2)
     game.deal(0)
     assert np.array_equal(game.shown, again.shown)
     assert not np.array_equal(game.shown, other.shown)
@@ -110,17 +110,17 @@ def test_rounds_add_up(game):
 
 def test_picks_can_be_replayed(game):
     for picks in ("2 5 7 11", "2, 5, 7, 11", [2, 5, 7, 11]):
-        replayed = GuessingGame(Detector(), IMAGES, TRUTH, seed=1, picks=picks)
+        replayed = GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, seed=1, picks=picks)
         assert replayed.committed
         assert np.flatnonzero(replayed.picked).tolist() == [1, 4, 6, 10]
         assert [k for k, button in enumerate(replayed.buttons) if button.value] == [1, 4, 6, 10]
         assert not np.array_equal(np.asarray(replayed.to_image()), np.asarray(game.to_image()))
-    assert not GuessingGame(Detector(), IMAGES, TRUTH, seed=1, picks="").committed
+    assert not GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, seed=1, picks="").committed
 
 
 def test_where_nobody_is_there_the_truth_is_shown(monkeypatch):
     monkeypatch.setenv(UNATTENDED, "1")
-    game = GuessingGame(Detector(), IMAGES, TRUTH, seed=1)
+    game = GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, seed=1)
     assert game.summary().startswith(f"Nobody has guessed; the detector finds {game.hits[1]} of 4 anomalies; blind")
     assert "normal" in game.notes[0].value + game.notes[1].value + game.notes[2].value + game.notes[3].value
 
@@ -147,9 +147,41 @@ def test_an_error_shows_in_its_panel(game, caplog):
 )
 def test_what_does_not_fit_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        GuessingGame(Detector(), IMAGES, TRUTH, **given)
+        GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, **given)
 
 
 def test_there_must_be_pictures_enough_to_draw():
     with pytest.raises(ValueError, match="GuessingGame: is_anomaly must leave 4 anomalous pictures to draw; got 3"):
-        GuessingGame(Detector(), IMAGES, np.arange(N) < 3)
+        GuessingGame(Detector(), IMAGES, is_anomaly=np.arange(N) < 3)
+
+
+def test_of_several_detectors_one_plays_and_is_chosen_before_the_first_picks():
+    class Other(Detector):
+        def anomaly_score(self, X):
+            return -super().anomaly_score(X).astype(float)
+
+    game = GuessingGame({"lowest": Other(), "highest": Detector()}, IMAGES, is_anomaly=TRUTH, seed=1)
+    shown = game.shown
+    assert set(shown[game.by_detector]) == set(np.sort(shown)[-4:])
+    game.choice.value = "lowest"
+    assert np.array_equal(game.shown, shown)
+    assert set(shown[game.by_detector]) == set(np.sort(shown)[:4])
+    assert not game.choice.disabled
+    choose(game, np.arange(TILES) < 4)
+    game.commit_button.click()
+    assert game.choice.disabled
+    game.next_button.click()
+    assert game.choice.disabled  # the hits of all rounds are one detector's
+
+
+def test_classes_are_told_with_the_truth_and_not_before():
+    game = GuessingGame(Detector(), IMAGES, labels=["kite"] * N, is_anomaly=TRUTH, seed=1)
+    assert "kite" not in "".join(tile.value for tile in game.tiles)
+    choose(game, np.arange(TILES) < 4)
+    game.commit_button.click()
+    assert all("kite" in game.describe(k) and "kite" in game.notes[k].value for k in range(TILES))
+
+
+def test_without_the_truth_there_is_no_game():
+    with pytest.raises(ValueError, match="^GuessingGame: is_anomaly must tell which pictures are anomalous, 0 or 1"):
+        GuessingGame(Detector(), IMAGES)

@@ -107,7 +107,7 @@ def test_the_threshold_is_drawn_where_there_is_one(ladder):
 
 
 def test_corruptions_can_be_given():
-    ladder = NoiseExplorer(Detector(0.5), IMAGES, {"brighter": IMAGES + 1}, strengths=RUNGS)
+    ladder = NoiseExplorer(Detector(0.5), IMAGES, corruptions={"brighter": IMAGES + 1}, strengths=RUNGS)
     _, shown, _, _ = ladder.here()
     assert shown == pytest.approx(IMAGES[0] + 0.2, abs=1e-5)
 
@@ -138,3 +138,16 @@ def test_an_error_shows_in_its_panel(ladder):
 def test_what_does_not_fit_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         NoiseExplorer(Detector(0.5), IMAGES, **given)
+
+
+def test_a_detector_that_draws_nothing_still_climbs():
+    class Blind(Detector):
+        reconstructs = False
+
+    ladder = NoiseExplorer(Blind(0.5), IMAGES, labels=[4, 7, 9], strengths=RUNGS)
+    assert ladder.summary().startswith("Picture 0 (class 4) under uniform noise of strength 0.200: Blind scores it")
+    assert "reconstruction" not in ladder.pictures.value
+    drawn = NoiseExplorer(Detector(0.5), IMAGES, strengths=RUNGS)
+    assert "reconstruction" in drawn.pictures.value
+    assert ladder.tiles().size == drawn.tiles().size
+    assert np.array_equal(ladder.here()[1], drawn.here()[1])

@@ -36,13 +36,14 @@ MASKS = (IMAGES[:, 0] == 1).astype(np.uint8)
 @pytest.fixture
 def explorer():
     detectors = {"pale": Detector(0.75), "dark": Detector(0.25)}
-    return OcclusionExplorer(detectors, IMAGES, ["sound", "with a spot", "sound too"], MASKS, patches=(1, 2))
+    names = ["sound", "with a spot", "sound too"]
+    return OcclusionExplorer(detectors, IMAGES, labels=names, masks=MASKS, patches=(1, 2))
 
 
 def test_it_starts_with_the_last_detector_and_says_that_nothing_is_wrong(explorer):
     assert explorer.detector.value == "dark"
     assert not explorer.map().any() or explorer.map().min() >= 0
-    assert explorer.summary() == "Picture 0, sound: dark scores it 0.0000. Covering it lowers that nowhere."
+    assert explorer.summary() == "Picture 0 (sound): dark scores it 0.0000. Covering it lowers that nowhere."
     assert explorer.summary() in explorer.text.value
 
 
@@ -88,7 +89,40 @@ def test_an_error_shows_in_its_panel(explorer):
 
 
 def test_what_does_not_belong_together_is_refused():
-    with pytest.raises(ValueError, match="OcclusionExplorer: names must have 3 entries, one an image; got"):
-        OcclusionExplorer({"dark": Detector(0.25)}, IMAGES, ["one"])
-    with pytest.raises(ValueError, match="OcclusionExplorer: masks must have 3 entries, one an image; got"):
-        OcclusionExplorer({"dark": Detector(0.25)}, IMAGES, ["a", "b", "c"], MASKS[:1])
+    with pytest.raises(ValueError, match=r"OcclusionExplorer: labels must have shape \(3,\), one an image; got"):
+        OcclusionExplorer(Detector(0.25), IMAGES, labels=["one"])
+    with pytest.raises(ValueError, match=r"OcclusionExplorer: masks must have shape \(3, 6, 6\), one for each image"):
+        OcclusionExplorer(Detector(0.25), IMAGES, masks=MASKS[:1])
+    with pytest.raises(ValueError, match=r"OcclusionExplorer: each of patches must be in \[1, 6\]; got 7"):
+        OcclusionExplorer(Detector(0.25), IMAGES, patches=(1, 7))
+    with pytest.raises(ValueError, match="OcclusionExplorer: detectors must hold at least one fitted detector; got"):
+        OcclusionExplorer({}, IMAGES)
+    with pytest.raises(TypeError, match="OcclusionExplorer: detectors must be a fitted detector, or a mapping"):
+        OcclusionExplorer([Detector(0.25)], IMAGES)
+
+
+def test_a_detector_that_draws_nothing_still_has_a_map():
+    class Blind(Detector):
+        reconstructs = False
+
+    blind, draws = (OcclusionExplorer(kind(0.25), IMAGES) for kind in (Blind, Detector))
+    assert np.array_equal(blind.map(), draws.map())
+    assert blind.to_image().width < draws.to_image().width
+    assert "A picture and its occlusion map." in blind.strip.value
+
+
+def test_the_fall_of_a_score_below_zero_is_no_share():
+    class Negative(Detector):
+        def score_tensor(self, x):
+            return super().score_tensor(x) - 1
+
+    explorer = OcclusionExplorer(Negative(0.25), IMAGES)
+    explorer.slider.value = 1
+    score, covered = 0.75**2 / 36, 0.25**2 / 36  # a black pixel is as far from the grey as the others are not
+    assert f"lowers that most, by {score - covered:.3g}." in explorer.summary()
+
+
+def test_images_have_either_form_and_either_kind_of_numbers():
+    pixels = (255 * IMAGES).round().astype(np.uint8)
+    forms = [OcclusionExplorer(Detector(0.25), some) for some in (pixels, pixels[:, 0], pixels / np.float32(255))]
+    assert all(np.array_equal(each.map(), forms[0].map()) for each in forms)

@@ -40,7 +40,7 @@ SPOT, BESIDE = 2 * 6 + 3, 2 * 6 + 4  # where picture 1 is too bright
 
 @pytest.fixture
 def brush():
-    return OcclusionBrush(Detector(), IMAGES, [8, 3, 8])
+    return OcclusionBrush(Detector(), IMAGES, labels=[8, 3, 8])
 
 
 def test_it_starts_uncovered_on_the_first_picture(brush):
@@ -95,7 +95,7 @@ def test_what_pixels_do_together_is_not_the_sum_of_what_they_do_alone():
 def test_a_trained_detector_is_seen_as_it_scores_and_draws():
     split = advad.one_class(advad.load("digits"), normal=8, seed=0, test_size=40)
     detector = advad.AE(epochs=3, latent_dim=4, widths=(32, 16), device="cpu").fit(split.train, progress=False)
-    brush = OcclusionBrush(detector, split.test, split.test_labels, is_anomaly=split.test_is_anomaly)
+    brush = OcclusionBrush(detector, split.test, labels=split.test_labels, is_anomaly=split.test_is_anomaly)
     brush.picker.value = 5
     brush.canvas.covered = list(range(16, 40))
     covered = split.test[5:6].numpy().copy()
@@ -198,6 +198,27 @@ def test_an_error_shows_in_its_panel(brush):
 
 def test_labels_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"OcclusionBrush: labels must have shape \(3,\), one an image; got"):
-        OcclusionBrush(Detector(), IMAGES, [1, 2])
+        OcclusionBrush(Detector(), IMAGES, labels=[1, 2])
     with pytest.raises(ValueError, match="OcclusionBrush: labels must be whole numbers in .0, 1., positions"):
-        OcclusionBrush(Detector(), IMAGES, [0, 1, 2], classes=["a", "b"])
+        OcclusionBrush(Detector(), IMAGES, labels=[0, 1, 2], classes=["a", "b"])
+
+
+def test_another_detector_sees_the_same_covered_pixels_with_its_own_scores():
+    class Bright(Detector):
+        threshold_ = 0.3
+
+        def score_tensor(self, x):
+            return x.square().mean(dim=(1, 2, 3))
+
+    brush = OcclusionBrush({"bright": Bright(), "grey": Detector()}, IMAGES)
+    plot = brush.plot
+    brush.canvas.covered = [0, 1]
+    assert brush.summary().startswith("grey, picture 0, 2 pixels covered with black: the score 0 becomes 0.02083")
+    brush.detector.value = "bright"
+    assert brush.canvas.covered == [0, 1]
+    assert brush.after.score == pytest.approx(22 * 0.25 / 24)
+    assert brush.summary().startswith("bright, picture 0, 2 pixels covered with black: the score 0.25 becomes 0.2292")
+    assert html.escape(brush.summary()) in brush.text.value
+    assert brush.plot is not plot
+    assert brush.plot_box.children == (brush.plot,)
+    assert brush.plot.data[-1].x[0] == pytest.approx(brush.after.score)

@@ -83,7 +83,7 @@ def test_score_by_hand():
     assert torch.equal(berg.minmax(torch.full((1, 1, 2, 2), 0.7)), torch.zeros(1, 1, 2, 2))
     assert berg.residual(x, x_hat).item() == pytest.approx(np.sqrt(0.5**2 + 0.5**2) / 4)  # Eq. 2
     assert berg.residual(x, 0.1 + 0.5 * x).item() == pytest.approx(0, abs=1e-6)  # contrast does not count
-    assert berg.origin_distance(torch.tensor([[3.0, 0.0, 0.0, 4.0]])).item() == pytest.approx(-5 / 2)  # Eq. 4
+    assert berg.L_o(torch.tensor([[3.0, 0.0, 0.0, 4.0]])).item() == pytest.approx(-5 / 2)  # Eq. 4
     each = berg.minmax(torch.cat([x, 10 * x]))  # each image by its own extremes
     assert torch.allclose(each[0], each[1])
     berg.terms_images = lambda networks, x: torch.tensor([[0.5, 0.5], [-2.0, -2.0]]).T  # type: ignore

@@ -15,7 +15,7 @@ from advad import plots
 from advad.analysis.inputs import as_numpy
 from advad.analysis.latent import nearest
 from advad.checks import check_choice
-from advad.explorers.base import Explorer
+from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, columns, row, slider, toggle_buttons
 from advad.explorers.latent.embeddings import NAMES, Map
 from advad.explorers.latent.encoded_images import OWNER, EncodedImages, Probe
@@ -33,7 +33,7 @@ class LatentExplorer(Explorer):
 
     Parameters
     ----------
-    detector : Detector
+    detectors : Detector, or mapping of str to Detector
         Fitted. One without `decode` can still be looked at; one without `encode` gets a map of pixels.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1]; N >= 4.
@@ -55,10 +55,10 @@ class LatentExplorer(Explorer):
 
     def __init__(
         self,
-        detector: Any,
+        detectors: Any,
         images: ArrayLike,
-        labels: ArrayLike | None = None,
         *,
+        labels: ArrayLike | None = None,
         classes: Sequence[str] | None = None,
         is_anomaly: ArrayLike | None = None,
         parts: Sequence[str] | None = None,
@@ -66,7 +66,11 @@ class LatentExplorer(Explorer):
         colour: str | None = None,
         seed: int = 0,
     ):
-        self.set = EncodedImages(detector, images, labels, classes, is_anomaly, parts, seed)
+        self.encoded = {
+            name: EncodedImages(detector, images, labels, classes, is_anomaly, parts, seed)
+            for name, detector in named(OWNER, detectors).items()
+        }
+        self.detector = detector_buttons(self.encoded)
         self.colours = [*self.set.groups, "score"]
         self._first_map = self.set.maps.methods[0] if map is None else map
         self._first_colour = self.colours[0] if colour is None else colour
@@ -74,16 +78,21 @@ class LatentExplorer(Explorer):
         check_choice(OWNER, "colour", self._first_colour, self.colours)
         super().__init__()
 
+    @property
+    def set(self) -> EncodedImages:
+        """The images as the chosen detector sees them."""
+        return self.encoded[str(self.detector.value)]
+
     @classmethod
-    def of_split(cls, detector: Any, split: Any, **settings: Any) -> Self:
+    def of_split(cls, detectors: Any, split: Any, **settings: Any) -> Self:
         """Return the explorer of all images of a `Split`: its training, held-out and test part."""
         parts = {"train": split.train, "held out": split.holdout, "test": split.test}
         labels = [split.train_labels, split.holdout_labels, split.test_labels]
         truth = [split.train_is_anomaly, np.zeros(len(split.holdout), bool), split.test_is_anomaly]
         return cls(
-            detector,
+            detectors,
             np.concatenate([as_numpy(images) for images in parts.values()]),
-            np.concatenate([as_numpy(part) for part in labels]),
+            labels=np.concatenate([as_numpy(part) for part in labels]),
             classes=split.classes,
             is_anomaly=np.concatenate([as_numpy(part) for part in truth]),
             parts=[name for name, images in parts.items() for _ in range(len(images))],
@@ -112,6 +121,7 @@ class LatentExplorer(Explorer):
         self.path_switch = widgets.ToggleButton(description="Path from here", layout={"width": "114px"})
         self.path_switch.tooltip = "Decode the way from here to what is chosen next"
         self.path_switch.disabled = not self.set.can_decode
+        self.detector.observe(self.guarded(lambda _: self.change_detector()), "value")
         self.path_from: Probe | None = None
         self._draw()
         self.show_picture(int(self.set.order[len(self.set) // 2]))
@@ -121,7 +131,8 @@ class LatentExplorer(Explorer):
         side = [self.text, self.pictures, self.hovered, self.picker, self.set_choice, place, self.path_switch]
         panel = widgets.VBox(side, layout=widgets.Layout(width="326px"))
         choices = row("map", self.map_choice, "colour", self.colour_choice)
-        return [choices, self.about, columns(self.figure.widget, panel), self.below_text, self.below]
+        choices = [choices, *row_of_detectors(self.detector)]
+        return [*choices, self.about, columns(self.figure.widget, panel), self.below_text, self.below]
 
     def _listen(self) -> None:
         """Connect the controls and the map with their answers."""
@@ -290,6 +301,20 @@ class LatentExplorer(Explorer):
             self.show_place(drawn.places_of(probe.code[None])[0])
         else:
             self.show_picture(int(self.set.near(probe, 1)[0]) if probe.index is None else probe.index)
+
+    def change_detector(self) -> None:
+        """StatusText the choice of a detector: its codes, maps and scores of the same images."""
+        methods, before = self.set.maps.methods, str(self.map_choice.value)
+        self.sets = {NO_SET: None} | self.set.sets(STRIP)
+        with self.callbacks_paused():
+            self.map_choice.options = {NAMES[method]: method for method in methods}
+            self.map_choice.value = before if before in methods else methods[0]
+            self.set_choice.options = list(self.sets)
+            self.path_switch.value, self.path_switch.disabled = False, not self.set.can_decode
+        self.path_from = None
+        index = self.probe.index
+        self._draw()
+        self.show_picture(int(self.set.order[len(self.set) // 2]) if index is None else index)
 
     def click_point(self, _: Any, points: Any, __: Any) -> None:
         """StatusText a click on a point."""
