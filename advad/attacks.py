@@ -62,7 +62,7 @@ def pgd(
     x : Tensor of shape (B, C, H, W)
         In [0, 1].
     norm : {"linf", "l2"}
-        The ball's.
+        Norm that bounds δ.
     radius : float
         The ball's, in pixel units.
     step_size : float, optional

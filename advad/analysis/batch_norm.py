@@ -83,13 +83,13 @@ def score_modes(detector: Any, X: Any, labels: Any, *, batch_size: int = 64, see
     detector : detector
         Fitted, with batch normalisation.
     X : array of shape (N, C, H, W) or (N, H, W)
-        Test images.
+        Number of test images.
     labels : array of shape (N,)
         Their classes, by which the third mode sorts them.
     batch_size : int
         As in `scores_in_batches`.
     seed : int
-        Of the shuffling.
+        Seed of the shuffling.
     """
     orders = np.random.default_rng(seed).permutation(len(X)), np.argsort(np.asarray(labels), kind="stable")
     batched = (scores_in_batches(detector, X, order, batch_size) for order in orders)

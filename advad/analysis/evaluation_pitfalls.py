@@ -1,4 +1,4 @@
-"""What shortcuts of evaluation are worth: each a switch, over the measures of many trained runs.
+"""How much each evaluation pitfall adds to a result: each is a switch over the measures of many trained runs.
 
 A run is one seed on one normal class. After each epoch its scores (`batch_norm.score_modes`) are measured honestly
 and in the ways that flatter (`measures`), and everything goes into one table, `EvaluationTable`. An evaluation is then a way
@@ -210,7 +210,7 @@ def chance_gains(n_normal: int, n_anomalous: int, k: int) -> dict[str, float]:
     Parameters
     ----------
     n_normal, n_anomalous : int
-        Test images.
+        Number of test images.
     k : int
         Independent tries: seeds, or epochs that have nothing in common.
 

@@ -1,4 +1,4 @@
-"""How well scores tell anomalies from normal images, and how sure one can be of it.
+"""Metrics of anomaly scores, with confidence intervals.
 
 Everywhere: `is_anomaly` is the truth (1 or True = anomalous, the positive class), `scores` are higher = more anomalous,
 and an image raises an alarm when its score is *above* the threshold, as in scikit-learn's outlier detectors.
@@ -222,7 +222,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """Percentile bootstrap interval of a metric: how much it would vary with another test set of the same make-up.
+    """Percentile bootstrap interval of a metric: its sampling uncertainty for a test set of this size and balance.
 
     Normal images and anomalies are each drawn anew from their own, with replacement. The interval knows nothing of
     how the detector's training varies: for that, train with several seeds.
@@ -236,7 +236,7 @@ def bootstrap(
     is_anomaly, scores : array-like of shape (N,)
         As in `auroc`.
     n : int
-        How many resamples.
+        Number of resamples.
     level : float in (0, 1)
         The share of the resamples' values that lies inside the interval.
     seed : int

@@ -16,6 +16,7 @@ from torch import Tensor
 from advad.analysis.inputs import Score, as_pixels, as_score
 from advad.attacks import pgd
 from advad.checks import as_images, check_choice, check_number, reject
+from advad.images import as_float
 
 NO_GRADIENT = "Attack another detector, and show its images to this one."
 
@@ -65,7 +66,7 @@ def attack_scores(
     goal : {"raise", "lower"}
         Where the scores are to go.
     norm : {"linf", "l2"}
-        The ball's.
+        Norm that bounds δ.
     steps : int
         Gradient steps; a single one is no test of a detector.
     restarts : int
@@ -73,7 +74,7 @@ def attack_scores(
     start : array-like like images, optional
         Where the first search begins instead, say the images that a smaller radius gave; moved into the ball first.
     seed : int
-        Of the random starts.
+        Seed of the random starts.
     batch_size : int
         Images in one call.
 
@@ -132,7 +133,7 @@ def attack_curve(detector: Any, images: ArrayLike | Tensor, radii: Sequence[floa
     detector, images
         As in `attack_scores`.
     radii : sequence of float
-        Rising.
+        In rising order.
     **settings
         Further arguments of `attack_scores`; `start` is where the first search begins.
 
@@ -162,7 +163,7 @@ def _first_change(owner: str, start: ArrayLike | Tensor | None, x: Tensor) -> Te
     images = as_images(owner, start, name="start").to(x.device)
     if images.shape != x.shape:
         reject(owner, "start", f"have shape {tuple(x.shape)}, as the images", images)
-    return (images.float() / 255 if images.dtype == torch.uint8 else images) - x
+    return as_float(images) - x
 
 
 def _differentiable(owner: str, score: Score, x: Tensor) -> Tensor:

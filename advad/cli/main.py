@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import advad
+
 if TYPE_CHECKING:
     from advad.lessons.outcome import LessonResult
 
@@ -29,7 +31,7 @@ BAD_ARGUMENT, INTERRUPTED = 2, 130
 
 
 class OneLine(click.ClickException):
-    """An error that is told in one line on stderr; `exit_code` is the process's."""
+    """An error shown in one line on stderr; `exit_code` is that of the process."""
 
     def __init__(self, message: str, exit_code: int = 1):
         super().__init__(message.strip().replace("\n", " "))
@@ -58,16 +60,16 @@ def one_line_errors() -> Iterator[None]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="advad", prog_name="advad", message="%(prog)s %(version)s")
+@click.version_option(advad.__version__, prog_name="advad", message="%(prog)s %(version)s")
 def main() -> None:
-    r"""Image anomaly detection, to be read, taught and checked.
+    r"""Image anomaly detection, for teaching and reproducible evaluation.
 
     \b
     Start with:  advad doctor   is everything here?
                  advad lab      work through the lessons
                  advad tour     run them all and look at what they found
                  advad sweep    many runs, each done once
-                 advad board    our figures beside the published ones
+                 advad board    our results beside the published values
     """
 
 
@@ -238,7 +240,7 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 @click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
 @click.option("--keep", is_flag=True, help="Put the figures of SWEEPS, whose specs ship, into data/measured.csv.")
 def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
-    """Show our figures beside the published ones: as a table, as board.csv, and as a page.
+    """Show our results beside the published values: as a table, as board.csv, and as a page.
 
     Ours are those of data/measured.csv and of the folders of SWEEPS; without any, of all in runs/sweeps.
     """

@@ -42,11 +42,11 @@ from advad.engine.training import (
     Networks,
     TrainingState,
     Update,
-    as_float,
     choose_device,
     epoch_seed,
     seeded,
 )
+from advad.images import as_float
 
 BATCH_COUPLED_LAYERS = (_BatchNorm, _DropoutNd)  # layers that look across a batch, or draw from the global generator
 RANDOM_FUNCTIONS = (torch.rand, torch.randn)
@@ -186,7 +186,7 @@ class PerModelRandomness(TorchFunctionMode):
             return func(*args, **kwargs)
         size = tuple(args[0] if len(args) == 1 and not isinstance(args[0], int) else args)
         if func not in RANDOM_FUNCTIONS or not size or size[0] % k:
-            raise NotStackableError("it draws one random number for a whole batch, or in a way that Many does not know")
+            raise NotStackableError("its step draws random numbers that cannot be split per model")
         parts = [func((size[0] // k, *size[1:]), **kwargs | {"generator": own}) for own in self.generators]
         return torch.cat(parts)
 

@@ -34,8 +34,10 @@ import advad
 from advad.datasets import protocols
 from advad.engine.base import BaseDetector
 from advad.engine.detector import CHECKPOINT
+from advad.environment import hardware, versions
 from advad.experiments.evaluate import measured
-from advad.lessons.record import FILE, hardware, plain, versions, write_json
+from advad.files import plain, write_json
+from advad.lessons.record import FILE
 
 ERROR, STARTS, LOCK = "error.txt", "starts.jsonl", ".lock"
 STARTS_AT_MOST = 3  # in one sweep: a run whose worker died so often (of memory, say) will kill the next one, too
@@ -95,7 +97,7 @@ class MethodRun(Run):
     Attributes
     ----------
     method : str
-        The class's name.
+        Name of the class.
     settings : dict
         All its parameters but seed and device.
     data : dict
@@ -218,7 +220,7 @@ class RunResult:
 def attempt(
     trial: Run, folder: Path, *, slot: int, threads: int | None, session: str, git: Mapping[str, Any] | None
 ) -> RunResult:
-    """Do a run unless it is finished, and write what became of it; whatever fails in it is told, not raised.
+    """Do a run unless it is finished, and write what became of it; errors are returned in the result, not raised.
 
     Parameters
     ----------

@@ -18,8 +18,8 @@ from advad.experiments.sweep import finished
 def estimate(plan: Plan, home: Path, workers: int = 1) -> tuple[dict[str, float | None], float | None]:
     """Return the seconds that each unfinished run may take, and all of them together.
 
-    A run takes as long as those of the same kind (the same but for class and seed) that are finished. Where there is
-    none, two batches are trained and the time of the second is multiplied; a lesson has no such measure, then.
+    A run takes as long as finished runs of the same kind (the same but for class and seed). Where there is none, two
+    batches are trained and the time of the second is multiplied; lessons without a finished run have no estimate.
     On a GPU, where runs are trained together (`advad.experiments.batched`), that is more than they will take.
 
     Returns

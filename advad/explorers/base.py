@@ -1,4 +1,4 @@
-"""What all explorers are made of: the box, the panel for errors, pictures with text alternatives."""
+"""Base of all explorers: the box of widgets and the panel for errors."""
 
 from __future__ import annotations
 

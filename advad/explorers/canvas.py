@@ -33,7 +33,7 @@ class Canvas(anywidget.AnyWidget):
     erasing : bool
         Whether the brush uncovers.
     label : str
-        What the picture is, for who cannot see it.
+        Alternative text of the image for screen readers.
     """
 
     _esm = Path(__file__).with_suffix(".js")

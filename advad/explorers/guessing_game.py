@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageColor
 
 from advad import plots
-from advad.analysis.inputs import as_numpy
 from advad.checks import as_images, as_labels, check_number, reject
+from advad.environment import UNATTENDED
 from advad.explorers.base import Explorer
 from advad.explorers.controls import Picture, StatusText, row
-from advad.lessons.record import UNATTENDED
+from advad.images import as_numpy
 from advad.plots.images import as_unit, small
 
 OWNER = "GuessingGame"
@@ -32,13 +32,13 @@ class GuessingGame(Explorer):
     Parameters
     ----------
     detector : Detector
-        Fitted.
+        A fitted detector.
     images : array of shape (N, C, H, W) or (N, H, W)
         Test pictures, `uint8` or float in [0, 1].
     is_anomaly : array of shape (N,)
-        Truth.
+        True labels: 1 or True = anomalous.
     seed : int
-        Of the draw.
+        Seed of the random draw.
     budget : int
         How many of the twelve are anomalous, and may be picked.
     picks : iterable of int, or str such as "1 4 7 9"

@@ -12,10 +12,10 @@ from PIL import Image
 
 from advad import plots
 from advad.analysis.corruption import at_strength, strength
-from advad.analysis.inputs import as_numpy
 from advad.checks import as_images, check_number, reject
 from advad.explorers.base import Explorer, named
 from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
+from advad.images import as_numpy
 from advad.plots.images import as_unit, stack, without_label
 from advad.plots.to_image import picture_of
 
@@ -33,7 +33,7 @@ class NoiseExplorer(Explorer):
     Parameters
     ----------
     detectors : Detector, or mapping of str to Detector
-        Fitted.
+        A fitted detector.
     images : array of shape (N, C, H, W) or (N, H, W)
         Clean pictures, `uint8` or float in [0, 1].
     corruptions : mapping of str to array of the images' shape, optional
@@ -232,7 +232,7 @@ def frozen_noise(detectors: Mapping[str, Any], images: np.ndarray, seed: int) ->
         One that has learned a noise adds it.
     images : array of shape (N, C, H, W), float in [0, 1]
     seed : int
-        Of the noise.
+        Seed of the noise.
     """
     rng = np.random.default_rng(seed)
     uniform = rng.random(images.shape)

@@ -15,6 +15,7 @@ from advad.analysis.saliency import mask_agreement, occlusion_map
 from advad.checks import reject
 from advad.explorers.base import Explorer
 from advad.explorers.controls import Picture, StatusText, row, slider, toggle_buttons
+from advad.images import as_float
 from advad.plots.images import without_label
 
 FILLS = {"black": 0.0, "grey": 0.5, "white": 1.0}
@@ -26,11 +27,11 @@ class OcclusionExplorer(Explorer):
     Parameters
     ----------
     detectors : mapping of str to detector
-        Fitted.
+        A fitted detector.
     images : array of shape (n, C, H, W)
         `uint8` or float in [0, 1].
     names : sequence of n str
-        What each image is.
+        Name of each image.
     masks : array of shape (n, H, W), optional
         Above 0 where a defect truly is; images without a defect have an empty one.
     patches : sequence of int
@@ -111,7 +112,7 @@ class OcclusionExplorer(Explorer):
     def _tiles(self, values: np.ndarray) -> Image.Image:
         i, name, _, _ = self.chosen()
         one = self.images[i : i + 1]
-        x = one / 255 if one.dtype == np.uint8 else one
+        x = as_float(one)
         drawn = self.detectors[name].reconstruct(one)
         error = np.square(x - drawn).mean(1, keepdims=True)
         pictures = {

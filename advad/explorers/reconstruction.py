@@ -13,6 +13,7 @@ from PIL import Image
 from advad import plots
 from advad.explorers.base import Explorer
 from advad.explorers.controls import Picture, StatusText, slider
+from advad.images import as_float
 
 
 class ReconstructionExplorer(Explorer):
@@ -23,9 +24,9 @@ class ReconstructionExplorer(Explorer):
     images : array of shape (n, C, H, W)
         `uint8` or float in [0, 1].
     names : sequence of str
-        What each image is.
+        Name of each image.
     reconstructions : mapping of str to array of shape (n, C, H, W)
-        One entry a detector.
+        One entry for each detector.
     scores : mapping of str to array of shape (n,)
         Theirs, higher = more anomalous.
     """
@@ -64,8 +65,8 @@ class ReconstructionExplorer(Explorer):
     def to_image(self) -> Image.Image:
         """Return the input and, for each detector, its reconstruction over the absolute difference."""
         i = self.slider.value
-        x = self.images[i] / 255 if self.images.dtype == np.uint8 else self.images[i]
-        shown = {"shown": [x, *(made[i] for made in self.reconstructions.values())]}
+        x = as_float(self.images[i])
+        shown: dict[str, list[np.ndarray | None]] = {"shown": [x, *(made[i] for made in self.reconstructions.values())]}
         shown["difference"] = [None, *(np.abs(made[i] - x) for made in self.reconstructions.values())]
         captions = {"difference": ["", *(f"{values[i]:.4f}" for values in self.scores.values())]}
         return plots.grid(shown, columns=["input", *self.reconstructions], captions=captions, tile=96)

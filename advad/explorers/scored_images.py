@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from advad.analysis.inputs import as_numpy
 from advad.checks import as_images, as_labels, reject
+from advad.images import as_numpy
 from advad.plots.images import as_unit
+from advad.types import can_reconstruct
 
 
 class ScoredImages:
@@ -22,7 +23,7 @@ class ScoredImages:
     owner : str
         Who asks; opens the error messages.
     detector : Detector
-        Fitted.
+        A fitted detector.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
     labels : array of shape (N,), optional
@@ -30,7 +31,7 @@ class ScoredImages:
     classes : sequence of str, optional
         Names of the class numbers.
     is_anomaly : array of shape (N,), optional
-        Truth.
+        True labels: 1 or True = anomalous.
     parts : sequence of N str, optional
         Where each image comes from.
 
@@ -57,7 +58,7 @@ class ScoredImages:
         tensor = as_images(owner, images, name="images")
         self.detector, self.images, n = detector, as_unit(tensor.numpy()), len(tensor)
         self.scores = np.asarray(detector.anomaly_score(tensor), dtype=float)
-        self.can_reconstruct: bool = getattr(detector, "reconstructs", hasattr(detector, "reconstruct"))
+        self.can_reconstruct: bool = can_reconstruct(detector)
         self.truth: np.ndarray | None = None
         self.groups: dict[str, np.ndarray] = {}
         if labels is not None:

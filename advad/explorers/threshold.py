@@ -33,7 +33,7 @@ class ThresholdExplorer(Explorer):
     scores : array of shape (n,)
         Theirs, higher = more anomalous.
     is_anomaly : array of shape (n,)
-        Truth.
+        True labels: 1 or True = anomalous.
     holdout_scores : array of shape (m,)
         Of held-out normals: the threshold is their quantile.
     false_alarm_rate : float

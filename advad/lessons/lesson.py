@@ -27,7 +27,9 @@ import numpy as np
 from IPython.display import display
 
 from advad.checks import check_choice
-from advad.lessons.record import FILE, UNATTENDED, Lesson, Prediction, plain
+from advad.environment import UNATTENDED
+from advad.files import plain
+from advad.lessons.record import FILE, Lesson, Prediction
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box, say
 from advad.plots.images import picture_markup
 
@@ -60,7 +62,7 @@ def start(name: str, *, parameters: Mapping[str, Any], output_dir: str | os.Path
     device = choose_device(str(parameters.get("device", "auto")), name)
     if device.type == "cpu" and parameters.get("profile") in ("smoke", "lab"):
         torch.set_num_threads(1)
-    _running = Lesson(name, dict(parameters), Path(output_dir), _describe(device))
+    _running = Lesson(name, dict(parameters), Path(output_dir).expanduser(), _describe(device))
 
 
 def running() -> Lesson:
@@ -76,11 +78,11 @@ def show(figure: Any, finding: str, alt: str | None = None) -> None:
     Parameters
     ----------
     figure : plotly.graph_objects.Figure
-        Not changed.
+        It is not changed.
     finding : str
         One sentence, computed from what the figure shows.
     alt : str, optional
-        What is to be seen, for who cannot see it; else the figure's title.
+        Alternative text for screen readers; by default the figure's title.
     """
     payload = json.loads(figure.to_json())
     payload["config"] = CONFIG

@@ -18,7 +18,7 @@ class LessonResult:
     notebook, page : Path
         The executed copy, and the same as HTML.
     finding, device : str
-        As recorded.
+        As the lesson recorded them.
     seconds : float
         Of the lesson itself, without the start of the kernel.
     results : dict

@@ -86,7 +86,7 @@ def run_lesson(
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Take from an executed notebook, in place, what only a live kernel can show; return it.
+    """Strip widget views and progress bars from an executed notebook, in place; return it.
 
     A widget gives way to the HTML twin in the same output, else to a note; progress bars go.
     """

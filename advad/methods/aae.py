@@ -61,7 +61,7 @@ class AAE(Autoencoder):
     prior : {"gaussian", "uniform", "mixture"}
         p(z): N(0, I); uniform of variance 1; Gaussians whose means stand on a circle (see `engine.priors`).
     components : int
-        Of the mixture.
+        Number of components of the mixture.
     score : {"reconstruction", "likelihood"}
         What `anomaly_score` returns; it may be changed after `fit`. Both at once: `either_or`.
     batch_norm : {"hidden", "all", "none"}

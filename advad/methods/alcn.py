@@ -54,7 +54,8 @@ from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number, reject
 from advad.engine.bases.autoencoder import Autoencoder
-from advad.engine.training import Networks, Update, as_float
+from advad.engine.training import Networks, Update
+from advad.images import as_float
 from advad.networks.autoencoders import conv_decoder
 from advad.networks.losses import squared_error
 
@@ -162,7 +163,7 @@ class ALCN(Autoencoder):
         Parameters
         ----------
         n : int
-            How many.
+            Number of items.
         seed : int
             Of φ; the same seed gives the same noise, and more of it with a larger n.
 

@@ -143,7 +143,7 @@ class IForest(Classical):
     Parameters
     ----------
     trees : int
-        How many.
+        Number of trees.
     seed : int
         Of the splits.
     codes_of

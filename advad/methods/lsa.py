@@ -53,7 +53,7 @@ class MaskedLinear(nn.Linear):
     Parameters
     ----------
     units : int
-        How many.
+        Number of units.
     n_in, n_out : int
         Features of each; those of a unit stand together.
     own : bool

@@ -39,9 +39,9 @@ def draw_prior(prior: str, n: int, latent_dim: int, generator: torch.Generator, 
     n, latent_dim : int
         How many, and of how many units.
     generator : torch.Generator
-        The randomness.
+        Source of randomness.
     components : int
-        Of the mixture.
+        Number of components of the mixture.
     """
     device = generator.device
     noise = torch.randn(n, latent_dim, generator=generator, device=device)

@@ -21,7 +21,7 @@ class Block(nn.Module):
     n_in, n_out : int
         Feature maps.
     size : (height, width)
-        Of the input.
+        Feature maps of the input.
     resize : Module
         Upsampling, which comes before the first convolution, or pooling, which comes after the second.
     norm : {"batch", "layer"}

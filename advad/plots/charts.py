@@ -39,9 +39,9 @@ def curves(
     bands : mapping of str to (low, high), optional
         A shaded range around a line, such as the spread over seeds.
     title, x_title, y_title : str
-        Texts.
+        Texts of the title and of the axes.
     log_x, log_y : bool
-        Logarithmic axes.
+        Whether the axes are logarithmic.
     """
     import plotly.graph_objects as go
 
@@ -75,7 +75,7 @@ def interval_curves(
     Parameters
     ----------
     x : array of shape (n,)
-        Common to all lines.
+        Positions common to all lines.
     intervals : mapping of str to n triples (value, low, high)
         Such as `advad.bootstrap` returns.
     """
@@ -101,11 +101,11 @@ def scatter(
     groups : mapping of str to (x, y), arrays of shape (n,)
         Small groups come last, on top.
     title, x_title, y_title : str
-        Texts.
+        Texts of the title and of the axes.
     x_line, y_line : float, optional
-        Thresholds.
+        Positions of threshold lines.
     log_x : bool
-        Logarithmic axis.
+        Whether the horizontal axis is logarithmic.
     """
     import plotly.graph_objects as go
 
@@ -136,9 +136,9 @@ def panels(
     parts : mapping of str to (mapping of str to (x, y))
         A title each (`<br>` breaks its line), and groups as in :func:`scatter`.
     title : str
-        Of all.
+        Title above all plots.
     columns : int
-        Plots in a row.
+        Number of plots in a row.
     equal : bool
         For maps: as many units a pixel on both axes, and no ticks, which would mean nothing.
     log_x : bool
@@ -186,11 +186,11 @@ def roc(is_anomaly: ArrayLike, scores: Mapping[str, ArrayLike], *, title: str = 
     Parameters
     ----------
     is_anomaly : array of shape (n,)
-        Truth.
+        True labels: 1 or True = anomalous.
     scores : mapping of str to array of shape (n,)
         Higher = more anomalous.
     title : str
-        Text.
+        Title.
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -226,15 +226,15 @@ def histograms(
     Parameters
     ----------
     groups : mapping of str to array
-        One histogram each.
+        Values of each group; each group has one histogram.
     title, x_title : str
-        Texts.
+        Texts of the title and of the axes.
     threshold : float, optional
-        A vertical line.
+        Position of a vertical line.
     threshold_name : str
-        Its label.
+        Label of that line.
     bins : int
-        How many.
+        Number of bins.
     """
     import plotly.graph_objects as go
 
@@ -323,7 +323,7 @@ def heatmap(
     rows, columns : sequence of n and m str
         The cells' names.
     title, x_title, y_title : str
-        Texts.
+        Texts of the title and of the axes.
     limits : (low, high), optional
         The ends of the colour scale (cividis, bright = high); the values' own unless given.
     digits : int
@@ -360,7 +360,7 @@ def matrix(
     rows, columns : sequence of str
         Names; the first row stands on top.
     title, x_title, y_title : str
-        Texts.
+        Texts of the title and of the axes.
     """
     import plotly.graph_objects as go
 

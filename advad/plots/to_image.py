@@ -37,7 +37,7 @@ def picture_of(figure: Any, *, width: int | None = None, height: int | None = No
     Parameters
     ----------
     figure : plotly.graph_objects.Figure or FigureWidget
-        Not changed.
+        It is not changed.
     width, height : int, optional
         In CSS pixels; else the figure's own, else 700 × 400.
     """

@@ -48,7 +48,7 @@ class Row:
     spread : float, optional
         Their standard deviation; None for a single seed.
     n : int
-        Seeds.
+        Number of seeds.
     settings : dict
         The method's arguments that differ from its defaults.
     source, hardware : str

@@ -1,4 +1,4 @@
-"""The scoreboard: our figures beside the published ones, with what must be known before comparing them.
+"""The scoreboard: our results beside the published values, with what must be known before comparing them.
 
     from advad.scoreboard import table as board
 

@@ -76,7 +76,7 @@ class Maps:
         Who asks; opens the messages.
     codes : ndarray of shape (N, d)
     seed : int
-        Of t-SNE and UMAP.
+        Seed of t-SNE and UMAP.
     """
 
     def __init__(self, owner: str, codes: np.ndarray, seed: int = 0):

@@ -86,7 +86,7 @@ class MapFigure:
             self._path.line.dash = dash
 
     def pick_out(self, indices: np.ndarray | None) -> None:
-        """Let the points other than these fade, or none; a lasso's outline goes."""
+        """Fade all other points (None: no fading) and clear the lasso."""
         if indices is None and self.points.selectedpoints is None:
             return
         # Assigning to layout.selections does nothing: plotly.py does not notice the outlines that are drawn by hand.
@@ -128,5 +128,5 @@ def ranges(points: np.ndarray) -> list[tuple[float, float]]:
 
 
 def _wider(low: float, high: float) -> tuple[float, float]:
-    """Return a range with a quarter more on both sides, for who zooms out."""
+    """Return a range with a quarter more on both sides, as padding for zooming out."""
     return low - (high - low) / 4, high + (high - low) / 4
