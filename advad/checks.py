@@ -13,12 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+ROUNDING = (
+    1e-3  # how far resized floating-point images may lie outside [0, 1]: torchvision's own Resize gives 1.0000002
+)
+
 
 def brief(value: Any, length: int = 60) -> str:
     """Return `value` as a short text for an error message."""
     if isinstance(value, (np.ndarray, Tensor)):
         return f"{type(value).__name__} of shape {tuple(value.shape)} and dtype {value.dtype}"
-    text = repr(value)
+    text = " ".join(repr(value).split())  # a message is one line
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -85,6 +89,8 @@ def check_number(
 def check_choice(owner: str, name: str, value: Any, choices: Iterable[Any], remedy: str = "") -> None:
     """Check that `value` is one of `choices`; raise ValueError with the list otherwise."""
     choices = list(choices)
+    if isinstance(value, np.generic):  # such as GridSearchCV takes out of an array
+        value = value.item()
     if not any(type(value) is type(choice) and value == choice for choice in choices):
         reject(owner, name, "be one of " + ", ".join(map(repr, choices)), value, remedy)
 
@@ -97,7 +103,7 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
     owner, name : str
         Who asks, and what the argument is called; both open the message.
     X : ndarray or Tensor of shape (N, H, W) or (N, C, H, W)
-        `uint8`, or floating point in [0, 1].
+        `uint8`, or floating point in [0, 1]; values outside by at most 0.001, as resizing rounds, are clipped.
     image_shape : (C, H, W), optional
         The shape that is expected of each image.
 
@@ -116,9 +122,15 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
     if isinstance(X, np.ndarray):
         if X.dtype.kind not in "uif":
             reject(owner, name, "be uint8 or float in [0, 1]", X, error=TypeError)
+        X = X.astype(X.dtype.newbyteorder("="), copy=False)  # torch has no foreign byte order
         X = torch.from_numpy(np.require(X, requirements=["C", "W"]))  # copies what torch could not share
     if not isinstance(X, Tensor):
         reject(owner, name, "be an array of images, (N, H, W) or (N, C, H, W)", X, error=TypeError)
+    if X.is_meta:
+        reject(owner, name, "hold pixels", "a tensor on the device 'meta', which has none")
+    if X.ndim == 3 and X.shape[2] in (3, 4):
+        remedy = "One colour image (H, W, 3) is X.transpose(2, 0, 1)[None]; grey images (N, H, W) are X[:, None]."
+        reject(owner, name, "be images (N, H, W) or (N, C, H, W), which this shape leaves open", X, remedy)
     if X.ndim == 3:
         X = X.unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
     if X.ndim != 4:
@@ -137,11 +149,13 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
         low, high = X.aminmax()
         if not (torch.isfinite(low) and torch.isfinite(high)):
             reject(owner, name, "be finite", X, "It holds NaN or infinite pixels.")
-        if low < 0 or high > 1:
+        if low < -ROUNDING or high > 1 + ROUNDING:
             found = f"values from {low.item():.4g} to {high.item():.4g}"
             raise ValueError(
                 f"{owner}: {name} must be in [0, 1] when float; got {found}. Divide by 255, or pass uint8."
             )
+        if low < 0 or high > 1:
+            X = X.clamp(0, 1)
     if image_shape is not None and tuple(X.shape[1:]) != tuple(image_shape):
         expected = "×".join(map(str, image_shape))
         reject(owner, name, f"hold images of shape {expected}, as in fit", X)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from advad.analysis.inputs import as_anomalous, as_numpy
+from advad.analysis.inputs import as_anomalous
 from advad.analysis.metrics import auroc
 from advad.checks import reject
+from advad.files import replacing
+from advad.images import as_numpy
 
 OWNER = "ContaminationRuns"
 
@@ -185,10 +186,5 @@ def _resumed(file: Path, method: str, wanted: dict[str, np.ndarray]) -> dict[str
 
 def _write(file: Path, method: str, arrays: dict[str, np.ndarray]) -> None:
     """Write a file, all or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.stem}.{os.getpid()}.npz")
-    try:
-        np.savez_compressed(temporary, allow_pickle=False, method=method, **arrays)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(file) as temporary, temporary.open("wb") as stream:  # a path would get the ending .npz
+        np.savez_compressed(stream, allow_pickle=False, method=method, **arrays)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from advad.analysis.inputs import as_numpy
 from advad.checks import check_number, reject
+from advad.images import as_numpy
 
 
 def strength(images: ArrayLike, corrupted: ArrayLike) -> np.ndarray:

@@ -10,17 +10,10 @@ import torch
 from torch import Tensor
 
 from advad.checks import as_images, as_labels, reject
+from advad.images import as_float, as_numpy
 
 Score = Callable[[Tensor], Tensor]
 _SHAPES = {1: "(N,), one number an image", 2: "(N, d), one row an image", 3: "(N, H, W), one map an image"}
-
-
-def as_numpy(value: Any) -> np.ndarray:
-    """Return an array or tensor (on any device, with or without a gradient) as an ndarray."""
-    if isinstance(value, Tensor):
-        value = value.detach().cpu()
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()  # NumPy has no bfloat16
-    return np.asarray(value)
 
 
 def as_numbers(owner: str, name: str, value: Any, ndim: int) -> np.ndarray:
@@ -62,7 +55,7 @@ def as_pixels(owner: str, name: str, images: Any, score: Any) -> Tensor:
     """
     x = as_images(owner, images, name=name, image_shape=getattr(score, "image_shape_", None))
     x = x.to(getattr(score, "device_", x.device))  # a plain function gets the images where they are
-    return x.float() / 255 if x.dtype == torch.uint8 else x
+    return as_float(x)
 
 
 def as_anomalous(owner: str, is_anomaly: Any, n: int) -> np.ndarray:

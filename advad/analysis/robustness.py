@@ -16,6 +16,7 @@ from torch import Tensor
 from advad.analysis.inputs import Score, as_pixels, as_score
 from advad.attacks import pgd
 from advad.checks import as_images, check_choice, check_number, reject
+from advad.images import as_float
 
 NO_GRADIENT = "Attack another detector, and show its images to this one."
 
@@ -162,7 +163,7 @@ def _first_change(owner: str, start: ArrayLike | Tensor | None, x: Tensor) -> Te
     images = as_images(owner, start, name="start").to(x.device)
     if images.shape != x.shape:
         reject(owner, "start", f"have shape {tuple(x.shape)}, as the images", images)
-    return (images.float() / 255 if images.dtype == torch.uint8 else images) - x
+    return as_float(images) - x
 
 
 def _differentiable(owner: str, score: Score, x: Tensor) -> Tensor:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from advad.analysis.inputs import as_numbers, as_numpy, as_pixels, as_score
+from advad.analysis.inputs import as_numbers, as_pixels, as_score
 from advad.analysis.metrics import auroc
 from advad.checks import check_number, reject
+from advad.images import as_numpy
 
 
 @torch.no_grad()

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from advad.analysis.inputs import as_numbers, as_numpy
+from advad.analysis.inputs import as_numbers
 from advad.checks import reject
+from advad.images import as_numpy
 
 
 def rank_correlation(maps: Any, others: Any) -> np.ndarray:

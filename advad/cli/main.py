@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import advad
+
 if TYPE_CHECKING:
     from advad.lessons.outcome import LessonResult
 
@@ -58,7 +60,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="advad", prog_name="advad", message="%(prog)s %(version)s")
+@click.version_option(advad.__version__, prog_name="advad", message="%(prog)s %(version)s")
 def main() -> None:
     r"""Image anomaly detection, for teaching and reproducible evaluation.
 

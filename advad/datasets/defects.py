@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from advad.checks import as_images, check_choice, check_number, reject
+from advad.images import as_uint8
 
 KINDS = {"spot": 255, "gap": 0}  # what a defect's square is filled with
 _VISIBLE = 64  # of 255: a pixel that changes by less in each channel does not belong to the mask
@@ -54,8 +55,7 @@ def plant_defects(images: ArrayLike | Tensor, kind: str, *, side: int, seed: int
         Bad images or numbers; an image in which the defect would change nothing.
     """
     check_choice("plant_defects", "kind", kind, KINDS)
-    x = as_images("plant_defects", images, name="images").clone()  # (N, C, H, W)
-    x = x if x.dtype == torch.uint8 else (x * 255).round().to(torch.uint8)
+    x = as_uint8(as_images("plant_defects", images, name="images")).clone()  # (N, C, H, W)
     check_number("plant_defects", "side", side, 1, min(x.shape[-2:]), integer=True)
     check_number("plant_defects", "seed", seed, 0, integer=True)
     difference = (x.int() - KINDS[kind]).abs().amax(1)  # (N, H, W)

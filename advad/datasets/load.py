@@ -20,6 +20,7 @@ from advad.datasets.folders import read_folder
 from advad.datasets.formats import read_npz
 from advad.datasets.imageset import ImageSet
 from advad.datasets.pixels import resized, with_channels
+from advad.environment import checkout
 
 __all__ = ["ImageSet", "data_folder", "load"]
 
@@ -104,8 +105,8 @@ def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
 
     `data/` is the checkout's, wherever a notebook's kernel works; without a checkout, the working directory's.
     """
-    checkout = Path(__file__).resolve().parents[2]
-    data = checkout / "data" if (checkout / "pyproject.toml").is_file() else Path("data")
+    home = checkout()
+    data = Path("data") if home is None else home / "data"
     return Path(root or os.environ.get("ADVAD_DATA") or data).expanduser().resolve()
 
 

@@ -1,6 +1,6 @@
 """Base class of all detectors: scikit-learn interface, thresholding, saving and loading.
 
-`Detector` puts the trained methods behind it, `methods/classical.py` those of scikit-learn and PyOD.
+`Detector` is the base class of the trained methods, `engine/classical.py` that of scikit-learn's and PyOD's.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from advad.checks import as_images, check_number
-from advad.engine.storage import read_state, write_state
+from advad.checks import as_images, check_number, reject
+from advad.engine.training import choose_device
+from advad.files import expanded, read_state, write_state
 from advad.thresholds import lowest_threshold
+
+LONGEST_SIDE = 2**14  # pixels of an image that a loaded detector may be for; a larger number is a damaged file's
 
 
 class BaseDetector(OutlierMixin, BaseEstimator, ABC):
@@ -28,13 +32,13 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
     image_shape_ : (C, H, W)
         Shape of the images it was fitted on.
     threshold_ : float
-        Set by `calibrate`; scores above it are anomalous.
+        Set by `calibrate`; an image with a score above it is called anomalous.
     """
 
     image_shape_: tuple[int, int, int]
     reconstructs: ClassVar[bool] = False  # whether `reconstruct` gives images back
 
-    # ------------------------------------------------------------------ what a scorer writes
+    # ------------------------------------------------------------------ what a subclass implements
 
     @abstractmethod
     def fit(self, X: ArrayLike | Tensor, y: ArrayLike | Tensor | None = None, *, progress: bool = True) -> Self:
@@ -53,6 +57,15 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
         -------
         ndarray of shape (N,), float32
             A score depends on its own image only, not on the others in X.
+
+        Examples
+        --------
+        >>> import advad
+        >>> images = advad.load("digits").images
+        >>> detector = advad.PCA(components=4).fit(images[:100])
+        >>> scores = detector.anomaly_score(images[100:103])
+        >>> scores.shape, scores.dtype
+        ((3,), dtype('float32'))
         """
 
     def reconstruct(self, X: ArrayLike | Tensor) -> np.ndarray:
@@ -67,14 +80,14 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Return all that a fitted one is made of: tensors by name, and metadata that JSON can hold."""
+        """Return all that a fitted detector is made of: tensors by name, and metadata that JSON can hold."""
 
     @classmethod
     @abstractmethod
     def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
-        """Return what `state` described, on `device` instead of where its parameter says."""
+        """Return the detector that `state` described, on `device` instead of where its parameter says."""
 
-    # ------------------------------------------------------------------ threshold and verdict
+    # ------------------------------------------------------------------ threshold and prediction
 
     def score_samples(self, X: ArrayLike | Tensor) -> np.ndarray:
         """Return −anomaly_score, higher = more normal: scikit-learn's convention."""
@@ -89,6 +102,18 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
             Normal images that were *not* trained on: a training image scores too low.
         false_alarm_rate : float in (0, 1)
             Share of normal images to score above the threshold.
+
+        Returns
+        -------
+        self
+
+        Examples
+        --------
+        >>> import advad
+        >>> split = advad.one_class(advad.load("digits"), normal=0, holdout=0.2)
+        >>> detector = advad.PCA(components=4).fit(split.train).calibrate(split.holdout, 0.05)
+        >>> int((detector.anomaly_score(split.holdout) > detector.threshold_).sum()), len(split.holdout)
+        (1, 25)
         """
         check_number(type(self).__name__, "false_alarm_rate", false_alarm_rate, 0, 1, ends="()")
         self.threshold_ = lowest_threshold(self.anomaly_score(X), false_alarm_rate)
@@ -135,7 +160,38 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
                 else "a checkpoint (fit with its run_dir resumes it)"
             )
             raise ValueError(f"{cls.__name__}: {path} holds {found}. advad.load_detector finds the method itself.")
-        return cls.from_state(tensors, metadata, device)
+        return cls._from_file(path, tensors, metadata, device)
+
+    @classmethod
+    def _from_file(
+        cls, path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None
+    ) -> Self:
+        """Return the detector that a file's content describes.
+
+        A file may have been edited, so whatever does not fit becomes a ValueError in one line.
+        """
+        owner = cls.__name__
+        if device is not None:
+            choose_device(device, owner)  # the caller's mistake, not the file's
+        for name, tensor in tensors.items():
+            if tensor.is_complex() or (tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())):
+                raise ValueError(f"{owner}: {path} holds {name} with values that are no finite numbers. Fit it again.")
+        try:
+            threshold = metadata["threshold"]
+            if threshold is not None:
+                check_number(owner, "threshold", threshold)
+            shape = metadata["image_shape"]
+            sides = isinstance(shape, list) and len(shape) == 3 and all(type(side) is int for side in shape)
+            if not sides or shape[0] not in (1, 3) or not all(1 <= side <= LONGEST_SIDE for side in shape[1:]):
+                reject(owner, "image_shape", f"be [1 or 3, H, W] with sides of at most {LONGEST_SIDE}", shape)
+            if not isinstance(metadata["parameters"], dict):
+                reject(owner, "parameters", "be a mapping", metadata["parameters"])
+            return cls.from_state(tensors, metadata, device)
+        except Exception as error:  # whatever an edited file leads to
+            text = f"no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            raise ValueError(
+                f"{owner}: {path} cannot be loaded ({text[:300] or type(error).__name__}). Fit and save it again."
+            ) from error
 
     # ------------------------------------------------------------------ helpers
 
@@ -158,6 +214,6 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
 
 
 def saved_path(path: str | Path) -> Path:
-    """Return `path` with the ending .safetensors."""
-    path = Path(path)
+    """Return `path` with the ending .safetensors, and ~ replaced by the home folder."""
+    path = expanded(path)
     return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")

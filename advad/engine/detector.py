@@ -1,10 +1,11 @@
-"""The base of every trained method: fit, resume, score; the rest of the scikit-learn face is `BaseDetector`'s.
+"""Base class of every trained method: fit, resume, score. `BaseDetector` has the rest of the scikit-learn interface.
 
 A method adds its networks, its losses, a step and a score.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 
 from advad.checks import as_images, as_labels, check_choice, check_number, reject
 from advad.engine.base import BaseDetector
-from advad.engine.storage import read_state, write_state
-from advad.engine.training import Networks, Stage, TrainingState, Update, as_float, choose_device, seeded, train
+from advad.engine.training import Networks, Stage, TrainingState, Update, choose_device, seeded, train
+from advad.files import clear_leftovers, expanded, in_use, read_state, to_json, write_state
+from advad.images import as_float
 
 CHECKPOINT = "checkpoint.safetensors"
 SCORING_PIXELS = 2**22  # in one scoring batch: 5,349 images of 28×28, 64 of 256×256
@@ -42,24 +44,24 @@ class Detector(BaseDetector, ABC):
     learning_rate : float
         Learning rate of Adam.
     latent_dim : int
-        Units of the code.
+        Number of units of the code.
     seed : int
         The same seed gives the same weights on the same machine.
     device : str
         "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps".
     precision : {"float32", "bfloat16"}
-        Of the forward pass in training; scores are always computed in float32.
+        Precision of the forward pass in training; scores are always computed in float32.
 
     Attributes
     ----------
     networks_ : Networks
         The trained networks, in evaluation mode.
     history_ : dict of str to list
-        Columns "epoch", "stage", "seconds" and the mean of each loss and term; one row an epoch.
+        Columns "epoch", "stage", "seconds" and the mean of each loss and term; one row per epoch.
     buffers_ : dict of str to Tensor
-        What the method keeps beside its weights.
+        What the method computed beside its weights, such as the centre of a hypersphere.
     device_ : torch.device
-        Where it is.
+        Device of the networks.
     image_shape_, threshold_
         See `BaseDetector`.
     """
@@ -157,8 +159,9 @@ class Detector(BaseDetector, ABC):
             1 marks a labelled anomaly, 0 the rest; with scikit-learn's labels, −1 an anomaly and 1 the rest. Only
             methods that learn from labels look at it.
         run_dir : str or Path, optional
-            Folder for checkpoints. A run that was killed goes on where its last checkpoint left it, and ends
-            with the same weights, bit for bit on a CPU; with a larger `epochs` a finished run goes on, too.
+            Folder for checkpoints, which one process uses at a time. A run that was killed goes on where its last
+            checkpoint left it, and ends with the same weights, bit for bit on a CPU; with a larger `epochs` a
+            finished run goes on, too.
         resume : bool
             Whether to go on; otherwise start again and overwrite.
         progress : bool
@@ -175,9 +178,21 @@ class Detector(BaseDetector, ABC):
         Raises
         ------
         TypeError, ValueError
-            A parameter or an image is not as it should be, or `run_dir` holds another run.
+            A parameter or an image is not as it should be, or `run_dir` holds another run, a damaged checkpoint,
+            or is in use.
         DivergedError
-            A loss is not finite; the detector keeps its last good state.
+            A loss is not finite. The detector keeps its last good state; before the first epoch is done it has
+            none, and is not fitted.
+
+        Examples
+        --------
+        >>> import advad
+        >>> split = advad.one_class(advad.load("digits"), normal=0, holdout=0.2)
+        >>> detector = advad.AE(epochs=20, latent_dim=8, device="cpu").fit(split.train, progress=False)
+        >>> detector.anomaly_score(split.test).shape
+        (540,)
+        >>> advad.auroc(split.test_is_anomaly, detector.anomaly_score(split.test)) > 0.8
+        True
         """
         owner = type(self).__name__
         self.check()
@@ -188,20 +203,35 @@ class Detector(BaseDetector, ABC):
         run = self._new_run(image_shape, device)
         run.anomalies = None if anomalies is None else anomalies.to(device)
 
-        checkpoint: Callable[[TrainingState], object] | None = None
-        if run_dir is not None:
-            path = Path(run_dir) / CHECKPOINT
-            metadata = {"method": owner, "parameters": self._identity(), "images": _fingerprint(images, anomalies)}
-            if resume and path.exists():
-                self._resume(run, path, metadata)
+        with contextlib.nullcontext() if run_dir is None else in_use(expanded(run_dir), owner):
+            checkpoint: Callable[[TrainingState], object] | None = None
+            if run_dir is not None:
+                path = expanded(run_dir) / CHECKPOINT
+                clear_leftovers(path)
+                metadata = {"method": owner, "parameters": self._identity(), "images": _fingerprint(images, anomalies)}
+                if resume and path.exists():
+                    self._resume(run, path, metadata)
 
-            checkpoint = lambda run: write_state(path, run.tensors(), {**metadata, **run.metadata()})  # noqa: E731
+                checkpoint = lambda run: write_state(path, run.tensors(), {**metadata, **run.metadata()})  # noqa: E731
+            self._train(run, images, image_shape, progress, checkpoint, checkpoint_every, on_epoch)
+        return self
 
-        images = images.to(device)
+    def _train(
+        self,
+        run: TrainingState,
+        images: Tensor,
+        image_shape: tuple[int, int, int],
+        progress: bool,
+        checkpoint: Callable[[TrainingState], object] | None,
+        checkpoint_every: int,
+        on_epoch: Callable[[Self], object] | None,
+    ) -> None:
+        """Train the run and take over its state, however training ends."""
+        images = images.to(run.device)
         self._adopt(run, image_shape)
 
         def ready(run: TrainingState) -> Self:
-            run.networks.eval()
+            self._adopt(run, image_shape)  # first, so that weights and history agree even where finish fails
             self.on_fit_end(run, images)
             return self._adopt(run, image_shape)
 
@@ -211,15 +241,24 @@ class Detector(BaseDetector, ABC):
                 self.stages(),
                 images,
                 batch_size=self.batch_size,
-                name=owner,
+                name=type(self).__name__,
                 progress=progress,
                 checkpoint=checkpoint,
                 checkpoint_every=checkpoint_every,
                 on_epoch=None if on_epoch is None else lambda run: on_epoch(ready(run)),
             )
-        finally:  # interrupted or diverged: the last good state is a fitted detector, too
-            ready(run).networks_.requires_grad_(False)
-        return self
+        except BaseException:
+            if not run.epoch:  # refused or stopped before it had learned anything: untrained networks must not score
+                self._forget()
+            raise
+        finally:  # interrupted or diverged later: the last good state is a fitted detector, too
+            if hasattr(self, "networks_"):
+                ready(run).networks_.requires_grad_(False)
+
+    def _forget(self) -> None:
+        """Make this detector an unfitted one."""
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
 
     def _separate(self, images: Tensor, y: Any) -> tuple[Tensor, Tensor | None]:
         """Return the images to train on and the labelled anomalies, for methods that learn from those."""
@@ -247,30 +286,50 @@ class Detector(BaseDetector, ABC):
 
     def _identity(self) -> dict[str, Any]:
         """Return the parameters that make a run what it is: all but how long, and where."""
-        given = json.loads(json.dumps(self.get_params(deep=False)))
+        given = json.loads(to_json(self.get_params(deep=False)))
         return {name: value for name, value in given.items() if name not in ("epochs", "device")}
 
     def _resume(self, run: TrainingState, path: Path, metadata: dict[str, Any]) -> None:
         """Take over the run in `path`; raise ValueError if it is another one."""
-        tensors, stored = read_state(path)
-        if stored["method"] != metadata["method"]:
-            what = f"a run of {stored['method']}"
-        elif stored["images"] != metadata["images"]:
-            what = "a run on other images"
-        else:
-            old, new = stored["parameters"], metadata["parameters"]
-            changed = [name for name in new if old.get(name) != new[name]]
-            what = ", ".join(f"{name}={old.get(name)!r} (now {new[name]!r})" for name in changed)
-        plan = [stage.name for stage in self.stages() for _ in range(stage.epochs)]
-        done = stored["history"].get("stage", [])
-        if not what and done[: len(plan)] != plan[: len(done)]:
-            what = "a run with other stages"
+        remedy = "Delete it, or pass resume=False to start again."
+        try:
+            tensors, stored = read_state(path)
+        except ValueError as error:
+            raise ValueError(f"{type(self).__name__}: {error} {remedy}") from error
+        if missing := {"method", "parameters", "images", "epoch", "history"} - stored.keys():
+            raise ValueError(
+                f"{type(self).__name__}: {path} is no checkpoint: it has no {', '.join(sorted(missing))}. {remedy}"
+            )
+        try:
+            what = self._difference(stored, metadata)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"{type(self).__name__}: {path} is damaged ({error}). {remedy}") from error
         if what:
             raise ValueError(
                 f"{type(self).__name__}: run_dir {path.parent} holds another run: {what}. "
                 "Choose another folder, or pass resume=False to start again there."
             )
-        run.restore(tensors, stored)
+        try:
+            run.restore(tensors, stored)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"{type(self).__name__}: {path} is damaged ({reason}). {remedy}") from error
+
+    def _difference(self, stored: dict[str, Any], metadata: dict[str, Any]) -> str:
+        """Return in words what makes a stored run another one than this detector's; "" for the same."""
+        if stored["method"] != metadata["method"]:
+            return f"a run of {stored['method']}"
+        if stored["images"] != metadata["images"]:
+            return "a run on other images"
+        old, new = stored["parameters"], metadata["parameters"]
+        changed = [name for name in new if old.get(name) != new[name]]
+        if changed:
+            return ", ".join(f"{name}={old.get(name)!r} (now {new[name]!r})" for name in changed)
+        plan = [stage.name for stage in self.stages() for _ in range(stage.epochs)]
+        done = stored["history"].get("stage", [])
+        if stored["epoch"] != len(done):
+            raise TypeError(f"epoch {stored['epoch']} with a history of {len(done)}")
+        return "a run with other stages" if done[: len(plan)] != plan[: len(done)] else ""
 
     def _adopt(self, run: TrainingState, image_shape: tuple[int, int, int]) -> Self:
         """Make the run's state this detector's."""
@@ -355,9 +414,12 @@ class Detector(BaseDetector, ABC):
     def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in metadata["parameters"].items()}
         detector = cls(**given)
+        detector.check()
+        _check_history(cls.__name__, metadata["history"])
         if device is not None:
             detector.device = device
         shape = tuple(metadata["image_shape"])
+        detector._check_networks(shape, tensors)
         run = detector._new_run(shape, choose_device(detector.device, cls.__name__))
         run.restore(tensors, {"epoch": len(metadata["history"].get("epoch", [])), "history": metadata["history"]})
         detector._adopt(run, shape)
@@ -365,6 +427,23 @@ class Detector(BaseDetector, ABC):
         if metadata["threshold"] is not None:
             detector.threshold_ = metadata["threshold"]
         return detector
+
+    def _check_networks(self, image_shape: tuple[int, int, int], tensors: Mapping[str, Tensor]) -> None:
+        """Compare stored weights with the networks that the parameters describe, before any memory is taken for them.
+
+        Raises ValueError.
+        """
+        with torch.device("meta"):  # shapes and dtypes only
+            networks = Networks(**self.build(image_shape))
+        wanted = {f"networks.{name}": tensor for name, tensor in networks.state_dict().items()}
+        stored = {name: tensor for name, tensor in tensors.items() if not name.startswith("memory.")}
+        if wanted.keys() != stored.keys():
+            odd = sorted(wanted.keys() ^ stored.keys())
+            reject(type(self).__name__, "the tensors", "be those of its networks", ", ".join(odd[:3]))
+        for name, tensor in wanted.items():
+            found = stored[name]
+            if found.shape != tensor.shape or found.dtype != tensor.dtype:
+                reject(type(self).__name__, name, f"be {tensor.dtype} of shape {tuple(tensor.shape)}", found)
 
     # ------------------------------------------------------------------ helpers
 
@@ -374,6 +453,13 @@ class Detector(BaseDetector, ABC):
         with torch.no_grad():
             parts = [function(self.networks_, as_float(part.to(self.device_))).float().cpu() for part in items.split(n)]
         return torch.cat(parts).numpy()
+
+
+def _check_history(owner: str, history: Any) -> None:
+    """Check that a stored history is a table of lists of one length."""
+    table = isinstance(history, dict) and all(isinstance(column, list) for column in history.values())
+    if not table or len({len(column) for column in history.values()}) > 1:
+        reject(owner, "history", "be lists of one length by name", history)
 
 
 def _fingerprint(images: Tensor, anomalies: Tensor | None) -> str:

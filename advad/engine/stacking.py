@@ -44,11 +44,11 @@ from advad.engine.training import (
     TrainingState,
     Update,
     append_row,
-    as_float,
     choose_device,
     epoch_seed,
     seeded,
 )
+from advad.images import as_float
 
 BATCH_COUPLED_LAYERS = (_BatchNorm, _DropoutNd)  # layers that look across a batch, or draw from the global generator
 RANDOM_FUNCTIONS = (torch.rand, torch.randn)

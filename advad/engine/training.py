@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from advad.checks import check_choice, reject
+from advad.images import as_float
 
 Loss = Callable[..., "tuple[Tensor, dict[str, Tensor]]"]
 
@@ -74,15 +75,15 @@ class TrainingState:
     networks : Networks
         The weights.
     optimisers : dict of str to Optimizer
-        One for each player; a player is whoever takes a step of its own.
+        One per player. A player is a group of networks that takes optimisation steps of its own.
     seed : int
         Together with the epoch, the source of all randomness.
     precision : {"float32", "bfloat16"}
-        Of the forward pass; weights and optimisers stay in float32.
+        Precision of the forward pass; weights and optimisers stay in float32.
     epoch : int
         Epochs done.
     history : dict of str to list
-        One column a quantity, one row an epoch: "epoch", "stage", "seconds", and the mean of each loss and term.
+        One column per quantity, one row per epoch: "epoch", "stage", "seconds", and the mean of each loss and term.
     buffers : dict of str to Tensor
         What a method must remember beside its weights (sample weights, a centre, flags).
     anomalies : Tensor of shape (M, C, H, W), optional
@@ -213,11 +214,6 @@ class Update:
         return {name: value / self._counts[name] for name, value in zip(self._sums, sums, strict=True)}
 
 
-def as_float(images: Tensor) -> Tensor:
-    """Return images as float in [0, 1]; `uint8` is divided by 255."""
-    return images.float().div_(255) if images.dtype == torch.uint8 else images
-
-
 def apply_to_all(
     function: Callable[[Networks, Tensor], Tensor], run: TrainingState, images: Tensor, batch_size: int
 ) -> Tensor:
@@ -287,9 +283,9 @@ def train(
     images : Tensor of shape (N, C, H, W)
         `uint8`, or float in [0, 1]; on the run's device.
     batch_size : int
-        At most so many images a batch; the batches of an epoch differ by one image at most, so that none is tiny.
+        Maximum batch size; the batches of an epoch differ by one image at most, so that none is tiny.
     name : str
-        For the progress bar and errors.
+        Shown in the progress bar and in errors.
     progress : bool
         Whether to show the bar.
     checkpoint : callable (TrainingState), optional
@@ -301,8 +297,8 @@ def train(
     ------
     DivergedError
         A loss is not finite. The run is set back to its last good state first.
-    KeyboardInterrupt
-        Passed on, after the same.
+    BaseException
+        Whatever else stops it is passed on, after the same. KeyboardInterrupt stores the run first.
     """
     from tqdm.auto import tqdm
 
@@ -336,9 +332,9 @@ def train(
                 checkpoint(run)
             if on_epoch is not None:
                 on_epoch(run)
-    except (DivergedError, KeyboardInterrupt):
+    except BaseException as error:  # also out of memory or a full disk: never half an epoch more than the history
         run.restore(*good)
-        if checkpoint is not None and run.epoch:
+        if checkpoint is not None and run.epoch and isinstance(error, (DivergedError, KeyboardInterrupt)):
             checkpoint(run)
         raise
     finally:
@@ -353,7 +349,8 @@ def _epoch(run: TrainingState, stage: Stage, images: Tensor, n_batches: int, bar
     # Without the cache of cast weights, which would be stale after a player's step.
     autocast = torch.autocast(device.type, torch.bfloat16, run.precision == "bfloat16", cache_enabled=False)
     run.networks.train()
-    with seeded(epoch_seed(run.seed, run.epoch), device) as generator, autocast:
+    # With gradients, whatever an earlier cell of a notebook has set.
+    with seeded(epoch_seed(run.seed, run.epoch), device) as generator, autocast, torch.enable_grad():
         update = Update(run, generator)
         update.batches = n_batches
         order = torch.randperm(len(images), generator=generator, device=device)

@@ -34,8 +34,10 @@ import advad
 from advad.datasets import protocols
 from advad.engine.base import BaseDetector
 from advad.engine.detector import CHECKPOINT
+from advad.environment import hardware, versions
 from advad.experiments.evaluate import measured
-from advad.lessons.record import FILE, hardware, plain, versions, write_json
+from advad.files import plain, write_json
+from advad.lessons.record import FILE
 
 ERROR, STARTS, LOCK = "error.txt", "starts.jsonl", ".lock"
 STARTS_AT_MOST = 3  # in one sweep: a run whose worker died so often (of memory, say) will kill the next one, too

@@ -47,10 +47,10 @@ from advad.datasets import protocols
 from advad.datasets.load import data_folder
 from advad.engine.training import choose_device
 from advad.experiments.run import LessonRun, MethodRun, Run
+from advad.files import plain
 from advad.lessons.catalogue import find_lesson
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import ParameterError, SpecError, check_parameters, closest, read_parameters
-from advad.lessons.record import plain
 from advad.methods import METHODS
 
 SWEPT = [name for name in METHODS if name != "PyOD"]  # whose detector is an object, and no TOML can hold one

@@ -24,11 +24,13 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from advad.environment import git_state
 from advad.experiments.batched import attempt_all, groups
 from advad.experiments.run import Run, RunResult
 from advad.experiments.spec import Plan, read_plan, refuse
+from advad.files import write_json
 from advad.lessons.parameters import SpecError
-from advad.lessons.record import FILE, git_state, write_json
+from advad.lessons.record import FILE
 
 RECORD = "sweep.json"  # in a sweep's folder: whose it is, and which of its runs count
 HOME = Path("runs/sweeps")

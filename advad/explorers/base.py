@@ -134,11 +134,6 @@ def named(owner: str, detectors: Any) -> dict[str, Any]:
     return found
 
 
-def can_reconstruct(detector: Any) -> bool:
-    """Return whether a detector gives images back."""
-    return getattr(detector, "reconstructs", hasattr(detector, "reconstruct"))
-
-
 def detector_buttons(detectors: Mapping[str, Any]) -> widgets.ToggleButtons:
     """Return buttons for detectors by name, the last one pressed: an explorer shows them where there are several."""
     return toggle_buttons(list(detectors), list(detectors)[-1])

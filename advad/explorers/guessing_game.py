@@ -14,10 +14,10 @@ from PIL import Image, ImageColor
 
 from advad import plots
 from advad.checks import check_number, reject
+from advad.environment import UNATTENDED
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, row
 from advad.explorers.scored_images import Pictures
-from advad.lessons.record import UNATTENDED
 from advad.plots.images import small
 
 OWNER = "GuessingGame"

@@ -12,13 +12,14 @@ from PIL import Image
 
 from advad import plots
 from advad.analysis.corruption import at_strength, strength
-from advad.analysis.inputs import as_numpy
 from advad.checks import check_number, reject
-from advad.explorers.base import Explorer, can_reconstruct, detector_buttons, named, row_of_detectors
+from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
 from advad.explorers.scored_images import Pictures
+from advad.images import as_numpy
 from advad.plots.images import stack, without_label
 from advad.plots.to_image import picture_of
+from advad.types import can_reconstruct
 
 OWNER = "NoiseExplorer"
 STRENGTHS = tuple(k / 40 for k in range(17))  # 0 to 0.4 in pixel units

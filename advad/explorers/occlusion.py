@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad import plots
-from advad.analysis.inputs import as_numpy
 from advad.analysis.saliency import mask_agreement, occlusion_map
 from advad.checks import check_number, reject
-from advad.explorers.base import Explorer, can_reconstruct, detector_buttons, named, row_of_detectors
+from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, row, slider, toggle_buttons
 from advad.explorers.scored_images import Pictures
+from advad.images import as_numpy
 from advad.plots.images import without_label
+from advad.types import can_reconstruct
 
 OWNER = "OcclusionExplorer"
 FILLS = {"black": 0.0, "grey": 0.5, "white": 1.0}

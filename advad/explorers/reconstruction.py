@@ -12,9 +12,10 @@ from PIL import Image
 
 from advad import plots
 from advad.checks import reject
-from advad.explorers.base import Explorer, can_reconstruct, named
+from advad.explorers.base import Explorer, named
 from advad.explorers.controls import Picture, StatusText, slider
 from advad.explorers.scored_images import Pictures
+from advad.types import can_reconstruct
 
 
 class ReconstructionExplorer(Explorer):

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from advad.analysis.inputs import as_numpy
 from advad.checks import as_images, as_labels, reject
-from advad.explorers.base import can_reconstruct
-from advad.plots.images import as_unit
+from advad.images import as_float, as_numpy
+from advad.types import can_reconstruct
 
 
 class Pictures:
@@ -50,7 +49,7 @@ class Pictures:
         is_anomaly: ArrayLike | None,
         parts: Sequence[str] | None = None,
     ):
-        self.images = as_unit(as_images(owner, images, name="images").numpy())
+        self.images = as_float(as_images(owner, images, name="images").numpy()).astype(np.float32, copy=False)
         n = len(self.images)
         self.truth: np.ndarray | None = None
         self.groups: dict[str, np.ndarray] = {}

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from advad.environment import shipped
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import closest
 
-PACKAGE = Path(__file__).resolve().parents[2]  # the folder that holds advad/
-
 
 def lesson_folders() -> list[Path]:
-    """Return where lessons are looked for: beside the package, then in the working folder."""
-    return [PACKAGE / "notebooks", Path.cwd() / "notebooks"]
+    """Return where lessons are looked for: the checkout or the installed package, then the working folder."""
+    return [shipped("notebooks"), Path.cwd() / "notebooks"]
 
 
 def lessons() -> list[Path]:
@@ -23,7 +22,7 @@ def lessons() -> list[Path]:
         if found:
             return found
     places = " or ".join(map(str, dict.fromkeys(lesson_folders())))
-    raise NoLessonError(f"no lessons in {places}. They come with the repository: run advad inside a clone.")
+    raise NoLessonError(f"no lessons in {places}. They come with advad: install it again, or run it inside a clone.")
 
 
 def find_lesson(name: str) -> Path:

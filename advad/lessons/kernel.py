@@ -27,9 +27,7 @@ from nbformat.v4 import output_from_msg
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
 
-from advad.lessons.record import UNATTENDED
-
-PACKAGE = Path(__file__).resolve().parents[2]  # the folder that holds advad/
+from advad.environment import UNATTENDED, import_folder
 
 
 def waiting_threads() -> dict[str, str]:
@@ -50,8 +48,9 @@ class ThisInterpreter(AsyncKernelManager):
         """A specification that is written nowhere."""
         environment = {UNATTENDED: "1", "JUPYTER_PLATFORM_DIRS": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         environment |= waiting_threads()
-        if PACKAGE.name != "site-packages":  # a checkout, installed or not
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PACKAGE), os.environ.get("PYTHONPATH")]))
+        if import_folder().name != "site-packages":  # a checkout, installed or not
+            paths = [str(import_folder()), os.environ.get("PYTHONPATH")]
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
         return KernelSpec(argv=command, env=environment, language="python", display_name="Python 3")
 

@@ -27,7 +27,9 @@ import numpy as np
 from IPython.display import display
 
 from advad.checks import check_choice
-from advad.lessons.record import FILE, UNATTENDED, Lesson, Prediction, plain
+from advad.environment import UNATTENDED
+from advad.files import plain
+from advad.lessons.record import FILE, Lesson, Prediction
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box, say
 from advad.plots.images import picture_markup
 
@@ -60,7 +62,7 @@ def start(name: str, *, parameters: Mapping[str, Any], output_dir: str | os.Path
     device = choose_device(str(parameters.get("device", "auto")), name)
     if device.type == "cpu" and parameters.get("profile") in ("smoke", "lab"):
         torch.set_num_threads(1)
-    _running = Lesson(name, dict(parameters), Path(output_dir), _describe(device))
+    _running = Lesson(name, dict(parameters), Path(output_dir).expanduser(), _describe(device))
 
 
 def running() -> Lesson:

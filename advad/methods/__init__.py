@@ -55,12 +55,12 @@ def load_detector(path: str | Path, device: str | None = None) -> BaseDetector:
     FileNotFoundError
         No such file.
     ValueError
-        A damaged file, a checkpoint, or a method that this version does not know.
+        The file is damaged, was edited, is a checkpoint, or holds a method that this version does not know.
     """
     from advad.engine.base import saved_path
-    from advad.engine.storage import read_state
+    from advad.files import read_state
 
     method = read_state(saved_path(path))[1].get("method")
-    if method not in METHODS:
+    if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"load_detector: {path} holds {method!r}, which is none of {', '.join(METHODS)}.")
     return getattr(importlib.import_module(f"advad.methods.{METHODS[method]}"), method).load(path, device)

@@ -54,7 +54,8 @@ from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number, reject
 from advad.engine.bases.autoencoder import Autoencoder
-from advad.engine.training import Networks, Update, as_float
+from advad.engine.training import Networks, Update
+from advad.images import as_float
 from advad.networks.autoencoders import conv_decoder
 from advad.networks.losses import squared_error
 

@@ -47,7 +47,8 @@ from torch.nn import functional as F
 
 from advad.checks import check_choice, check_number, reject
 from advad.engine.detector import Detector
-from advad.engine.training import Networks, TrainingState, Update, as_float
+from advad.engine.training import Networks, TrainingState, Update
+from advad.images import as_float
 from advad.networks.dcgan import dcgan_encoder
 
 ALPHA_IMAGES = 512  # see Departures

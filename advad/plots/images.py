@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from plotly.colors import sequential
 
 from advad.checks import reject
+from advad.images import as_float, as_numpy, as_uint8
 from advad.plots.theme import BLACK, BLUE, VERMILION
 
 
@@ -25,9 +26,7 @@ def to_pixels(image: ArrayLike) -> np.ndarray:
     image : array of shape (H, W), (1, H, W) or (3, H, W)
         `uint8`, or float in [0, 1]; what lies outside is clipped.
     """
-    pixels = np.asarray(image)
-    if pixels.dtype != np.uint8:
-        pixels = (np.clip(np.nan_to_num(pixels), 0, 1) * 255).round().astype(np.uint8)
+    pixels = as_uint8(np.asarray(image))
     if pixels.ndim == 2:
         pixels = pixels[None]
     return np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
@@ -52,8 +51,7 @@ def overlay(pictures: ArrayLike, maps: ArrayLike, strongest: float | None = None
     ndarray of shape (n, 3, H, W), float in [0, 1]
         For :func:`grid`.
     """
-    pixels = np.asarray(pictures)
-    grey = (pixels / 255 if pixels.dtype == np.uint8 else pixels).mean(1)[..., None]  # (n, H, W, 1)
+    grey = as_float(np.asarray(pictures)).mean(1)[..., None]  # (n, H, W, 1)
     signed = np.asarray(maps, dtype=float)
     scale = np.abs(signed).max((1, 2), keepdims=True) if strongest is None else np.asarray(strongest)
     share = (signed / np.where(scale > 0, scale, 1))[..., None]
@@ -142,11 +140,6 @@ def stack(images: Sequence[Image.Image], *, across: bool = False) -> Image.Image
     return canvas
 
 
-def as_unit(images: np.ndarray) -> np.ndarray:
-    """Return images as float32 in [0, 1]."""
-    return images.astype(np.float32) / 255 if images.dtype == np.uint8 else images.astype(np.float32)
-
-
 def heat(values: np.ndarray, high: float | None = None) -> np.ndarray:
     """Return values in [0, high] as colours from dark blue over grey to yellow (cividis), (3, H, W) `uint8`.
 
@@ -209,7 +202,7 @@ def as_pil(image: Any) -> Any:
 
     if isinstance(image, Image.Image):
         return image
-    pixels = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    pixels = as_numpy(image)
     if pixels.ndim == 3 and pixels.shape[0] in (1, 3):
         pixels = pixels.transpose(1, 2, 0)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
@@ -220,7 +213,7 @@ def as_pil(image: Any) -> Any:
         if not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails here too
             found = f"values from {pixels.min():.4g} to {pixels.max():.4g}"
             raise ValueError(f"lesson.picture: image must be in [0, 1] when float; got {found}.")
-        pixels = (pixels * 255).round().astype(np.uint8)
+        pixels = as_uint8(pixels)
     if pixels.dtype != np.uint8:
         reject("lesson.picture", "image", "be uint8 or float in [0, 1]", pixels, error=TypeError)
     return Image.fromarray(np.ascontiguousarray(pixels))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from advad.experiments.spec import read_plan, refuse
 from advad.experiments.sweep import RECORD
+from advad.files import replacing
 from advad.scoreboard.rows import ENOUGH_SEEDS, MEASURED, Row
 
 SPECS = MEASURED.with_name("sweeps")
@@ -85,9 +85,7 @@ def write_lines(lines: Sequence[Mapping[str, Any]], path: Path = MEASURED) -> No
     if path.exists():
         with path.open(encoding="utf-8", newline="") as file:
             old = [dict(line) for line in csv.DictReader(file) if tuple(line[name] for name in KEY) not in taken]
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(sorted([*old, *new], key=lambda line: tuple(line[name] for name in KEY)))
-    os.replace(temporary, path)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 from typing import Any
 
 from advad.checks import check_choice
+from advad.environment import shipped
 
-FILE = Path(__file__).resolve().parents[2] / "data" / "published.csv"
+FILE = shipped("data/published.csv")
 
 
 def published(**wanted: str) -> list[dict[str, Any]]:
@@ -28,12 +28,12 @@ def published(**wanted: str) -> list[dict[str, Any]]:
     Raises
     ------
     FileNotFoundError
-        No such file: it comes with the repository.
+        No such file: the installation is incomplete.
     ValueError
         A column that there is not.
     """
     if not FILE.is_file():
-        raise FileNotFoundError(f"published: no {FILE}. It comes with the repository: run advad inside a clone.")
+        raise FileNotFoundError(f"published: no {FILE}. It comes with advad: install advad again, or use a clone.")
     with FILE.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         columns = list(reader.fieldnames or ())

@@ -50,7 +50,19 @@ def call(*arguments):
 
 
 def test_help_imports_nothing_heavy():
-    heavy = ["papermill", "nbformat", "nbconvert", "plotly", "torchvision", "sklearn", "ipykernel", "IPython", "numba"]
+    heavy = [
+        "torch",
+        "numpy",
+        "papermill",
+        "nbformat",
+        "nbconvert",
+        "plotly",
+        "torchvision",
+        "sklearn",
+        "ipykernel",
+        "IPython",
+        "numba",
+    ]
     program = f"import sys, advad.cli.main; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
     result = call("--help")

@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 import advad
 from advad.engine import training
-from advad.engine.storage import read_state
+from advad.files import read_state
 from advad.methods import METHODS
 from tests.cases import CASES, NO_DECODER, digits, make, noise
 

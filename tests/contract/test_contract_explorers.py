@@ -9,7 +9,7 @@ import torch
 
 import advad
 from advad import explorers
-from advad.lessons.record import UNATTENDED
+from advad.environment import UNATTENDED
 from tests.cases import CASES, CLASSICAL, digits, make
 
 FORMS = {  # name -> (how the images are shaped, whether labels are given, whether one detector or a mapping)

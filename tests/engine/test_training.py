@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch import nn
 
-from advad.engine.storage import read_state, write_state
 from advad.engine.training import (
     DivergedError,
     Networks,
     Stage,
     TrainingState,
-    as_float,
     choose_device,
     epoch_seed,
     seeded,
     train,
 )
+from advad.files import read_state
+from advad.images import as_float
 
 
 def new_run(lr=0.1):
@@ -231,39 +231,6 @@ def test_choose_device():
             choose_device("cuda")
 
 
-# ---------------------------------------------------------------- on disk
-
-
-def test_state_files_round_trip_and_hold_json(tmp_path):
-    path = write_state(tmp_path / "new" / "s.safetensors", {"w": torch.arange(3.0)}, {"epoch": 2, "h": [None, 1.5]})
-    tensors, facts = read_state(path)
-    assert torch.equal(tensors["w"], torch.arange(3.0))
-    assert facts == {"epoch": 2, "h": [None, 1.5]}
-    assert [p.name for p in path.parent.iterdir()] == ["s.safetensors"]
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = write_state(tmp_path / "s.safetensors", {"w": torch.zeros(1)}, {"epoch": 1})
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        write_state(path, {"w": torch.ones(1)}, {"epoch": 2})
-    assert read_state(path)[1] == {"epoch": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["s.safetensors"]
-
-
-def test_damaged_and_missing_files_get_one_clear_line(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no file .*none.safetensors"):
-        read_state(tmp_path / "none.safetensors")
-    bad = tmp_path / "bad.safetensors"
-    bad.write_bytes(b"no tensors here")
-    with pytest.raises(ValueError, match="damaged or was not written by advad"):
-        read_state(bad)
-    whole = write_state(tmp_path / "s.safetensors", {"w": torch.zeros(100)}, {})
-    bad.write_bytes(whole.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="damaged or was not written by advad"):
-        read_state(bad)
-
-
 # ---------------------------------------------------------------- SIGKILL
 
 KILLS = """
@@ -272,7 +239,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 import advad
-from advad.engine.storage import read_state
+from advad.files import read_state
+from advad.images import as_float
 
 folder, epochs, chance = Path(sys.argv[1]), 300, random.Random(4)
 x = torch.randint(0, 256, (60, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -316,6 +284,8 @@ def test_ten_sigkills_end_with_the_weights_of_an_undisturbed_run(tmp_path):
     assert resumed == sorted(set(resumed)), "each start got further than the one before"
     straight, killed = (read_state(tmp_path / name / "final.safetensors") for name in ("straight", "killed"))
     assert straight[0].keys() == killed[0].keys()
+    left = sorted(path.name for path in (tmp_path / "killed").iterdir() if path.name != ".checkpoint.lock")
+    assert left == ["checkpoint.safetensors", "final.safetensors"], "temporary files of killed runs are cleared"
     assert all(torch.equal(straight[0][name], killed[0][name]) for name in straight[0])
     assert killed[1]["history"]["epoch"] == list(range(1, 301))
     assert killed[1]["history"]["autoencoder_loss"] == straight[1]["history"]["autoencoder_loss"]

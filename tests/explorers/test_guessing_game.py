@@ -5,8 +5,8 @@ import html
 import numpy as np
 import pytest
 
+from advad.environment import UNATTENDED
 from advad.explorers.guessing_game import TILES, GuessingGame
-from advad.lessons.record import UNATTENDED
 
 N = 60
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, 1, 6, 6)).astype(np.uint8)

@@ -13,7 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from advad.lessons import lesson, record
+from advad import files
+from advad.environment import UNATTENDED
+from advad.lessons import lesson
 from advad.pages import notebook_html
 
 
@@ -28,7 +30,7 @@ def shown(monkeypatch):
 
     monkeypatch.setattr(lesson, "display", display)
     monkeypatch.setattr(notebook_html, "display", display)
-    monkeypatch.delenv(record.UNATTENDED, raising=False)
+    monkeypatch.delenv(UNATTENDED, raising=False)
     return found
 
 
@@ -172,7 +174,7 @@ def test_a_prediction_is_committed_by_hand_before_the_answer_shows(shown, begun)
 
 def test_without_a_reader_the_answer_is_shown(shown, begun, monkeypatch):
     guess = lesson.predict("Which digit?", ["1", "3"], answer="")
-    monkeypatch.setenv(record.UNATTENDED, "1")
+    monkeypatch.setenv(UNATTENDED, "1")
     lesson.reveal(guess, "3")
     assert text_of(shown) == "Revealed. It is: 3."
 
@@ -282,7 +284,7 @@ def test_a_failed_write_leaves_the_old_record(shown, begun, monkeypatch):
     def fail(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(record.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         lesson.record("second")
     assert written(begun)["finding"] == "first"

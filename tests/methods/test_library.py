@@ -10,8 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import advad
-from advad.engine.storage import read_state, write_state
 from advad.explorers import LatentExplorer
+from advad.files import read_state, write_state
 from advad.methods import METHODS
 from tests.cases import CLASSICAL, SMALL, digits, make
 from tests.contract.test_contract import (  # what the contract asks of anything with the face, over CLASSICAL

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 import advad
 from advad.cli.main import main
 from advad.experiments.sweep import sweep
+from advad.files import write_json
 from advad.lessons.parameters import SpecError
-from advad.lessons.record import write_json
 from advad.scoreboard import table as board
 from advad.scoreboard.rows import Row
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from advad.checks import as_images, reject
 from advad.engine.base import BaseDetector
 from advad.engine.detector import Detector
-from advad.engine.training import as_float
+from advad.images import as_float
 
 PROBES = 16  # training images whose scores a file holds, to tell whether fitting again gave the same estimator
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from advad.analysis.latent import nearest
 from advad.explorers.latent.embeddings import Map, Maps
 from advad.explorers.scored_images import ScoredImages
+from advad.types import can_decode, can_encode
 
 OWNER = "LatentExplorer"
 SETS = 30  # classes that can be picked out, at most
@@ -57,9 +58,9 @@ class EncodedImages(ScoredImages):
         seed: int,
     ):
         super().__init__(OWNER, detector, images, labels, classes, is_anomaly, parts)
-        has_codes = hasattr(detector, "encode")
+        has_codes = can_encode(detector)
         self.codes = detector.encode(self.images) if has_codes else self.images.reshape(len(self), -1)
-        self.can_decode = has_codes and getattr(detector, "decodes", hasattr(detector, "decode"))
+        self.can_decode = has_codes and can_decode(detector)
         self.order = np.argsort(self.scores, kind="stable")
         self.rank = np.argsort(self.order)
         self.maps = Maps(OWNER, self.codes, seed)

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad import plots
-from advad.analysis.inputs import as_numpy
 from advad.analysis.latent import nearest
 from advad.checks import check_choice
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
@@ -20,6 +19,7 @@ from advad.explorers.controls import Picture, StatusText, columns, row, slider, 
 from advad.explorers.latent.embeddings import NAMES, Map
 from advad.explorers.latent.encoded_images import OWNER, EncodedImages, Probe
 from advad.explorers.latent.scatter import MapFigure, looks_of, looks_of_scores, ranges
+from advad.images import as_numpy
 from advad.plots.images import heat, picture_markup, small, stack, tiles
 from advad.plots.to_image import picture_of
 
