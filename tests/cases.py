@@ -15,6 +15,9 @@ SPHERE = {"latent_dim": 8, "batch_size": 64, "learning_rate": 3e-3, "pretrain_ep
 CONV = {"network": "conv", "conv_width": 8, "latent_dim": 8, "batch_size": 64, "device": "cpu"}
 DCGAN = {"conv_width": 8, "latent_dim": 8, "batch_size": 32, "learning_rate": 2e-3, "device": "cpu"}
 
+ARAE_A_SMALL = {"attack_steps": 3, "attack_step_size": None, "l2_radius": 0.5, "l2_steps": 3, "l2_step_size": None}
+ARAE_A_SMALL |= {"rotations": 3, "epochs": 30}
+
 GAN = {"width": 8, "latent_dim": 8, "batch_size": 32, "device": "cpu"}
 
 # name -> (class, settings, epochs that suffice to beat chance clearly)
@@ -25,14 +28,14 @@ CASES = {
     "DAE-gaussian": (advad.DAE, SMALL | {"noise": "gaussian", "noise_level": 0.3}, 30),
     "DAE-speckle": (advad.DAE, SMALL | {"noise": "speckle"}, 40),
     "VAE": (advad.VAE, SMALL | {"draws": 4}, 40),
-    "VAE-conv": (advad.VAE, CONV | {"draws": 2, "likelihood": "gaussian", "score": "probability"}, 30),
+    "VAE-conv": (advad.VAE, CONV | {"draws": 2, "likelihood": "bernoulli", "score": "probability"}, 30),
     "DeepSVDD": (advad.DeepSVDD, SPHERE, 20),
     "DeepSVDD-soft": (advad.DeepSVDD, SPHERE | {"boundary": "soft"}, 20),
     "DeepSAD": (advad.DeepSAD, SPHERE, 20),
     "ARAE": (advad.ARAE, SMALL | {"attack_steps": 5, "activation": "relu"}, 40),
     "ARAE-sigmoid": (advad.ARAE, SMALL | {"attack_steps": 5, "learning_rate": 1e-2}, 60),
     "ARAE-conv": (advad.ARAE, CONV | {"attack_steps": 3}, 30),
-    "ARAE-A": (advad.ARAE, SMALL | advad.ARAE_A | {"attack_steps": 3, "rotations": 3, "l2_radius": 0.5}, 30),
+    "ARAE-A": (advad.ARAE, advad.ARAE_A | SMALL | ARAE_A_SMALL, 30),
     "ARAE-R": (advad.ARAE, SMALL | advad.ARAE_R | {"attack_steps": 3, "activation": "relu"}, 40),
     "ALCN": (advad.ALCN, SMALL | {"draws": 4, "conv_width": 8}, 40),
     "ALCN-conv": (advad.ALCN, CONV | {"score_input": "clean"}, 40),
@@ -67,10 +70,10 @@ CASES = {
 }
 # name -> (class, settings), of those without networks and epochs: tests/test_classical.py
 CLASSICAL = {
-    "PCA": (advad.PCA, {"components": 4}),
+    "PCA": (advad.PCA, {"n_components": 4}),
     "OCSVM": (advad.OCSVM, {}),
     "LOF": (advad.LOF, {}),
-    "IForest": (advad.IForest, {"trees": 30}),
+    "IForest": (advad.IForest, {"n_estimators": 30}),
     "KDE": (advad.KDE, {}),
 }
 NO_DECODER = {"AGAD-unet", "SkipGANomaly"}  # skip connections carry the image past the code

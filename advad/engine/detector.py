@@ -77,6 +77,8 @@ class Detector(BaseDetector, ABC):
     optimised: ClassVar[Mapping[str, Sequence[str]]]  # who takes steps of its own: player -> its networks
     uses_labels: ClassVar[bool] = False  # whether fit learns from labelled anomalies
     reconstructs: ClassVar[bool] = True
+    # What a parameter amounted to before it existed, so that a run folder of an earlier version still resumes.
+    former_values: ClassVar[dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ what a method writes
 
@@ -321,7 +323,8 @@ class Detector(BaseDetector, ABC):
             return f"a run of {stored['method']}"
         if stored["images"] != metadata["images"]:
             return "a run on other images"
-        old, new = stored["parameters"], metadata["parameters"]
+        old = {**self.former_values, **self._new_names(stored["parameters"])}
+        new = metadata["parameters"]
         changed = [name for name in new if old.get(name) != new[name]]
         if changed:
             return ", ".join(f"{name}={old.get(name)!r} (now {new[name]!r})" for name in changed)
@@ -412,7 +415,8 @@ class Detector(BaseDetector, ABC):
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in metadata["parameters"].items()}
+        stored = {**cls.former_values, **cls._new_names(metadata["parameters"])}
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
         detector = cls(**given)
         detector.check()
         _check_history(cls.__name__, metadata["history"])

@@ -118,7 +118,17 @@ class MethodRun(Run):
     root: str = ""
 
     def identity(self) -> dict[str, Any]:
-        parameters = plain(self.settings, "settings")
+        """Return what makes it the run that it is, in the words of the version that first had each parameter.
+
+        A parameter that is newer than a finished sweep does not appear where it does what was done before it existed.
+        """
+        cls = getattr(advad, self.method)
+        former, old_names = getattr(cls, "former_values", {}), {new: old for old, new in cls.renamed_parameters.items()}
+        parameters = {
+            old_names.get(name, name): value
+            for name, value in plain(self.settings, "settings").items()
+            if name not in former or plain(former[name], name) != value
+        }
         return {"method": self.method, "parameters": parameters, "data": self.data, "seed": self.seed}
 
     @property

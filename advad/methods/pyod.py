@@ -1,7 +1,7 @@
-"""Any detector of PyOD, where that is installed, on pixels or on the codes of a fitted detector.
+"""Any detector of PyOD, if PyOD is installed, on pixels or on the codes of a fitted detector.
 
 Zhao, Nasrullah, Li: PyOD: A Python Toolbox for Scalable Outlier Detection. JMLR 20, 2019.
-What it shares with scikit-learn's detectors, and how it is saved without a pickle: `engine/classical.py`.
+What the class shares with scikit-learn's detectors, and how it is saved without a pickle: `engine/classical.py`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from advad.engine.bases.library import Classical
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class PyOD(Classical):
-    """Any detector of PyOD, where that is installed; A(x) is its `decision_function`.
+    """Any detector of PyOD, if PyOD is installed; A(x) is its `decision_function`.
 
     Parameters
     ----------
     detector : pyod.models.base.BaseDetector
-        Such as `pyod.models.ecod.ECOD()`. It is not fitted itself: a copy is.
+        For example `pyod.models.ecod.ECOD()`. A copy is fitted, not the detector itself.
     seed : int
-        Given to the copy as `random_state`, where it has such a parameter and it is None.
+        Given to the copy as `random_state` if it has this parameter and its value is None.
     codes_of
         See `Classical`.
     """

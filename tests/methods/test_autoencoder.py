@@ -40,6 +40,28 @@ def test_the_dae_denoises_from_the_corrupted_image_and_scores_the_clean_one():
     assert torch.equal(seen[1], x)
 
 
+def sizes(detector):
+    """Return the units of each dense layer and the activations in order, on MNIST's images."""
+    networks = detector.build((1, 28, 28))
+    layers = [*networks["encoder"], *networks["decoder"]]
+    units = [layer.out_features for layer in layers if isinstance(layer, nn.Linear)]
+    return units, [type(layer).__name__ for layer in layers if isinstance(layer, (nn.ReLU, nn.Sigmoid))]
+
+
+def test_in_salehi_s_comparison_ae_dae_and_arae_have_one_network():
+    networks = [sizes(cls(**cls.paper_settings("MNIST"))) for cls in (advad.AE, advad.DAE, advad.ARAE)]
+    assert networks == [([512, 256, 128, 256, 512, 784], ["Sigmoid"] * 6)] * 3
+    dae = advad.DAE(**advad.DAE.paper_settings("MNIST"))
+    assert (dae.noise, dae.noise_level, dae.weight_init) == ("uniform", 0.1, "glorot_normal")
+
+
+def test_in_beggel_s_comparison_the_ae_has_two_layers_of_1000_and_32_codes():
+    ae = advad.AE(**advad.AE.paper_settings("MNIST", paper="itsr"))
+    assert sizes(ae) == ([1000, 1000, 32, 1000, 1000, 784], ["ReLU"] * 4 + ["Sigmoid"])
+    assert ae.epochs == 4000
+    assert advad.AE.paper_settings("FashionMNIST", paper="itsr")["epochs"] == 10000
+
+
 def test_corruptions_have_the_moments_they_are_described_with():
     x = torch.full((50, 1, 40, 40), 0.5)
     rng = torch.Generator().manual_seed(0)

@@ -46,12 +46,25 @@ def test_likelihoods_by_hand():
     x, z = torch.tensor([[[[0.25, 1.0]]]]), torch.tensor([[0.2, 0.9]])
     networks = Networks(decoder=nn.Unflatten(1, (1, 1, 2)))  # the decoder's pixels are z
     bernoulli = 0.25 * math.log(0.2) + 0.75 * math.log(0.8) + math.log(0.9)
-    assert advad.VAE().log_likelihood(networks, x, z).item() == pytest.approx(bernoulli)
+    binary = advad.VAE(likelihood="bernoulli")
+    assert binary.log_likelihood(networks, x, z).item() == pytest.approx(bernoulli)
     gaussian = sum(-0.5 * (d / 0.5) ** 2 - math.log(0.5 * math.sqrt(2 * math.pi)) for d in (0.05, 0.1))
     detector = advad.VAE(likelihood="gaussian", deviation=0.5)
     assert detector.log_likelihood(networks, x, z).item() == pytest.approx(gaussian)
-    certain = advad.VAE().log_likelihood(networks, x, torch.tensor([[0.0, 0.0]]))  # wrong and sure of it
+    certain = binary.log_likelihood(networks, x, torch.tensor([[0.0, 0.0]]))  # wrong and sure of it
     assert certain.item() == pytest.approx(1.25 * math.log(1e-6), rel=1e-3)
+
+
+def test_by_default_a_perfectly_drawn_image_does_not_pay_for_being_grey():
+    black, grey = torch.zeros(1, 1, 1, 2), torch.full((1, 1, 1, 2), 0.5)
+    networks = Networks(decoder=nn.Unflatten(1, (1, 1, 2)))  # draws its code, here the image itself
+
+    def both(detector):
+        return [detector.log_likelihood(networks, x, x.flatten(1)).item() for x in (black, grey)]
+
+    assert both(advad.VAE())[0] == both(advad.VAE())[1]
+    at_best = both(advad.VAE(likelihood="bernoulli"))
+    assert at_best == pytest.approx([0, -2 * math.log(2)], abs=1e-5)  # −H(x), which has nothing to do with the model
 
 
 def test_the_bound_is_log_p_at_the_exact_posterior_and_below_it_elsewhere():
@@ -87,7 +100,7 @@ def test_a_step_draws_one_epsilon_an_image():
 
 
 def test_both_scores_by_numpy():
-    detector, x = trained(draws=3), digits(normal=8).test[:10]
+    detector, x = trained(draws=3, likelihood="bernoulli"), digits(normal=8).test[:10]
     pixels = x.numpy() / np.float32(255)
     mu, log_variance = (t.numpy() for t in detector.posterior(detector.networks_, torch.from_numpy(pixels)))
     assert np.allclose(detector.encode(x), mu, atol=1e-5)
@@ -102,7 +115,7 @@ def test_both_scores_by_numpy():
 
 
 def test_training_raises_the_bound_and_the_prior_holds_the_codes():
-    history = trained(epochs=60).history_
+    history = trained(epochs=60, likelihood="bernoulli").history_
     assert history["autoencoder_loss"][-1] < 0.8 * history["autoencoder_loss"][0]
     free = trained(epochs=60, likelihood="gaussian", deviation=0.02)  # so sure of its pixels that the prior is cheap
     held = trained(epochs=60, likelihood="gaussian", deviation=1.0)

@@ -1,7 +1,7 @@
-"""What detectors share that map normal images into a small sphere: the network, its pre-training, the centre.
+"""Base of detectors that map normal images into a small sphere: the network, its pre-training, the centre.
 
 A network that may choose any map can choose a constant one, with every image at the centre (hypersphere collapse).
-Three guards, all from Ruff et al. 2018, Sec. 3.3, take its cheap ways there: no layer has a bias (Prop. 2), no
+Three rules of Ruff et al. 2018, Sec. 3.3, exclude the simplest constant maps: no layer has a bias (Prop. 2), no
 activation is bounded (Prop. 3), and no coordinate of the centre is near zero, which zero weights would reach (Prop. 1).
 """
 
@@ -19,7 +19,7 @@ from advad.engine.training import Networks, Stage, TrainingState, Update, apply_
 from advad.networks.lenet import lenet_decoder, lenet_encoder
 from advad.networks.losses import squared_error
 
-AWAY = 0.1  # a centre's coordinates are at least so far from zero; the authors' released code
+AWAY = 0.1  # minimum distance of each coordinate of the centre from zero; the authors' released code
 
 
 def centre(codes: Tensor) -> Tensor:
@@ -32,17 +32,17 @@ def centre(codes: Tensor) -> Tensor:
 class Hypersphere(Detector, ABC):
     """A detector whose score is the squared distance of the code from a fixed centre.
 
-    It has two stages: pre-training as an autoencoder, then the method's own `step`. The decoder serves the first
-    only: afterwards its codes are no longer those that it was trained on, so it gives no images back.
+    Training has two stages: pre-training as an autoencoder, then the method's own `step`. The decoder is used in the
+    first stage only. Afterwards the codes are no longer those that it was trained on, so it gives no images back.
 
     Parameters
     ----------
     pretrain_epochs, epochs : int
-        Of the autoencoder, and of the method.
+        Epochs of the autoencoder, and of the method.
     conv_widths : tuple of int
         Feature maps of each level; each level halves the image's sides.
     weight_decay : float
-        λ, of both stages.
+        λ, the weight decay of both stages.
     batch_size, learning_rate, latent_dim, seed, device, precision
         See `Detector`.
     """
@@ -85,7 +85,7 @@ class Hypersphere(Detector, ABC):
         return [pretrain, Stage("train", self.epochs, self.step, self.find_centre)]
 
     def find_centre(self, run: TrainingState, images: Tensor) -> None:
-        """Set c to the mean of an initial pass; anew after pre-training, before which it only allows for a score."""
+        """Set c to the mean code of all images: before pre-training, so that there is a score, and again after it."""
         run.buffers["centre"] = centre(apply_to_all(self.encode_images, run, images, self.batch_size))
 
     def reconstruction_loss(self, networks: Networks, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,10 +1,10 @@
-"""What the classical detectors of a library share: our face, codes or pixels, and a file without a pickle.
+"""Base of the classical detectors of a library: our interface, codes or pixels, and a file without a pickle.
 
 They have no epochs, no optimiser and no device: a `Classical` is a `BaseDetector`, not a `Detector`.
 
-A fitted estimator on disk is a pickle or nothing, and we unpickle nothing. The file holds what it was fitted on (*the
-training images themselves*, or their codes) and its parameters; `load` fits again, which is deterministic, and refuses
-where another version of the library gives other scores.
+Libraries store a fitted estimator as a pickle, which can run any code when it is opened, so we store none. The file
+holds what the estimator was fitted on (*the training images themselves*, or their codes) and its parameters. `load`
+fits again, which is deterministic, and refuses if another version of the library gives other scores.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from advad.engine.base import BaseDetector
 from advad.engine.detector import Detector
 from advad.images import as_float
 
-PROBES = 16  # training images whose scores a file holds, to tell whether fitting again gave the same estimator
+PROBES = 16  # number of training images whose scores a file holds, to see whether fitting again gave the same
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Classical(BaseDetector, ABC):
-    """A library's detector behind our face.
+    """A library's detector with our interface.
 
     Parameters
     ----------
     codes_of : Detector, optional
-        A *fitted* detector whose codes it works on instead of the pixels. `clone` keeps it as it is.
+        A *fitted* detector on whose codes this one works, instead of the pixels. `clone` does not reset it.
 
     Attributes
     ----------
     estimator_ : object
         The library's fitted detector.
     features_ : Tensor of shape (N, D)
-        What it was fitted on: pixels as they came, or codes.
+        What it was fitted on: pixels as they were given, or codes.
     image_shape_, threshold_
         See `BaseDetector`.
     """
@@ -74,7 +74,7 @@ class Classical(BaseDetector, ABC):
         X : array of shape (N, C, H, W) or (N, H, W)
             As in `Detector.fit`.
         y, progress
-            Not looked at: none learns from labels, and the libraries show no progress.
+            Ignored: none of these detectors learns from labels, and the libraries show no progress.
 
         Returns
         -------
@@ -88,7 +88,7 @@ class Classical(BaseDetector, ABC):
         return self._score(self._features(self._images(X)))
 
     def encode(self, X: ArrayLike | Tensor) -> np.ndarray:
-        """Return what it works on: the pixels or the codes, ndarray of shape (N, D), float32."""
+        """Return the features that it works on, pixels or codes: ndarray of shape (N, D), float32."""
         return as_array(self._features(self._images(X))).astype(np.float32)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -113,7 +113,7 @@ class Classical(BaseDetector, ABC):
         if inner is not None:
             parts = {k.removeprefix("codes_of."): v for k, v in tensors.items() if k.startswith("codes_of.")}
             codes_of = _class_of(cls.__name__, inner).from_state(parts, inner, device)
-        detector = cls(**cls._restored(metadata["parameters"]), codes_of=codes_of)
+        detector = cls(**cls._restored(cls._new_names(metadata["parameters"])), codes_of=codes_of)
         detector._settle(tensors["features"], tuple(metadata["image_shape"]))
         again = detector._score(tensors["features"][:PROBES])
         if not np.allclose(again, tensors["probes"], rtol=1e-3, atol=1e-6):
@@ -137,7 +137,7 @@ class Classical(BaseDetector, ABC):
         self.estimator_ = self.build(array).fit(array)
         self.features_, self.image_shape_ = features, image_shape
         if hasattr(self, "threshold_"):
-            del self.threshold_  # it was another fit's
+            del self.threshold_  # it belonged to the fit before
         return self
 
     def _score(self, features: Tensor) -> np.ndarray:
@@ -155,12 +155,12 @@ class Classical(BaseDetector, ABC):
 
 
 def as_array(features: Tensor) -> np.ndarray:
-    """Return features as the libraries take them: float64, pixels in [0, 1]."""
+    """Return features as the libraries expect them: float64, pixels in [0, 1]."""
     return as_float(features).double().numpy()
 
 
 def _class_of(owner: str, metadata: dict[str, Any]) -> type[Detector]:
-    """Return the class of a stored detector; only our own methods are looked up by what a file says."""
+    """Return the class of a stored detector; a file can name our own methods only."""
     home, name = metadata["home"], metadata["method"]
     kind = getattr(importlib.import_module(home), name, None) if home.startswith("advad.methods.") else None
     if not (isinstance(kind, type) and issubclass(kind, Detector)):
