@@ -61,7 +61,7 @@ class AAE(Autoencoder):
     prior : {"gaussian", "uniform", "mixture"}
         p(z): N(0, I); uniform of variance 1; Gaussians whose means stand on a circle (see `engine.priors`).
     components : int
-        Of the mixture.
+        Number of components of the mixture.
     score : {"reconstruction", "likelihood"}
         What `anomaly_score` returns; it may be changed after `fit`. Both at once: `either_or`.
     batch_norm : {"hidden", "all", "none"}
@@ -154,6 +154,10 @@ class AAE(Autoencoder):
         """Return A(x) = L(x, g(f(x))), or −log p(f(x))."""
         score = self.error_images if self.score == "reconstruction" else self.surprise_images
         return score(networks, x)
+
+    def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
+        """Return L(x, g(f(x))) and −log p(f(x)), each (B,), by the names that `score` takes."""
+        return {"reconstruction": self.error_images(networks, x), "likelihood": self.surprise_images(networks, x)}
 
     def error_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Return L(x, g(f(x))), (B, C, H, W) -> (B,)."""

@@ -11,7 +11,7 @@ import advad
 from advad.engine import training
 from advad.engine.training import Networks
 from tests.cases import DCGAN, digits
-from tests.test_agad import BY_HAND, X, softplus
+from tests.methods.test_agad import BY_HAND, X, softplus
 
 L_LAT = math.hypot(0.1, 0.3) / math.sqrt(2)  # x = (0.2, 0.6), x̂ = (0.1, 0.3); features are pixels, logits sums
 
@@ -43,7 +43,7 @@ def test_the_score_by_hand():
 
 def test_the_terms_make_the_score_and_are_those_of_numpy():
     detector, x = advad.SkipGANomaly(**DCGAN, epochs=2).fit(digits().train, progress=False), digits().test[:20]
-    R, L = detector.score_terms(x)
+    R, L = detector.score_terms(x).values()
     assert np.allclose(detector.anomaly_score(x), 0.9 * R + 0.1 * L, rtol=1e-5)
     pixels, drawn = x.numpy() / np.float32(255), detector.reconstruct(x)
     assert np.allclose(R, np.abs(pixels - drawn).mean((1, 2, 3)), rtol=1e-4)
