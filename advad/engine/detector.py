@@ -104,6 +104,13 @@ class Detector(BaseDetector, ABC):
     def score_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Return the paper's A(x), higher = more anomalous; (B, C, H, W) -> (B,)."""
 
+    def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
+        """Return by name the terms that A(x) is made of, each (B,); A(x) itself, "score", where it has one term only.
+
+        The hook of `score_terms`: a method whose paper gives several terms returns them all, before they are weighted.
+        """
+        return {"score": self.score_images(networks, x)}
+
     def encode_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Return the codes; (B, C, H, W) -> (B, latent_dim)."""
         return networks.encoder(x)
@@ -137,6 +144,11 @@ class Detector(BaseDetector, ABC):
     def decodes(self) -> bool:
         """Whether the reconstruction is a function of the code alone, so that `decode` can draw what a code means."""
         return self.reconstructs
+
+    @property
+    def smallest_side(self) -> int:
+        """Smallest height and width, in pixels, of the images that the networks can take."""
+        return 1
 
     # ------------------------------------------------------------------ training
 
@@ -202,6 +214,12 @@ class Detector(BaseDetector, ABC):
         device = choose_device(self.device, owner)
         images, anomalies = self._separate(as_images(owner, X), y)
         image_shape = (images.shape[1], images.shape[2], images.shape[3])
+        if min(image_shape[1:]) < self.smallest_side:
+            side, found = self.smallest_side, "×".join(map(str, image_shape[1:]))
+            raise ValueError(
+                f"{owner}: X must hold images of at least {side}×{side} pixels for these networks; got {found}. "
+                "Enlarge the images, for example by load(..., size=28)."
+            )
         run = self._new_run(image_shape, device)
         run.anomalies = None if anomalies is None else anomalies.to(device)
 
@@ -346,6 +364,30 @@ class Detector(BaseDetector, ABC):
 
     def anomaly_score(self, X: ArrayLike | Tensor) -> np.ndarray:
         return self._in_batches(self.score_images, self._images(X))
+
+    def score_terms(self, X: ArrayLike | Tensor) -> dict[str, np.ndarray]:
+        """Return the terms that the score is made of.
+
+        Parameters
+        ----------
+        X : array of shape (N, C, H, W) or (N, H, W)
+            As in `fit`.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (N,), float32
+            Each term by its name, as the method's file defines it, before it is weighted; higher = more anomalous.
+            {"score": ...} for a method whose score has one term only.
+        """
+        names: list[str] = []
+
+        def stacked(networks: Networks, x: Tensor) -> Tensor:
+            terms = self.term_images(networks, x)
+            names[:] = terms
+            return torch.stack(list(terms.values()), 1)
+
+        columns = self._in_batches(stacked, self._images(X))
+        return {name: columns[:, position] for position, name in enumerate(names)}
 
     def reconstruct(self, X: ArrayLike | Tensor) -> np.ndarray:
         return self._in_batches(self.reconstruct_images, self._images(X)).clip(0, 1)

@@ -156,6 +156,10 @@ class AAE(Autoencoder):
         score = self.error_images if self.score == "reconstruction" else self.surprise_images
         return score(networks, x)
 
+    def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
+        """Return L(x, g(f(x))) and −log p(f(x)), each (B,), by the names that `score` takes."""
+        return {"reconstruction": self.error_images(networks, x), "likelihood": self.surprise_images(networks, x)}
+
     def error_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Return L(x, g(f(x))), (B, C, H, W) -> (B,)."""
         return squared_error(x, self.reconstruct_images(networks, x))

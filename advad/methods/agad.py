@@ -1,11 +1,11 @@
-"""AGAD: a generator that reconstructs normal images, and is to fail on what it has drawn itself.
+"""AGAD: a generator that reconstructs normal images, and is trained to fail on its own reconstructions.
 
 Shi, Zhang: AGAD: Adversarial Generative Anomaly Detection. 2023.
 
-A reconstructing network is trained to reconstruct, not to detect. Here what it draws is taken for an anomaly, made
-from a normal image ("pseudo-anomaly"): G must give back x, yet make of its own x̂ = G(x) something else ("contextual
-adversarial information"). Real anomalies, where a few are labelled, join in with losses turned over: G is to fail on
-them. A discriminator sees to it that what G draws of normal images looks real, and lends its features to a distance.
+A reconstructing network is trained to reconstruct, not to detect. AGAD takes the reconstruction of a normal image for
+an anomaly ("pseudo-anomaly"): G must reconstruct x, but must not reconstruct its own x̂ = G(x) ("contextual adversarial
+information"). If a few anomalies are labelled, they take part with inverted losses: G must fail on them. A
+discriminator D judges whether reconstructions look real, and a distance between its features is one of the losses.
 
 | paper | here |
 |---|---|
@@ -18,40 +18,37 @@ them. A discriminator sees to it that what G draws of normal images looks real, 
 | L_lat (Eq. 7) | `feature_distance` |
 | λ_adv, λ_con, λ_adcon, λ_lat | `adversarial_weight`, `reconstruction_weight`, `contextual_weight`, `latent_weight` |
 
-Departures from the paper, and where it departs from itself:
+Departures from the paper, and contradictions within it:
 - **Signs.** Eq. 10 divides by L_adv of Eq. 5, which is negative: its reciprocal has no lower bound. Algorithm 1 divides
-  by the cross-entropy l_adv(ŷ, 0) > 0, so that an anomaly's x̂ is to pass for real, and we follow it. λ/(−L_adcon) in
-  Eq. 10 and −λ/l_adcon in Algorithm 1 are the same, since L_adcon is negative (Eq. 8).
-- **What fails on an anomaly.** Eq. 3 maximises |x − x̂| and Sec. 3.2 promises it, but Eq. 10 and Algorithm 1 have
+  by the cross-entropy l_adv(ŷ, 0) > 0, so that the x̂ of an anomaly must pass for real, and we follow it. λ/(−L_adcon)
+  in Eq. 10 and −λ/l_adcon in Algorithm 1 are the same, since L_adcon is negative (Eq. 8).
+- **What must fail on an anomaly.** Eq. 3 maximises |x − x̂|, as Sec. 3.2 says, but Eq. 10 and Algorithm 1 have
   |x̂ − x̂'| in its place. `fail_on="reconstruction"` is as printed, `fail_on="input"` is Eq. 3.
-- **Bounds.** −λ|x̂ − x̂'| falls without end unless pixels are bounded: a sigmoid bounds them, so |x̂ − x̂'| ≤ 1. The
-  reciprocals are 1/(l + ε) with ε = 0.01. L_lat is divided by √n for n features: one λ_lat for all sizes.
+- **Bounds.** −λ|x̂ − x̂'| has no lower bound unless pixels are bounded: a sigmoid bounds them, so |x̂ − x̂'| ≤ 1; in
+  Table 7 the output is linear. The reciprocals are 1/(l + ε) with ε = 0.01. L_lat is divided by √n for n features, so
+  that λ_lat has the same effect at all sizes.
 - **Resetting D.** Algorithm 1 requires a threshold δ "to reset θ_d", gives no value, and never uses it. There is no
-  reset here: it would throw away the features of L_lat. GANomaly's code resets at a loss of 1e-5; see Measured.
+  reset here: it would erase the features of L_lat. GANomaly's code resets at a loss of 1e-5.
 - **Batch norm.** Normal images and anomalies pass G in one batch (Sec. 3.3.2), x̂ in a second one, and D sees each
   kind apart. `auxiliary_norm` (Table 5, "Adv Prop") gives x̂ statistics and scales of its own; `freeze_norm` ("Freeze
-  BN") lets anomalies pass by the running statistics. Scores use those, in evaluation mode, whatever is scored beside.
-- Images stay in [0, 1] and keep their size; both UNets are built of the naive generator's blocks, so that nothing but
-  the skip connections differs. β₁ = 0.5 as in DCGAN; batches of 64 and width 16 instead of 256 and 64: a laptop's.
+  BN") lets anomalies pass by the running statistics. Scores use the running statistics, in evaluation mode.
+- **Size of the images.** The paper resizes all images to 32×32 (Sec. 4.1): `load("MNIST", size=32)`. At 28×28 the
+  networks have one level less. At 32×32, with three channels and the settings of `paper_settings`, the generators have
+  2.14, 7.76 and 9.05 million parameters; Table 8 says 2.04 (2.04 · 2²⁰ is 2.14 million), 7.76 and 9.04.
+- **UNets.** Table 8's 7.76 and 9.04 million are those of Zhou et al. 2018, two 3×3 convolutions a node, which are built
+  here with batch norm after each convolution and without dropout; Fig. 5 shows other nodes (ReLU, Conv, BatchNorm).
+- The default generator is the naive one for all data, and its `conv_width` and `batch_size` are 16 and 64 instead of 64
+  and 256, chosen so that training fits on a laptop; the paper has UNet++ outside MNIST. β₁ = 0.5 as in DCGAN. Pixels
+  stay in [0, 1]; the paper normalises them.
 
-Measured (MNIST class 8, protocol 2, last epoch, evaluation mode, one CPU thread of a busy machine):
-- Defaults with epochs=10, 5,266 images, seeds 0 to 2: AUROC **0.567 ± 0.273**; published 0.958, PCA with 32 components
-  0.849. Two causes. A code of 100 copies: on 2,000 test images seed 0 falls from 0.871 after 2 epochs to 0.726, without
-  `contextual` to 0.611 (`auxiliary_norm` 0.711; with latent_dim=16, 0.846). And x̂ comes so near to x that G takes one
-  for the other: from epoch 8 to 10 of seed 2, A(x) of normal test images rises from 6.0 to 13.1, A(x̂) falls from 12.0
-  to 7.6, and AUROC from 0.70 to 0.27. It is not batch norm: in training mode it is 0.27, too.
-- Pseudo-anomalies do fail: A(x̂) is 17.2 where A(x) of normals is 6.1; without `contextual` 1.0 and 3.7 (seed 0).
-- UNet (1,000 images, width 8, 16 codes, 15 epochs): 0.26, below chance: it copies, and errors grow with the ink.
-- Labels (1,200 images, width 8, 16 codes, batches of 32, 10 epochs, seed 0; lesson 07): 60 of the digits 0 to 2 take
-  AUROC against these from 0.746 to 0.973 and against the others from 0.860 to 0.894; without `contextual` from 0.745
-  to 0.930 and from 0.915 to 0.726; fail_on="input" 0.989 and 0.895; logistic regression on pixels 0.979 and 0.797.
-- The lowest mean loss of D in an epoch was 0.006: a reset at 1e-5 would have been far off.
+Measured figures, first of all that AUROC on MNIST 8 falls from the first epoch on: data/findings/agad.md.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +63,7 @@ from advad.networks.unet import UNet
 
 ANOMALIES = 32  # Sec. 3.3.2: "at least 32 anomaly data" in a batch
 EPSILON = 1e-2  # of the reciprocals; see Departures
-PAPER = {"conv_width": 64, "batch_size": 256}  # Table 7; Sec. 4.2. Epochs are not given
+BLOCKS = 2  # of D; Sec. 3.3.1
 
 Loss = tuple[Tensor, dict[str, Tensor]]  # the scalar to minimise, and terms to log
 
@@ -78,27 +75,28 @@ def reciprocal(loss: Tensor) -> Tensor:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class AGAD(ReconstructionGAN):
-    """Adversarial generative anomaly detection; A(x) = ‖x − G(x)‖₂. Learns from labelled anomalies, if there are any.
+    """Adversarial generative anomaly detection; A(x) = ‖x − G(x)‖₂. It learns from labelled anomalies, if given.
 
     Parameters
     ----------
     generator : {"naive", "unet", "unet++"}
-        An encoder and a decoder; the same with skip connections, or nested ones, which cannot `decode`.
+        An encoder and a decoder, U-Net or U-Net++. The last two cannot `decode`, and their code has `latent_dim` units
+        because their smallest level has so many maps (512 in the paper).
     contextual : bool
-        Whether losses look at x̂' = G(x̂): the contextual adversarial loss (Tables 3 and 4, with and without).
+        Whether the losses include x̂' = G(x̂), the contextual adversarial loss (Tables 3 and 4, with and without).
     fail_on : {"reconstruction", "input"}
-        What labelled anomalies make large: |x̂ − G(x̂)| as printed (not without `contextual`), or |x − x̂|.
+        Which error labelled anomalies maximise: |x̂ − G(x̂)| as printed (needs `contextual`), or |x − x̂|.
     adversarial_weight, reconstruction_weight, contextual_weight, latent_weight : float
         λ_adv, λ_con, λ_adcon, λ_lat, at least 0.
     auxiliary_norm : bool
-        Whether x̂ has batch norm of its own on its way through G; needs `contextual`.
+        Whether G normalises x̂ by separate statistics and scales; needs `contextual`.
     freeze_norm : bool
-        Whether labelled anomalies pass G by the running statistics of batch norm, and leave those as they are.
+        Whether G normalises labelled anomalies by its running statistics, which they then do not change.
     conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
         See `ReconstructionGAN` and `Detector`.
     """
 
-    generator: str = "naive"  # Appendix B.1, for MNIST; "unet++" for the rest
+    generator: str = "naive"  # Appendix B.1, for MNIST; "unet++" for the other data sets
     contextual: bool = True
     fail_on: str = "reconstruction"  # Algorithm 1
     adversarial_weight: float = 1.0  # Sec. 4.2
@@ -109,6 +107,14 @@ class AGAD(ReconstructionGAN):
     freeze_norm: bool = False  # Table 5
 
     uses_labels = True
+    # Sec. 4.2, Table 7, Appendix B.1, for images resized to 32×32; epochs are not given
+    _paper_settings = {
+        "MNIST": {"generator": "naive", "conv_width": 64, "batch_size": 256},
+        **{
+            name: {"generator": "unet++", "conv_width": 64, "latent_dim": 512, "batch_size": 256}
+            for name in ("FashionMNIST", "CIFAR10", "CIFAR100")
+        },
+    }
 
     def check(self) -> None:
         super().check()
@@ -128,10 +134,11 @@ class AGAD(ReconstructionGAN):
             generator: nn.Module = dcgan_generator(*layout)
         else:
             generator = UNet(*layout, nested=self.generator == "unet++")
-        return {"generator": generator, "discriminator": Discriminator(image_shape, self.conv_width)}
+        discriminator = Discriminator(image_shape, self.conv_width, blocks=BLOCKS, first_norm=True)
+        return {"generator": generator, "discriminator": discriminator}
 
     def reconstructions(self, networks: Networks, x: Tensor, *a: Tensor) -> list[Tensor]:
-        """Return x̂ = G(x), and G(a) of labelled anomalies, if given: in one batch, or apart with `freeze_norm`."""
+        """Return x̂ = G(x), and G(a) of labelled anomalies a, if given: in one batch, or in two with `freeze_norm`."""
         G = networks.generator
         if not (a and self.freeze_norm):
             return list(G(torch.cat([x, *a])).split([len(images) for images in (x, *a)]))
@@ -172,7 +179,7 @@ class AGAD(ReconstructionGAN):
         return L_a, terms
 
     def generator_loss(self, networks: Networks, x: Tensor, *a: Tensor) -> Loss:
-        """Eq. 11: L_n of normal images, and L_a of labelled anomalies, if given; each a mean over its own."""
+        """Eq. 11: L_n of normal images plus L_a of labelled anomalies, if given; each is a mean over its own images."""
         x_hat, *a_hat = self.reconstructions(networks, x, *a)
         x_hat2, a_hat2 = None, [None] * len(a)
         if self.contextual:
@@ -193,10 +200,10 @@ class AGAD(ReconstructionGAN):
 
     def step(self, update: Update, x: Tensor) -> None:  # Algorithm 1
         a, labelled = [], update.run.anomalies
-        if labelled is not None:  # all of them in an epoch, and 32 in a batch at least
+        if labelled is not None:  # on average all of them in an epoch, and at least 32 in a batch
             a = [update.anomalies(max(ANOMALIES, math.ceil(len(labelled) / update.batches)))]
         with torch.no_grad():
-            x_hat = self.reconstructions(update.networks, x, *a)[0]  # line 3: by the weights before line 12
+            x_hat = self.reconstructions(update.networks, x, *a)[0]  # line 3: with the weights from before line 12
         update("generator", self.generator_loss, x, *a)  # line 12
         update("discriminator", self.discriminator_loss, x_hat, x, *a)  # line 13
 
@@ -207,3 +214,22 @@ class AGAD(ReconstructionGAN):
     def score_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Sec. 3.3.3: A(x) = ‖x − x̂‖₂, (B, C, H, W) -> (B,)."""
         return (x - networks.generator(x)).flatten(1).norm(dim=1)
+
+    # ------------------------------------------------------------------ on disk
+
+    @classmethod
+    def from_state(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: str | None = None) -> Self:
+        """Load as every detector does, and files from before D had batch norm in its first block.
+
+        Such a file gets an untrained D, which no score uses; its U-Nets were other networks.
+        """
+        if "networks.discriminator.features.0.1.weight" not in tensors:
+            if facts["parameters"].get("generator") != "naive":
+                raise ValueError(
+                    "AGAD: the file holds a U-Net of an earlier version, which this version does not have. Train again."
+                )
+            shape, width = tuple(facts["image_shape"]), facts["parameters"]["conv_width"]
+            untrained = Discriminator(shape, width, blocks=BLOCKS, first_norm=True).state_dict()
+            tensors = {name: t for name, t in tensors.items() if not name.startswith("networks.discriminator.")}
+            tensors |= {f"networks.discriminator.{name}": tensor for name, tensor in untrained.items()}
+        return super().from_state(tensors, facts, device)

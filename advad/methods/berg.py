@@ -49,9 +49,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number
@@ -218,7 +216,7 @@ class Berg(Detector):
         L_n, L_o = self.terms_images(networks, x).unbind(1)
         return self.residual_weight * L_n + (1 - self.residual_weight) * L_o
 
-    def score_terms(self, X: ArrayLike | Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return L_n, in [0, 1/√N_X], and L_o, at most 0, of each image apart: two ndarrays of shape (N,)."""
-        L_n, L_o = self._in_batches(self.terms_images, self._images(X)).T
-        return L_n, L_o
+    def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
+        """Return L_n, in [0, 1/√N_X], and L_o, at most 0, each (B,)."""
+        L_n, L_o = self.terms_images(networks, x).unbind(1)
+        return {"normalised_residual": L_n, "origin": L_o}

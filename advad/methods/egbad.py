@@ -3,11 +3,11 @@
 Zenati, Foo, Lecouat, Manek, Chandrasekhar: Efficient GAN-Based Anomaly Detection. 2018, arXiv:1802.06222 ("Z."); the
 GAN is that of Donahue, Krähenbühl, Darrell: Adversarial Feature Learning. ICLR 2017, arXiv:1605.09782 (BiGAN, "D.").
 
-AnoGAN (`anogan.py`) searches for the code of each image by hundreds of steps. Here an encoder E is trained along with
-the generator G, and never sees what G makes of its codes: the discriminator D is shown *pairs*, (x, E(x)) of a true
-image or (G(z), z) of a drawn code, and tells which it is. Both players can only fool it together, by making the two
-kinds of pairs alike; where they are, E and G are each other's inverse (D., Theorem 2). An image that does not come
-back, x ≠ G(E(x)), in its pixels or in D's features, is anomalous.
+AnoGAN (`anogan.py`) searches for the code of each image by hundreds of gradient steps. Here an encoder E is trained
+along with the generator G, although neither sees the output of the other: the discriminator D gets *pairs*, (x, E(x))
+of a true image or (G(z), z) of a random code, and tells which kind a pair is. E and G can only fool it together, by
+making the two kinds of pairs alike; where these are alike, E and G are inverse to each other (D., Theorem 2). An image
+with x ≠ G(E(x)), in its pixels or in the features of D, is anomalous.
 
 | papers | here |
 |---|---|
@@ -15,42 +15,29 @@ back, x ≠ G(E(x)), in its pixels or in D's features, is anomalous.
 | D(x, z); f_D (the layer before the logits) | `networks.discriminator`, which returns logits and features |
 | V(D, E, G) (Z., Sec. 3; D., Eq. 3) | `discriminator_loss`, `generator_loss`, `encoder_loss` |
 | z ~ p(z) | `step`: N(0, I) |
-| L_G(x) = ‖x − G(E(x))‖₁ | `score_terms` |
-| L_D(x) = σ(D(x, E(x)), 1), or ‖f_D(x, E(x)) − f_D(G(E(x)), E(x))‖₁ | `score_terms`; `score` says which |
+| L_G(x) = ‖x − G(E(x))‖₁ | `term_images` |
+| L_D(x) = σ(D(x, E(x)), 1), or ‖f_D(x, E(x)) − f_D(G(E(x)), E(x))‖₁ | `term_images`; `score` says which |
 | A(x) = α L_G + (1 − α) L_D | `score_images` |
 | α | `reconstruction_weight` |
 
-Departures from Z. and its released code; its text was not at hand, the code was:
+Departures from Z. and its released code (we had the code, not the text):
 - With the cross-entropy the code judges (G(E(x)), E(x)), the paper (x, E(x)), as the formula above has it; we follow
   the paper. A pair's likeness to true pairs is what D was trained to judge.
-- **No batch norm in D** (code: in one layer). It would see the two kinds of pairs apart, each by its own statistics,
-  and in the score both by a mixture that fits neither. E and G have it: each sees one kind only.
-- **D learns at a quarter of the others' rate.** At one rate for all (code: 1e-5) D wins and stays ahead; see Measured.
+- **No batch norm in D** (code: in one layer). In training each kind of pair would have its own statistics, and the
+  score a mixture that fits neither. E and G have it: each sees one kind only.
+- **D learns at a quarter of the others' rate.** At one rate for all (code: 1e-5) D wins and stays ahead.
 - The code scores moving averages of all weights (decay 0.999); here it is the last weights, as for all our methods.
 - G ends in a sigmoid, pixels stay in [0, 1] (code: [−1, 1], which doubles L_G). Networks are DCGAN's, for 8 to 256
-  pixels a side, smaller than the code's: a laptop's, like the learning rate.
+  pixels a side. They are smaller than the code's and learn faster, so that training fits on a laptop.
 
-Measured (one CPU thread of a busy machine, last epoch, evaluation mode):
-- MNIST class 8, protocol 2, 5,266 images, `width=8`, seeds 0 to 2 (`python -m tests.bench_methods EGBAD`): AUROC
-  **0.677 ± 0.216** after 20 epochs, 0.635 ± 0.163 (0.633, 0.473, 0.799) after 8; PCA with 32 components 0.849.
-  Published is leave-one-out only: mean 0.50, which is chance. The cause shows on held-out normals after 8 epochs: E
-  has not learned which image it sees. G(E(x)) is 0.148, 0.143, 0.158 off x in each pixel, and as far, 0.148, 0.144,
-  0.157, off *another* normal image; the training median is 0.114, 0.114, 0.112 off. z and E(G(z)) correlate by less
-  than 0.01. In 660 steps only the marginals meet: E(x) has a standard deviation of 0.8 to 1.0. D still tells the
-  pairs apart (0.64 to 0.86 against 0.15 to 0.36 in the last epoch).
-- Balance, on training images of 8×8 digits (class 0, 113 images, latent_dim 8, width 8, units 64): with both rates at
-  1e-3, batches of 32 and 60 epochs, D gives true pairs 0.92 and drawn ones 0.10, and G(E(x)) is 0.20 and 0.27 off
-  (seeds 0, 1; the median image 0.09); with the default rates, batches of 16 and 100 epochs, 0.50, 0.48 and 0.14 (seed
-  0). AUROC there is 0.999, since G draws zeros only; but z and E(G(z)) correlate by 0.04: no inverse there, either.
+Measured figures: data/findings/egbad.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -61,15 +48,11 @@ from advad.networks.autoencoders import conv_encoder
 from advad.networks.dcgan import dcgan_decoder, dcgan_encoder
 from advad.networks.losses import binary_loss
 
-# Released code; its number of epochs is an argument without a default
-PAPER = {"learning_rate": 1e-5, "discriminator_learning_rate": 1e-5, "latent_dim": 200, "batch_size": 100}
-PAPER |= {"width": 64, "units": 1024, "epochs": 100}
-
 Loss = tuple[Tensor, dict[str, Tensor]]  # the scalar to minimise, and terms to log
 
 
 class PairDiscriminator(nn.Module):
-    """D: `logits, features = discriminator(x, z)`; convolutions look at x, one layer at z, one at both.
+    """D: `logits, features = discriminator(x, z)`; convolutions take x, one layer takes z, and one takes both.
 
     Parameters
     ----------
@@ -84,7 +67,7 @@ class PairDiscriminator(nn.Module):
     dropout : float
         Share of units dropped in training, before each layer that sees both.
 
-    Source : Z., released code, where the layer for z has half as many units.
+    Source : Z., released code; there the layer for z has half as many units.
     """
 
     def __init__(self, image_shape: tuple[int, int, int], latent_dim: int, width: int, units: int, dropout: float):
@@ -121,7 +104,7 @@ class EGBAD(Detector):
     dropout : float in [0, 1)
         Share of D's units dropped in training.
     discriminator_learning_rate : float
-        Adam's, of D; `learning_rate` is that of G and E.
+        Learning rate of D; `learning_rate` is that of G and E.
     epochs, batch_size, learning_rate, latent_dim, seed, device, precision
         See `Detector`.
     """
@@ -136,6 +119,13 @@ class EGBAD(Detector):
     units: int = 128  # released code: 1,024
     dropout: float = 0.5  # released code
     discriminator_learning_rate: float = 2.5e-4  # see Departures
+
+    _paper_settings = {  # released code, whose number of epochs is an argument without a default: 100 is ours
+        "MNIST": {
+            **{"learning_rate": 1e-5, "discriminator_learning_rate": 1e-5, "latent_dim": 200, "batch_size": 100},
+            **{"width": 64, "units": 1024, "epochs": 100},
+        },
+    }
 
     optimised = {"discriminator": ("discriminator",), "generator": ("generator",), "encoder": ("encoder",)}
 
@@ -156,6 +146,10 @@ class EGBAD(Detector):
             "generator": dcgan_decoder(*layout),
             "discriminator": PairDiscriminator(*layout, self.units, self.dropout),
         }
+
+    @property
+    def smallest_side(self) -> int:
+        return 8
 
     def optimiser(self, player: str, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         rate = self.discriminator_learning_rate if player == "discriminator" else self.learning_rate
@@ -191,27 +185,16 @@ class EGBAD(Detector):
     def decode_codes(self, networks: Networks, z: Tensor) -> Tensor:
         return networks.generator(z)
 
-    def terms(self, networks: Networks, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return L_G(x) and L_D(x), each (B,)."""
+    def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
+        """Return L_G(x) and L_D(x), each (B,) and at least 0."""
         z = networks.encoder(x)
         x_hat = networks.generator(z)
         y, f = networks.discriminator(x, z)
         L_G = (x - x_hat).abs().flatten(1).sum(1)
         L_D = F.softplus(-y) if self.score == "sigmoid" else (f - networks.discriminator(x_hat, z)[1]).abs().sum(1)
-        return L_G, L_D
+        return {"reconstruction": L_G, "discriminator": L_D}
 
     def score_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Return A(x) = α L_G(x) + (1 − α) L_D(x)."""
-        L_G, L_D = self.terms(networks, x)
+        L_G, L_D = self.term_images(networks, x).values()
         return self.reconstruction_weight * L_G + (1 - self.reconstruction_weight) * L_D
-
-    def score_terms(self, X: ArrayLike | Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return L_G and L_D of each image, ndarrays of shape (N,), float32; both at least 0.
-
-        Parameters
-        ----------
-        X : array of shape (N, C, H, W) or (N, H, W)
-            As in `fit`.
-        """
-        both = self._in_batches(lambda networks, x: torch.stack(self.terms(networks, x), 1), self._images(X))
-        return both[:, 0], both[:, 1]

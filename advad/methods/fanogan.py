@@ -14,7 +14,7 @@ hold what matters to tell images apart (izi_f). The anomaly score is what remain
 | f(·) (an intermediate layer of D) | `features` |
 | WGAN-GP, critic and generator (Sec. 2.1) | `critic_loss`, `generator_loss`, `gan_step` |
 | L_izi_f = ‖x − G(E(x))‖²/n + κ‖f(x) − f(G(E(x)))‖²/n_d (Sec. 2.2) | `izi_f`, `encoder_loss`, `encoder_step` |
-| A(x) = A_R(x) + κ A_D(x) (Sec. 2.3) | `score_images`, `score_terms` |
+| A(x) = A_R(x) + κ A_D(x) (Sec. 2.3) | `score_images`, `term_images` |
 | κ | `feature_weight` |
 | "tanh" and "linear" encoder (Appendix A.2; Z_REG_TYPE in the code) | `encoder_head` |
 
@@ -41,9 +41,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number
@@ -179,17 +177,7 @@ class FAnoGAN(Detector):
         A_R, A_D = self.izi_f(networks, 2 * x - 1)
         return A_R + self.feature_weight * A_D
 
-    def score_terms(self, X: ArrayLike | Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return A_R, of the pixels in [−1, 1], and A_D, of the features, of each image; both at least 0.
-
-        Parameters
-        ----------
-        X : array of shape (N, C, H, W) or (N, H, W)
-            As in `fit`.
-
-        Returns
-        -------
-        A_R, A_D : ndarrays of shape (N,), float32
-        """
-        both = self._in_batches(lambda networks, x: torch.stack(self.izi_f(networks, 2 * x - 1), 1), self._images(X))
-        return both[:, 0], both[:, 1]
+    def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
+        """Return A_R, of the pixels in [−1, 1], and A_D, of the features, each (B,) and at least 0."""
+        A_R, A_D = self.izi_f(networks, 2 * x - 1)
+        return {"reconstruction": A_R, "features": A_D}

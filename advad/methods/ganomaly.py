@@ -1,11 +1,12 @@
-"""GANomaly: encode, decode, encode again; what is lost between the two codes is the anomaly score.
+"""GANomaly: encode, decode, encode again; the distance between the two codes is the anomaly score.
 
 Akçay, Atapour-Abarghouei, Breckon: GANomaly: Semi-Supervised Anomaly Detection via Adversarial Training. ACCV 2018.
 
-A generator G encodes an image to a code z and decodes it to x̂; a second encoder E, a twin of the first with weights of
-its own, encodes x̂ to ẑ. All three learn on normal images to keep x̂ close to x and ẑ to z. An anomaly, so the idea,
-has a code that the decoder cannot draw: its traits are missing in x̂, hence in ẑ, and ‖z − ẑ‖ is large. A discriminator
-D is there for its features f: x̂ is to look like x to them ("feature matching"). Its verdict never reaches G.
+A generator G encodes an image to a code z and decodes it to x̂; a second encoder E, with the same layers but weights of
+its own, encodes x̂ to ẑ. All three are trained on normal images to keep x̂ close to x and ẑ close to z. The idea is that
+the decoder cannot draw what is anomalous in a code: it is missing in x̂, hence in ẑ, and ‖z − ẑ‖ is large. The
+discriminator D contributes its features f: those of x̂ must resemble those of x ("feature matching"). The logits of D do
+not enter the loss of G.
 
 | paper | here |
 |---|---|
@@ -18,29 +19,20 @@ D is there for its features f: x̂ is to look like x to them ("feature matching"
 | w_adv, w_con, w_enc | `adversarial_weight`, `reconstruction_weight`, `encoder_weight` |
 | A(x) = ‖G_E(x) − E(G(x))‖₁ | `score_images` |
 
-Departures from the paper, and from its released code (equations by name: the paper was not at hand, its code was):
+Departures from the paper, and from its released code (equations are cited by name: we had the released code, not the
+paper's text):
 - **Norms.** The code has mean *squares* in L_adv, L_enc and A(x), the paper norms. Here norms as in the paper, each
   divided by what makes it independent of the number of features (√n, or n in A), as L_con is a mean over pixels.
-- **Scaling.** Scores are not scaled to [0, 1] by the least and the largest of the test set: that leaves AUROC as it is,
-  but makes every score depend on the images beside it.
+- **Scaling.** Scores are not scaled to [0, 1] by the extremes of the test set: AUROC would be the same, but
+  every score would depend on the other test images.
 - **Evaluation.** The code scores with batch norm in *training* mode, so that a score depends on its batch; and after
   each epoch it measures AUROC on the test set and keeps the best. Here: evaluation mode, last epoch.
-- **Resetting D.** The code draws D's weights anew whenever its loss is below 1e-5. Not here: the features of L_adv
-  would be lost; see Measured. The code halves D's loss, which Adam does not notice.
+- **Resetting D.** The code draws D's weights anew whenever its loss is below 1e-5. Not here: it would erase the
+  features of L_adv. The code halves D's loss, which makes no difference with Adam.
 - Pixels stay in [0, 1] (a sigmoid, not tanh) and images keep their size (the paper's MNIST is resized to 32×32).
-- Width 16 instead of 64: a laptop's; `GANomaly(**PAPER)` has the code's.
+- `conv_width` 16 instead of 64, chosen so that training fits on a laptop; `paper_settings` has the code's.
 
-Measured (one class normal, protocol 2, 5,266 images of MNIST's 8 and 5,400 of Fashion's T-shirt, all test images, last
-epoch, epochs=8, conv_width=8, learning_rate=1e-3, seeds 0 to 2, one CPU thread of a busy machine, 39 CPU seconds each;
-`python -m tests.bench_methods GANomaly`):
-- AUROC **0.922 ± 0.022** on MNIST's 8 (PCA with 32 components: 0.849) and 0.875 ± 0.018 on Fashion. The published
-  figures are for nine normal classes, so that there is none beside them.
-- It is the second code that detects. Seed 0 on MNIST's 8: A has 0.948, the pixels' |x − x̂| of the same networks 0.413,
-  below chance, since errors grow with the ink, of which an 8 has much.
-- The lowest mean loss of D in an epoch was 0.004 (seed 0): D wins, and a reset at 1e-5 would still have been far off.
-- AUROC is not steady: L_enc rises and falls (0.024, 0.158, 0.037, 0.063 in epochs 2, 3, 7, 8 of seed 0), as E runs
-  after a code that still moves. On 8×8 digits (class 0, tests/cases.py, but 8 units) seed 0 had 0.89, 0.73 and 0.90
-  after 20, 40 and 60 epochs; with 16 units, six seeds had 0.93 to 0.99 after 60.
+Measured figures: data/findings/ganomaly.md.
 """
 
 from __future__ import annotations
@@ -55,8 +47,6 @@ from advad.engine.training import Networks
 from advad.networks.dcgan import Discriminator, dcgan_encoder, dcgan_generator
 from advad.networks.losses import feature_distance, pixel_distance
 
-PAPER = {"conv_width": 64, "epochs": 15}  # released code's options
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class GANomaly(ReconstructionGAN):
@@ -67,13 +57,16 @@ class GANomaly(ReconstructionGAN):
     adversarial_weight, reconstruction_weight, encoder_weight : float
         w_adv, w_con, w_enc, at least 0.
     conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
-        See `ReconstructionGAN` and `Detector`; E is the generator's, and learns with it.
+        See `ReconstructionGAN` and `Detector`; E is trained together with the generator.
     """
 
     epochs: int = 15  # released code
     adversarial_weight: float = 1.0  # the same, this and the next two
     reconstruction_weight: float = 50.0
     encoder_weight: float = 1.0
+
+    # defaults of the released code's options
+    _paper_settings = {name: {"conv_width": 64, "epochs": 15} for name in ("MNIST", "CIFAR10")}
 
     optimised = {"generator": ("generator", "second_encoder"), "discriminator": ("discriminator",)}
 
@@ -100,7 +93,7 @@ class GANomaly(ReconstructionGAN):
         z, x_hat, z_hat = self.codes(networks, x)
         (_, f), (_, f_hat) = networks.discriminator(x), networks.discriminator(x_hat)
         L_adv, L_con, L_enc = (
-            feature_distance(f, f_hat),  # what D looks at, not what it says
+            feature_distance(f, f_hat),  # of D's features, not of its logits
             pixel_distance(x, x_hat),
             feature_distance(z, z_hat),
         )

@@ -1,11 +1,11 @@
-"""GeoTrans: a classifier that tells which way a normal image was turned; of an anomaly it cannot tell.
+"""GeoTrans: a classifier that tells how a normal image was transformed, and fails on anomalies.
 
 Golan, El-Yaniv: Deep Anomaly Detection Using Geometric Transformations. NeurIPS 2018.
 
-Every image is flipped, shifted and turned in 72 ways, and a classifier learns which of them it sees. To do so it must
-know what normal images look like upright. An image is scored by all its 72 versions: for each, the classifier's
-softmax should look as it does for normal images under that transformation. How it looks there is described by a
-Dirichlet distribution for each transformation, fitted to the training images. Nothing is reconstructed.
+Every image is flipped, shifted and turned in 72 ways, and a classifier learns to tell which transformation was applied.
+To do so it must know what untransformed normal images look like. An image is scored by all its 72 versions: for each,
+the classifier's softmax should be like that of normal images under the same transformation. A Dirichlet distribution
+for each transformation, fitted to the training images, describes it. Nothing is reconstructed.
 
 | paper | here |
 |---|---|
@@ -17,23 +17,20 @@ Dirichlet distribution for each transformation, fitted to the training images. N
 | n̂_S(x) = 1/k Σ_j y(T_j(x))_j | −A(x) with score="simplified"; with log y, "likelihood" |
 
 Departures from the paper:
-- An image gets *one* transformation, drawn anew, each time it is seen, instead of all 72: a batch of B stays one of B.
-  The paper's ceil(200/72) = 3 epochs over all pairs see as many images as 216 epochs here.
+- In each epoch an image gets *one* random transformation instead of all 72, so that a batch of B images stays one of B.
+  The paper's ceil(200/72) = 3 epochs over all pairs use as many images as 216 epochs here.
 - A DCGAN-like convolutional network with batch norm instead of the wide residual network 10-4.
 - Shifts are a share of the sides, the paper's 8 of 32 pixels. As there, reflection fills what comes in.
-- α̃ is estimated on at most 512 training images, evenly spaced: 72 passes of each are the cost.
+- α̃ is estimated on at most 512 training images, evenly spaced, since each needs 72 passes.
 - α̃ is where the paper's fixed-point iteration ends, but found by bisection, and Σ α̃ is 1,000 at most: while the
-  classifier knows little, its softmaxes hardly differ, α̃ has no bound, and a float32 score would drown in it.
+  classifier is hardly trained, its softmaxes hardly differ, α̃ has no bound, and a float32 score would lose its digits.
 - Scores are means over the transformations where the paper has sums.
 
 Some transformations cannot be told apart: a 0 turned by 180°, or mirrored, is a 0, an 8 nearly so. The classifier can
-only divide its softmax among them, which costs the likelihood the same for all normal images, and the Dirichlet score
-knows it from the training images. An anomaly with the same symmetries goes unnoticed all the more.
+only divide its softmax among them, which lowers the likelihood of all normal images alike, and the Dirichlet score
+accounts for it by the training images. An anomaly with the same symmetries is the harder to notice.
 
-Measured (MNIST class 8, protocol 2, defaults, seeds 0 to 2, one CPU thread of a busy machine): AUROC 0.876 ± 0.008;
-published 0.972, by a far larger network that sees 216 transformations of each image, not 50; PCA with 32 components
-0.849. Fashion-MNIST class 0, the same: 0.927 ± 0.009; published 0.994. Σ α̃ is 18 to 53 after 6 epochs (MNIST, seed 0):
-its bound is far away.
+Measured figures: data/findings/geotrans.md.
 """
 
 from __future__ import annotations
@@ -53,11 +50,10 @@ from advad.networks.dcgan import dcgan_encoder
 
 ALPHA_IMAGES = 512  # see Departures
 TOTALS = (1e-6, 1e3)  # where Σ α̃ is looked for; see Departures
-PAPER = {"epochs": 216, "conv_width": 64}  # Sec. 5; see Departures
 
 
 class Transformations(nn.Module):
-    """All combinations of a flip, shifts and turns, as one table of where each pixel comes from.
+    """All combinations of a flip, shifts and turns, stored as one table of source pixels.
 
     Parameters
     ----------
@@ -66,7 +62,7 @@ class Transformations(nn.Module):
     flip : bool
         Whether to have mirrored versions, left to right.
     shift : float
-        Of the side; there are −shift, 0 and +shift in both directions, and none but 0 if it is 0.
+        Share of the side; shifts are −shift, 0 and +shift in both directions, or none if it is 0.
     quarter_turns : sequence of int
         Counter-clockwise, after flip and shift.
     """
@@ -96,7 +92,7 @@ class Transformations(nn.Module):
 
 
 def _reflected(side: int, shift: int) -> Tensor:
-    """Return which row of a side each row of its shifted version is; the outermost row is the mirror, and repeated."""
+    """Return the source row of each row of a shifted side; the border is reflected, and its row repeated."""
     rows = torch.arange(side) - shift
     rows = torch.where(rows < 0, -1 - rows, rows)
     return torch.where(rows >= side, 2 * side - 1 - rows, rows)
@@ -128,14 +124,14 @@ def dirichlet_alpha(mean_log: Tensor) -> Tensor:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class GeoTrans(Detector):
-    """Classifier of geometric transformations; A(x) is how unlike a normal image's its softmaxes are.
+    """Classifier of geometric transformations; A(x) measures how its softmaxes differ from those of normal images.
 
     Parameters
     ----------
     flip : bool
         Whether mirrored versions are among the transformations.
     shift : float in [0, 0.5)
-        Of the side, across and down; 0 leaves shifts out.
+        Share of the side, across and down; 0 means no shifts.
     quarter_turns : tuple of {0, 1, 2, 3}
         The rotations, in units of 90°; 1 and 3 need square images.
     score : {"dirichlet", "simplified", "likelihood"}
@@ -152,6 +148,9 @@ class GeoTrans(Detector):
     quarter_turns: tuple[int, ...] = (0, 1, 2, 3)  # Sec. 5
     score: str = "dirichlet"  # Sec. 4.2
     conv_width: int = 16
+
+    # Sec. 5; see Departures for the epochs
+    _paper_settings = {name: {"epochs": 216, "conv_width": 64} for name in ("CIFAR10", "CIFAR100", "FashionMNIST")}
 
     optimised = {"classifier": ("encoder", "head")}
     reconstructs = False

@@ -1,11 +1,11 @@
-"""LSA: an autoencoder whose code is read unit by unit, each guessed from those before it.
+"""LSA: an autoencoder whose code units are predicted one after the other, each from those before it.
 
 Abati, Porrello, Calderara, Cucchiara: Latent Space Autoregression for Novelty Detection. CVPR 2019.
 
-An image can be novel in two ways: it cannot be remembered (the autoencoder reconstructs it badly), or it surprises
-(its code is improbable among normal codes). For the second, no prior is imposed on the codes. An autoregressive
-network estimates their density instead: p(z) = Π p(z_i given z_1 … z_i−1), each factor a histogram over 100 bins of
-[0, 1]. It is trained beside the autoencoder, which its loss also pushes towards codes that are easy to predict.
+An image can be novel in two ways: the autoencoder reconstructs it badly, or its code is improbable among the codes of
+normal images ("surprise"). For the second, no prior is imposed on the codes. An autoregressive network estimates their
+density instead: p(z) = Π p(z_i given z_1 … z_i−1), each factor a histogram over 100 bins of [0, 1]. It is trained
+together with the autoencoder, and its loss also pushes the autoencoder towards codes that are easy to predict.
 
 | paper | here |
 |---|---|
@@ -15,20 +15,22 @@ network estimates their density instead: p(z) = Π p(z_i given z_1 … z_i−1),
 | L_REC, L_LLK, λ (Eq. 8) | `reconstruction`, `surprise`, `surprise_weight` |
 | norm_S (Eq. 10), NS (Eq. 9) | `buffers_["low"]`, `buffers_["high"]`; −A(x) with score="novelty" |
 
-Departures from the paper, where the released code is (for one-class sets) what tells most:
+Departures from the paper, and from the released code for one-class sets, which states more details:
 - norm_S scales each term by its extremes over a set S. The released code takes held-out normal images for S; here it is
-  the training images, so that `fit` needs no others. It is a fixed scaling: a score does not depend on what else is
-  scored. One contaminating image can set the scale, though; score="reconstruction" and "surprise" have none.
-- A code between the centres of two bins counts for both, in proportion. In the paper it counts for the bin that it is
-  in, and the score jumps at each edge, where rounding decides. As in the code, the target of the histograms is not
-  differentiated: L_LLK reaches the encoder only through the units that others are predicted from.
-- A dense autoencoder instead of a convolutional one with batch norm; pixels pass a sigmoid. 32 codes for 64, and two
-  hidden layers of 8 units a code in the estimator for four of 32, whose 30 million weights are a GPU's. λ = 1 is the
-  released code's default.
+  the training images, so that `fit` needs no others. The scaling is fixed: a score does not depend on which images are
+  scored together. A single contaminating image can set the scale; score="reconstruction" and "surprise" have no scale.
+- In the paper a code counts for the bin that it lies in, so that the score jumps at each edge of a bin, where rounding
+  decides, and has no slope in between that leads there. density="interpolated", the default, interpolates log p between
+  the centres of the two nearest bins: the score is continuous, and `score_tensor` has its true gradient, which attacks
+  need. density="histogram" is the paper's.
+- As in the released code, the loss does not differentiate the target of a histogram: L_LLK reaches the encoder only
+  through the units that others are predicted from. The score differentiates both.
+- A dense autoencoder instead of a convolutional one with batch norm; pixels pass a sigmoid. The code has 32 units
+  instead of 64, and the estimator two hidden layers of 8 features per unit instead of four of 32, which would have 30
+  million weights. λ = 1 is the released code's default.
 
-Measured (`python -m tests.bench_methods LSA`: protocol 2, epochs=20, seeds 0 to 2, one CPU thread, last epoch): AUROC
-0.855 ± 0.055 on MNIST class 8 (published 0.953, by a convolutional network trained for far longer; PCA with 32
-components 0.849) and 0.763 ± 0.067 on Fashion-MNIST's T-shirt.
+Known limitation: the code saturates. After training nearly all units of all images lie at 0 or at 1, so that the
+estimator sees a binary code and the 100 bins are hardly used. Measured figures: data/findings/lsa.md.
 """
 
 from __future__ import annotations
@@ -44,20 +46,21 @@ from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, TrainingState, Update, apply_to_all
 
 BINS = 100  # Sec. 3.1
-PAPER = {"network": "conv", "latent_dim": 64, "estimator_widths": (32, 32, 32, 32)}  # released code
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer over units in order, some features each: a unit sees those before it, and itself if `own`.
+    """A linear layer over ordered units, each with several features; a unit sees the units before it.
+
+    (B, units · n_in) -> (B, units · n_out); the features of a unit are adjacent.
 
     Parameters
     ----------
     units : int
         Number of units.
     n_in, n_out : int
-        Features of each; those of a unit stand together.
+        Features of each unit in the input and in the output.
     own : bool
-        Whether a unit sees its own input: not in the first layer, where that is what is to be guessed.
+        Whether a unit also sees its own input. The first layer must not: there, that input is the value to predict.
 
     Source : Abati et al. 2019, Sec. 3.2 (MFC, type A and B).
     """
@@ -74,7 +77,7 @@ class MaskedLinear(nn.Linear):
 
 
 def estimator(latent_dim: int, widths: tuple[int, ...]) -> nn.Sequential:
-    """Return h: codes (B, latent_dim) -> logits (B, latent_dim, BINS), the i-th of the codes before it alone."""
+    """Return h, codes (B, latent_dim) -> logits (B, latent_dim, BINS); unit i depends on units before i only."""
     layers: list[nn.Module] = []
     features = [1, *widths, BINS]
     for position, (n_in, n_out) in enumerate(zip(features[:-1], features[1:], strict=True)):
@@ -84,16 +87,19 @@ def estimator(latent_dim: int, widths: tuple[int, ...]) -> nn.Sequential:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LSA(Autoencoder):
-    """Latent space autoregression; A(x) is the reconstruction error and the code's surprise, each scaled, or one.
+    """Latent space autoregression; A(x) is the sum of the scaled reconstruction error and the scaled surprise.
 
     Parameters
     ----------
     surprise_weight : float, at least 0
-        λ.
+        λ, the weight of L_LLK in the loss.
     estimator_widths : tuple of int
         Features of each code unit in the estimator's hidden layers.
+    density : {"interpolated", "histogram"}
+        How log p of a code unit is read from the 100 bins: interpolated between their centres, or that of the unit's
+        bin, as in the paper. See Departures.
     score : {"novelty", "reconstruction", "surprise"}
-        Both terms, or one: see the table in the file. It may be changed after `fit`.
+        Both terms, scaled and added (Eq. 9), or one of them without scaling. It may be changed after `fit`.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
         See `Autoencoder`; `activation` cannot be "sigmoid", which follows the code here in any case.
     """
@@ -101,7 +107,15 @@ class LSA(Autoencoder):
     latent_dim: int = 32  # see Departures
     surprise_weight: float = 1.0
     estimator_widths: tuple[int, ...] = (8, 8)  # see Departures
+    density: str = "interpolated"  # paper: "histogram"
     score: str = "novelty"  # Eq. 9
+
+    former_values = {**Autoencoder.former_values, "density": "interpolated"}
+    _paper_settings = {  # released code; epochs are not given
+        "MNIST": {
+            **{"network": "conv", "latent_dim": 64, "estimator_widths": (32, 32, 32, 32), "density": "histogram"},
+        },
+    }
 
     optimised = {"model": ("encoder", "decoder", "estimator")}
 
@@ -109,6 +123,7 @@ class LSA(Autoencoder):
         super().check()
         check_choice("LSA", "activation", self.activation, ["relu", "leaky_relu"])
         check_number("LSA", "surprise_weight", self.surprise_weight, 0, remedy="It is λ; 1 in the released code.")
+        check_choice("LSA", "density", self.density, ["interpolated", "histogram"])
         check_choice("LSA", "score", self.score, ["novelty", "reconstruction", "surprise"])
         widths, remedy = self.estimator_widths, "For example (8, 8)."
         if not isinstance(widths, (tuple, list)) or not widths:
@@ -129,18 +144,33 @@ class LSA(Autoencoder):
         """Eq. 8: L_REC = ‖x − g(z)‖², a sum over the pixels; (B, C, H, W) and (B, d) -> (B,)."""
         return (x - networks.decoder(z)).square().flatten(1).sum(1)
 
-    def surprise(self, networks: Networks, z: Tensor) -> Tensor:
-        """Eq. 8: L_LLK = −log p(z) = −Σ log p(z_i given z_<i), in nats; (B, d) -> (B,)."""
-        place = (z.detach().float() * BINS - 0.5).clamp(0, BINS - 1)  # 0 at the first bin's centre
-        lower = place.long().clamp_max(BINS - 2)
-        log_p = networks.estimator(z).float().log_softmax(2)  # (B, d, BINS)
+    def surprise(self, networks: Networks, z: Tensor, target: Tensor) -> Tensor:
+        """Eq. 8: L_LLK = −log p(z) = −Σ log p(z_i given z_<i), in nats; (B, d) -> (B,).
+
+        Parameters
+        ----------
+        networks : Networks
+            With the `estimator`.
+        z : Tensor of shape (B, d)
+            The codes that the estimator predicts from.
+        target : Tensor of shape (B, d)
+            The same codes, whose probability it is: `z` itself in the score, `z.detach()` in the loss.
+        """
+        log_p = networks.estimator(z)
+        log_p = log_p.to(torch.promote_types(log_p.dtype, torch.float32)).log_softmax(2)  # (B, d, BINS)
+        place = (target.to(log_p.dtype) * BINS - 0.5).clamp(0, BINS - 1)  # 0 at the first bin's centre
+        if self.density == "histogram":
+            inside = (target.detach() * BINS).long().clamp(0, BINS - 1)
+            return -log_p.gather(2, inside[..., None])[..., 0].sum(1)
+        lower = place.detach().long().clamp_max(BINS - 2)
         beside = log_p.gather(2, torch.stack([lower, lower + 1], 2))  # (B, d, 2)
         return -torch.lerp(beside[..., 0], beside[..., 1], place - lower).sum(1)
 
     def loss(self, networks: Networks, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Eq. 8: L = L_REC + λ L_LLK, means over the batch."""
         z = networks.encoder(x)
-        reconstruction, surprise = self.reconstruction(networks, x, z).mean(), self.surprise(networks, z).mean()
+        reconstruction = self.reconstruction(networks, x, z).mean()
+        surprise = self.surprise(networks, z, z.detach()).mean()
         terms = {"reconstruction": reconstruction, "surprise": surprise}
         return reconstruction + self.surprise_weight * surprise, terms
 
@@ -149,20 +179,23 @@ class LSA(Autoencoder):
 
     def on_fit_end(self, run: TrainingState, images: Tensor) -> None:
         """Keep the extremes of both terms over the training images, the S of Eq. 10."""
-        terms = apply_to_all(self.terms, run, images, self.batch_size)
+        terms = apply_to_all(self.both_terms, run, images, self.batch_size)
         run.buffers["low"], run.buffers["high"] = terms.amin(0), terms.amax(0)  # (2,)
 
     # ------------------------------------------------------------------ score
 
-    def terms(self, networks: Networks, x: Tensor) -> Tensor:
-        """Return both terms of an image, L_REC and L_LLK, (B, C, H, W) -> (B, 2)."""
+    def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
+        """Return L_REC and L_LLK, not scaled, each (B,)."""
         z = networks.encoder(x)
-        return torch.stack([self.reconstruction(networks, x, z), self.surprise(networks, z)], 1)
+        return {"reconstruction": self.reconstruction(networks, x, z), "surprise": self.surprise(networks, z, z)}
+
+    def both_terms(self, networks: Networks, x: Tensor) -> Tensor:
+        """Return L_REC and L_LLK in this order, (B, C, H, W) -> (B, 2)."""
+        return torch.stack(list(self.term_images(networks, x).values()), 1)
 
     def score_images(self, networks: Networks, x: Tensor) -> Tensor:
-        """Eq. 9, turned over: A(x) = norm_S(L_REC) + norm_S(L_LLK), or one of them as it is."""
-        terms = self.terms(networks, x)
+        """Eq. 9 with the sign of an anomaly score: A(x) = norm_S(L_REC) + norm_S(L_LLK), or one term alone."""
         if self.score != "novelty":
-            return terms[:, ["reconstruction", "surprise"].index(self.score)]
+            return self.term_images(networks, x)[self.score]
         low, high = self.buffers_["low"], self.buffers_["high"]
-        return ((terms - low) / (high - low).clamp_min(1e-12)).sum(1)
+        return ((self.both_terms(networks, x) - low) / (high - low).clamp_min(1e-12)).sum(1)

@@ -1,13 +1,13 @@
-"""OCGAN: an autoencoder whose every code, not only those of its images, must stand for a normal image.
+"""OCGAN: an autoencoder in which every code, not only those of its images, must decode to a normal image.
 
 Perera, Nallapati, Xiang: OCGAN: One-class Novelty Detection Using GANs with Constrained Latent Representations.
 CVPR 2019.
 
-An autoencoder reconstructs anomalies where its code has room for them. Here the room is closed. Codes lie in the cube
-(−1, 1)^d; a latent discriminator makes the codes of normal images fill it evenly, and a visual one makes whatever the
-decoder draws, from anywhere in it, look normal. Draws at random seldom hit the corners where it does not: a classifier
-of good and bad drawings shows the way there by its gradient (informative-negative mining). Then an anomaly's code, too,
-can only be drawn as something normal, and the reconstruction is far from it.
+An autoencoder can reconstruct anomalies if some codes decode to them. Here no such codes remain. Codes lie in the
+cube (−1, 1)^d; a latent discriminator makes the codes of normal images fill it evenly, and a visual discriminator makes
+the decoder's images look normal for codes from anywhere in it. Random codes seldom hit the regions where they do not: a
+classifier of good and bad images leads there by its gradient (informative-negative mining). Then an anomaly's code,
+too, can only decode to a normal image, and the reconstruction is far from the anomaly.
 
 | paper | here |
 |---|---|
@@ -18,23 +18,19 @@ can only be drawn as something normal, and the reconstruction is far from it.
 | l_MSE, l_latent, l_visual (Eqs. 1 to 3) | `autoencoder_loss`, `latent_loss`, `visual_loss` |
 | λ (10 in front of l_latent in the code) | `reconstruction_weight`, `latent_weight` |
 
-Departures, from the paper and from the released code where only that tells:
-- Informative negatives are kept in the cube by clipping. The code takes their tanh, after which draws are no longer
-  uniform, and never comes near the corners. Of its one step along the gradient (η = 2) and several in the paper, one.
-  In the code mining begins after 150 of 200 epochs; here after `mining_start`.
+Departures from the paper, and from the released code where only that is specific:
+- Informative negatives are kept in the cube by clipping. The code takes their tanh, after which they are no longer
+  uniform and stay away from the corners. The code takes one step along the gradient (η = 2), the paper several;
+  here it is one. In the code mining begins after 150 of 200 epochs; here after `mining_start`.
 - λ = 1000 on a mean over pixels in [0, 1] is the code's 500 on half of a mean over pixels in [−1, 1].
 - Noise: the paper has a variance of 0.2; the code takes its 0.2 for the deviation, of pixels in [−1, 1], as we do.
 - A dense autoencoder, with batch norm in the encoder up to its tanh; the code has it everywhere but there. Without any,
-  all codes end in one corner of the cube, where the tanh is flat: on 1,500 images of MNIST class 8, six epochs in
-  batches of 32, one seed, their deviation was 0.00 and the reconstruction the mean image; with it, 0.65 after four
-  epochs, where the uniform's is 0.58. D_v and C have none: C's gradient is to be each draw's own.
+  all codes end in one corner of the cube, where the tanh is flat. D_v and C have none, so that the gradient of C at one
+  code does not depend on the others.
 - D_l has one output; the code's has 16, with a sigmoid that the loss repeats.
-- The score is that of the image as it is; the code adds noise when testing, too, which makes it a lottery.
+- The score is that of the image as it is; the code adds noise when testing, too, which makes scores random.
 
-Measured (embedded digits, class 0, settings of tests/cases.py, one seed, one CPU thread): AUROC 1.000. Without batch
-norm, its codes almost in one point (deviation 0.03), it had 0.998: there, the distance from a mean image is enough.
-On MNIST class 8 (protocol 2, epochs=10, mining_start=5, seeds 0 to 2, last epoch; `python -m tests.bench_methods
-OCGAN`): 0.865 ± 0.002; published 0.939, after 200 epochs of a convolutional network; PCA with 32 components 0.849.
+Measured figures: data/findings/ocgan.md.
 """
 
 from __future__ import annotations
@@ -51,8 +47,6 @@ from advad.networks.autoencoders import dense_encoder
 from advad.networks.dcgan import Discriminator
 from advad.networks.losses import binary_loss, squared_error
 
-PAPER = {"network": "conv", "conv_width": 64, "epochs": 200, "mining_start": 150, "batch_size": 512}  # released code
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class OCGAN(Autoencoder):
@@ -63,11 +57,11 @@ class OCGAN(Autoencoder):
     noise_level : float, at least 0
         σ of the noise on the encoder's input, in pixel units of [0, 1].
     reconstruction_weight, latent_weight, visual_weight : float, at least 0
-        Of the autoencoder's three losses; without the last two it is a denoising autoencoder.
+        Weights of the autoencoder's three losses; if the last two are 0, it is a denoising autoencoder.
     mining_start : int
-        Epochs before informative negatives take the place of random draws.
+        Epochs before informative negatives replace random codes.
     mining_steps : int
-        Gradient steps that move a draw; 0 leaves mining out.
+        Gradient steps that move a random code; 0 means no mining.
     mining_rate : float
         η, the length of such a step in units of the gradient.
     critic_widths : tuple of int
@@ -90,6 +84,10 @@ class OCGAN(Autoencoder):
     mining_rate: float = 2.0  # released code
     critic_widths: tuple[int, ...] = (128, 64, 32)  # released code
     critic_width: int = 12  # released code, for MNIST
+
+    _paper_settings = {  # released code
+        "MNIST": {"network": "conv", "conv_width": 64, "epochs": 200, "mining_start": 150, "batch_size": 512},
+    }
 
     optimised = {
         "latent": ("latent",),
@@ -151,7 +149,7 @@ class OCGAN(Autoencoder):
         return (binary_loss(inside, real=True) + binary_loss(outside, real=False)) / 2, {}
 
     def informative(self, networks: Networks, s: Tensor) -> Tensor:
-        """Sec. 3.2: codes moved to where C takes the drawing for none of the class; (B, d) -> (B, d), in the cube.
+        """Sec. 3.2: codes moved to where C rejects the decoded image; (B, d) -> (B, d), in the cube.
 
         Each step ascends −log C(De(s)), by η times its gradient.
         """
@@ -201,7 +199,3 @@ class OCGAN(Autoencoder):
         if update.epoch >= self.mining_start:
             s = self.informative(networks, s)
         update("autoencoder", self.autoencoder_loss, x, noisy, s)
-
-    def score_images(self, networks: Networks, x: Tensor) -> Tensor:
-        """Return A(x) = mean (x − De(En(x)))²."""
-        return squared_error(x, self.reconstruct_images(networks, x))

@@ -3,10 +3,10 @@
 Jewell, Reza Khazaie, Mohsenzadeh: One-Class Learned Encoder-Decoder Network with Adversarial Context Masking for
 Novelty Detection. WACV 2022, arXiv:2103.14953. Released code: github.com/jewelltaylor/OLED ("the code").
 
-A context autoencoder fills in a covered part of the image, which it cannot do by copying; but random masks mostly
-cover what does not matter. Here a second network chooses the mask for each image: M gives each pixel an activation,
-the highest are covered, and M is trained to make the error of the reconstructor R as large as it can, while R learns
-to restore. M ends on what is hard to guess (strokes, on digits), and who restores that must know the normal class.
+A context autoencoder restores a covered part of the image, which it cannot do by copying; but random masks mostly
+cover unimportant parts. Here a second network chooses the mask of each image: M gives each pixel an activation, and the
+pixels with the highest ones are covered. M is trained to maximise the error of the reconstructor R, while R learns to
+restore. M learns to cover what is hard to guess (strokes, on digits), and to restore it, R must know the normal class.
 
 | the code | here |
 |---|---|
@@ -20,28 +20,23 @@ to restore. M ends on what is hard to guess (strokes, on digits), and who restor
 | −(L_mask + 12.5 L_context) of M | `mask_loss` |
 | L_rec + L_mask + 12.5 L_context of R | `reconstruct_loss` |
 
-Departures: the paper's text was not at hand; what follows is the code for MNIST.
+Departures (we did not have the paper's text; what follows is about the released code for MNIST):
 - Its images are in [−1, 1], ours in [0, 1]: covering with 0 there is `fill` = 0.5 here, and 12.5 is 6.25, because a
   squared error shrinks fourfold and an absolute one twofold. The loss of R is halved: without a mask it is the AE's.
-- Its threshold is a quotient r / (r + 10⁻¹²), whose gradient is next to nothing except right at the threshold. Here
+- Its threshold is a quotient r / (r + 10⁻¹²), whose gradient nearly vanishes except at the threshold. Here
   exactly the share is covered, and M's gradient passes straight through to its map, standardised for each image: only
-  the order of the pixels counts, so a map must not be able to escape the game by growing.
+  the order of the pixels counts, so that scaling the map up has no effect.
 - It trains M in every third epoch of 400 (CIFAR-10: every fourth, M on L_mask alone, weight 30); `mask_every` is 1
-  here, because with 3 a laptop's few epochs are too few for M: on digits it ends with one mask for all (see below).
-- No batch norm, so that masks depend on no batch-mate; M ends without a ReLU, which makes ties; it is narrower. R is
-  like for like with our AE, DAE and ALCN. Adam has β = (0.9, 0.999), not (0.5, 0.9).
+  here, because with 3 the few epochs that fit on a laptop are too few for M: on digits all images get the same mask.
+- No batch norm, so that a mask does not depend on the other images of a batch; M ends without a ReLU, which makes
+  ties, and is narrower. R has the same layers as our AE, DAE and ALCN. Adam has β = (0.9, 0.999), not (0.5, 0.9).
 - The code scores in four ways: L_mask, L_rec and L_context of an image, and their mean after each was scaled by its
-  extremes over the test set. That mean depends on what else is scored, and is left out. It keeps the epoch that is
-  best on 300 normal and 90 anomalous images, for each way; we keep the last.
-- The mask of a score is found in double precision on the CPU: in single precision rounding, which depends on the
-  batch, would choose between pixels that are nearly alike.
+  extremes over the test set. That mean depends on the other test images, and is left out. The code keeps the epoch that
+  is best on 300 normal and 90 anomalous images, for each score; we keep the last.
+- The mask of a score is found in double precision on the CPU: in single precision, rounding, which depends on
+  the batch, would decide between pixels with nearly equal activations.
 
-Measured (MNIST class 8, protocol 2, 5,266 training images, defaults with epochs=12, seeds 0 to 2, one CPU thread):
-AUROC 0.903 ± 0.006, above PCA's 0.849 with 32 components. Published (Barker et al. 2023): 0.985, a mean over ten
-classes. What M maximises, on normal test digits (8×8, digit 8, tests/test_oled.py, seeds 0 and 1): 0.23 under learned
-masks, 0.13 under random pixels and random areas of the same share; with mask_every=3, 0.17 and 0.15, and its
-"mask_spread" is 0.000. Most of it is L_context, 0.031 to 0.016; L_mask is 0.036 to 0.033. R has practised learned masks
-only, so random ones are strange to it, too.
+Measured figures: data/findings/oled.md.
 """
 
 from __future__ import annotations
@@ -59,20 +54,9 @@ from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, Update
 from advad.networks.losses import squared_error
 
-PAPER = {  # the code
-    "MNIST": {
-        **{"network": "conv", "conv_width": 64, "learning_rate": 5e-4, "epochs": 400, "batch_size": 1024},
-        **{"mask_every": 3, "mask_width": 32},
-    },
-    "CIFAR10": {
-        **{"network": "conv", "conv_width": 128, "latent_dim": 256, "learning_rate": 5e-4},
-        **{"context_weight": 15.0, "mask_every": 4, "mask_width": 32},
-    },
-}
-
 
 def mask_module(image_shape: tuple[int, int, int], width: int) -> nn.Sequential:
-    """Return M, (B, C, H, W) -> (B, 1, H, W): a convolutional autoencoder, halved twice, without a narrow code."""
+    """Return M, (B, C, H, W) -> (B, 1, H, W): convolutions that halve the sides twice and upsample twice."""
     channels, height, across = image_shape
     half = ((height + 1) // 2, (across + 1) // 2)
     return nn.Sequential(
@@ -90,13 +74,13 @@ class OLED(Autoencoder):
     Parameters
     ----------
     mask_share : float
-        Share of the pixels that a mask covers, in [0, 1); rounded to whole pixels. 0 makes it an AE.
+        Share of the pixels that a mask covers, in [0, 1); rounded to whole pixels. With 0 the detector is an AE.
     fill : float
-        What covered pixels show, in pixel units of [0, 1].
+        Value of covered pixels, in [0, 1].
     context_weight : float
-        Of the covered pixels' absolute error, beside the squared error of all.
+        λ, the weight of the absolute error of the covered pixels; the squared error of all pixels has weight 1.
     mask_every : int
-        M takes part in the first of so many epochs; in the others R practises on M's masks as they are.
+        M is trained in one of so many epochs, the first of them; in the others only R is, with the masks of that M.
     mask_width : int
         Feature maps of M's first level.
     score : {"masked", "clean", "covered"}
@@ -113,6 +97,17 @@ class OLED(Autoencoder):
     mask_width: int = 8  # the code: 32
     score: str = "masked"
 
+    _paper_settings = {  # the code
+        "MNIST": {
+            **{"network": "conv", "conv_width": 64, "learning_rate": 5e-4, "epochs": 400, "batch_size": 1024},
+            **{"mask_every": 3, "mask_width": 32},
+        },
+        "CIFAR10": {
+            **{"network": "conv", "conv_width": 128, "latent_dim": 256, "learning_rate": 5e-4},
+            **{"context_weight": 15.0, "mask_every": 4, "mask_width": 32},
+        },
+    }
+
     optimised = {"mask": ("mask",), "reconstructor": ("encoder", "decoder")}
 
     def check(self) -> None:
@@ -125,7 +120,7 @@ class OLED(Autoencoder):
         check_choice("OLED", "score", self.score, ["masked", "clean", "covered"])
 
     def build(self, image_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
-        reconstructor = super().build(image_shape)  # first, so that it starts like an AE's
+        reconstructor = super().build(image_shape)  # first, so that it gets the initial weights of an AE
         return reconstructor | {"mask": mask_module(image_shape, self.mask_width)}
 
     def covering(self, activation: Tensor) -> Tensor:
@@ -178,12 +173,16 @@ class OLED(Autoencoder):
         mask = copy.deepcopy(networks.mask).cpu().double()
         return self.covering(mask(x.cpu().double())).float().to(x.device)
 
-    def score_images(self, networks: Networks, x: Tensor) -> Tensor:
-        """Return A(x): L_mask, L_rec or L_context, as `score` says, under the image's own mask."""
-        if self.score == "clean":
-            return squared_error(x, self.reconstruct_images(networks, x))
+    def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
+        """Return L_mask, L_rec and L_context under the image's own mask, each (B,), by the names that `score` takes."""
         L_mask, L_context = self.restoring(networks, x, self._covering_exactly(networks, x))
-        return L_mask if self.score == "masked" else L_context
+        return {"masked": L_mask, "clean": super().score_images(networks, x), "covered": L_context}
+
+    def score_images(self, networks: Networks, x: Tensor) -> Tensor:
+        """Return A(x): L_mask, L_rec or L_context, as `score` says."""
+        if self.score == "clean":  # needs no mask
+            return super().score_images(networks, x)
+        return self.term_images(networks, x)[self.score]
 
     def masks(self, X: ArrayLike | Tensor) -> np.ndarray:
         """Return each image's learned mask, ndarray of shape (N, 1, H, W), float32: 1 = covered, 0 = shown."""

@@ -11,9 +11,7 @@ from torch import Tensor, nn
 
 
 class TwinBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm with a second set of statistics and scales for images of another kind; see `auxiliary_norm`.
-
-    In evaluation mode the first set serves all, unless `auxiliary_norm` says otherwise.
+    """Batch norm with a second set of statistics and scales, which is used inside `auxiliary_norm` only.
 
     Source : Xie et al. 2020 (AdvProp), Sec. 3.
     """

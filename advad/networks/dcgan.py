@@ -1,6 +1,6 @@
-"""What detectors with an image game share: DCGAN-like networks, a discriminator with features, its loss, batch norm.
+"""What the reconstructing GANs share: networks like DCGAN's, a discriminator with features, losses, batch norm.
 
-The encoder and the decoder are sequences of levels, one block each, so that a network with skip connections
+The encoder and the decoder are sequences with one block per level, so that a network with skip connections
 (`engine.unets`) can be built of the same blocks.
 """
 
@@ -18,7 +18,7 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def feature_maps(image_shape: tuple[int, int, int], width: int) -> list[int]:
-    """Return the feature maps of each size in `halvings`, the image's channels first: doubled at each, 8·width at most.
+    """Return the number of feature maps at each size in `halvings`: C, width, 2·width, 4·width, then 8·width always.
 
     With width 64 and 32 pixels a side: [C, 64, 128, 256] (Shi and Zhang 2023, Table 7).
     """
@@ -27,12 +27,17 @@ def feature_maps(image_shape: tuple[int, int, int], width: int) -> list[int]:
 
 
 def dcgan_encoder(
-    image_shape: tuple[int, int, int], latent_dim: int, width: int = 64, norm: Norm = nn.BatchNorm2d
+    image_shape: tuple[int, int, int],
+    latent_dim: int,
+    width: int = 64,
+    norm: Norm = nn.BatchNorm2d,
+    blocks: int | None = None,
+    first_norm: bool = False,
 ) -> nn.Sequential:
-    """Return a DCGAN-like encoder, (B, C, H, W) -> (B, latent_dim), for images of 8 to 256 pixels a side.
+    """Return an encoder like DCGAN's, (B, C, H, W) -> (B, latent_dim), for images of 8 to 256 pixels a side.
 
-    One block a level: a 4×4 convolution of stride 2, `norm` (not in the first), leaky ReLU 0.2; down to a map of
-    4 to 7 pixels a side. A last convolution over that whole map gives the code.
+    Each block halves the sides: a 4×4 convolution of stride 2, `norm`, leaky ReLU 0.2; down to a map of 4 to 7 pixels a
+    side. A last convolution over that whole map gives the code.
 
     Parameters
     ----------
@@ -44,16 +49,22 @@ def dcgan_encoder(
         Feature maps of the first level.
     norm : callable (int) -> Module
         Makes the normalising layers.
+    blocks : int, optional
+        Maximum number of blocks; as many as the image's size allows unless given.
+    first_norm : bool
+        Whether the first block has `norm`, too; DCGAN's has none.
 
     Source : Radford et al. 2016; Akçay et al. 2018; Shi and Zhang 2023, Table 7.
     """
-    maps, last = feature_maps(image_shape, width), halvings(*image_shape[1:])[-1]
-    blocks = []
+    sizes, maps = halvings(*image_shape[1:]), feature_maps(image_shape, width)
+    if blocks is not None:
+        sizes, maps = sizes[: blocks + 1], maps[: blocks + 1]
+    layers = []
     for level, (n_in, n_out) in enumerate(zip(maps[:-1], maps[1:], strict=True)):
-        between = [norm(n_out)] if level else []
-        blocks.append(nn.Sequential(nn.Conv2d(n_in, n_out, 4, 2, 1, bias=not level), *between, nn.LeakyReLU(0.2)))
-    code = nn.Sequential(nn.Conv2d(maps[-1], latent_dim, last), nn.Flatten())
-    return dcgan_weights(nn.Sequential(*blocks, code))
+        between = [norm(n_out)] if level or first_norm else []
+        layers.append(nn.Sequential(nn.Conv2d(n_in, n_out, 4, 2, 1, bias=not between), *between, nn.LeakyReLU(0.2)))
+    code = nn.Sequential(nn.Conv2d(maps[-1], latent_dim, sizes[-1]), nn.Flatten())
+    return dcgan_weights(nn.Sequential(*layers, code))
 
 
 def dcgan_decoder(
@@ -63,7 +74,7 @@ def dcgan_decoder(
     norm: Norm = nn.BatchNorm2d,
     last: str | None = "sigmoid",
 ) -> nn.Sequential:
-    """Return the mirror of `dcgan_encoder`, (B, latent_dim) -> (B, C, H, W); `last` follows the output pixels."""
+    """Return the mirror of `dcgan_encoder`, (B, latent_dim) -> (B, C, H, W); the activation `last` ends it."""
     sizes, maps = halvings(*image_shape[1:]), feature_maps(image_shape, width)
     blocks = [nn.Sequential(nn.Unflatten(1, (latent_dim, 1, 1)), *from_code(latent_dim, maps[-1], sizes[-1], norm))]
     blocks += [upwards(maps[level], maps[level - 1], sizes[level - 1], norm) for level in range(len(sizes) - 1, 1, -1)]
@@ -73,7 +84,7 @@ def dcgan_decoder(
 def dcgan_generator(
     image_shape: tuple[int, int, int], latent_dim: int, width: int = 64, norm: Norm = nn.BatchNorm2d
 ) -> nn.Sequential:
-    """Return `dcgan_encoder` and `dcgan_decoder` in one, (B, C, H, W) -> (B, C, H, W), by the names of its halves."""
+    """Return `dcgan_decoder` after `dcgan_encoder`, (B, C, H, W) -> (B, C, H, W), as `.decoder` and `.encoder`."""
     generator = nn.Sequential()
     generator.add_module("encoder", dcgan_encoder(image_shape, latent_dim, width, norm))
     generator.add_module("decoder", dcgan_decoder(image_shape, latent_dim, width, norm))
@@ -91,7 +102,7 @@ def upwards(n_in: int, n_out: int, size: tuple[int, int], norm: Norm) -> nn.Sequ
 
 
 def to_image(n_in: int, image_shape: tuple[int, int, int], last: str | None) -> nn.Sequential:
-    """Return the last block, (B, n_in, H//2, W//2) -> (B, C, H, W), without a norm; `last` follows the pixels."""
+    """Return the last block, (B, n_in, H//2, W//2) -> (B, C, H, W), without `norm`; the activation `last` ends it."""
     pixels = _doubling(n_in, image_shape[0], (image_shape[1], image_shape[2]), bias=True)
     return nn.Sequential(pixels) if last is None else nn.Sequential(pixels, ACTIVATIONS[last]())
 
@@ -115,9 +126,9 @@ def dcgan_weights(network: Network) -> Network:
 
 
 class Discriminator(nn.Module):
-    """A discriminator that also shows what it looks at: `logit, features = discriminator(x)`.
+    """A discriminator that also returns its features: `logit, features = discriminator(x)`.
 
-    The layers are those of `dcgan_encoder`: all but the last give the features, the last one the verdict.
+    The layers are those of `dcgan_encoder`: all but the last give the features, the last one the logit.
 
     Parameters
     ----------
@@ -127,13 +138,22 @@ class Discriminator(nn.Module):
         Feature maps of the first level.
     norm : callable (int) -> Module
         Makes the normalising layers.
+    blocks, first_norm
+        See `dcgan_encoder`.
 
     Source : Akçay et al. 2018 (GANomaly), Sec. 3.
     """
 
-    def __init__(self, image_shape: tuple[int, int, int], width: int = 64, norm: Norm = nn.BatchNorm2d):
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        width: int = 64,
+        norm: Norm = nn.BatchNorm2d,
+        blocks: int | None = None,
+        first_norm: bool = False,
+    ):
         super().__init__()
-        layers = dcgan_encoder(image_shape, 1, width, norm)
+        layers = dcgan_encoder(image_shape, 1, width, norm, blocks, first_norm)
         self.features, self.classifier = layers[:-1], layers[-1]
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

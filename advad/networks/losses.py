@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def binary_loss(logits: Tensor, real: bool) -> Tensor:
-    """Return the binary cross-entropy of logits whose images are all real, −log D, or all not, −log(1 − D); a mean."""
+    """Return the mean binary cross-entropy of logits (B,): −log D if the images are `real`, else −log(1 − D)."""
     return F.softplus(-logits if real else logits).mean()
 
 
@@ -21,7 +21,7 @@ def pixel_distance(x: Tensor, x_hat: Tensor) -> Tensor:
 
 
 def feature_distance(z: Tensor, z_hat: Tensor) -> Tensor:
-    """Return ‖z − ẑ‖₂/√n for n features, a mean over the batch: of the same size whatever n is."""
+    """Return the batch mean of ‖z − ẑ‖₂/√n for n features, so that its size does not depend on n."""
     return (z - z_hat).norm(dim=1).mean() / math.sqrt(z.shape[1])
 
 

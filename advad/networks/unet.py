@@ -1,4 +1,4 @@
-"""UNet and UNet++: the DCGAN-like encoder and decoder of `engine.adversarial`, with skip connections between them."""
+"""U-Net and U-Net++ of their original papers, and the U-Net built of DCGAN's blocks."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from torch import Tensor, nn
 from advad.networks.autoencoders import halvings
 from advad.networks.dcgan import Norm, dcgan_encoder, dcgan_weights, feature_maps, from_code, to_image, upwards
 
+HALVINGS = 4  # of the original U-Nets
 
-class UNet(nn.Module):
-    """A generator whose decoder sees the encoder's maps as well as the code; (B, C, H, W) -> (B, C, H, W).
 
-    Level 0 is the image, level d the smallest map, and the code stands below it. At level l the encoder has the map
-    X_l, and the decoder one map, or, in UNet++ ("dense skip pathways"), several: the j-th is made from X and the first
-    j − 1 decoder maps of the level below. The image is made from all that level 1 has.
+class DCGANUNet(nn.Module):
+    """The encoder and decoder of DCGAN with a skip connection at each level; (B, C, H, W) -> (B, C, H, W).
 
-    The image is no function of the code: skip connections carry information past it. So there is an `encoder`
-    (`unet.encoder(x)` is the code), but no decoder. Where the image is halved once only (8 to 15 pixels a side),
-    UNet and UNet++ are the same network.
+    Each level of the decoder takes the map of the level below and the encoder's map of that level. `unet.encoder(x)` is
+    the code, (B, latent_dim). There is no decoder: the image is no function of the code, since skip connections carry
+    information past it.
 
     Parameters
     ----------
@@ -30,10 +28,83 @@ class UNet(nn.Module):
         Feature maps of the first level.
     norm : callable (int) -> Module
         Makes the normalising layers.
-    nested : bool
-        Whether to be a UNet++.
 
-    Source : Ronneberger et al. 2015; Zhou et al. 2020; Shi and Zhang 2023, Fig. 5.
+    Source : Ronneberger et al. 2015; Radford et al. 2016.
+    """
+
+    def __init__(
+        self, image_shape: tuple[int, int, int], latent_dim: int, width: int = 64, norm: Norm = nn.BatchNorm2d
+    ):
+        super().__init__()
+        sizes, maps = halvings(*image_shape[1:]), feature_maps(image_shape, width)
+        self.encoder = dcgan_encoder(image_shape, latent_dim, width, norm)
+        self.from_code = from_code(latent_dim, maps[-1], sizes[-1], norm)
+        self.rows = nn.ModuleList(  # a list of one block a level: saved files name the blocks so
+            nn.ModuleList([upwards(2 * maps[level + 1], maps[level], sizes[level], norm)])
+            for level in range(len(sizes) - 2, 0, -1)
+        )
+        self.to_image = to_image(2 * maps[1], image_shape, "sigmoid")
+        dcgan_weights(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        down = []  # the encoder's maps from the largest to the smallest, and the code
+        for block in self.encoder:
+            x = block(x)
+            down.append(x)
+        code, smallest, *skips = reversed(down)
+        both = torch.cat([smallest, self.from_code(code[:, :, None, None])], 1)
+        for skip, row in zip(skips, self.rows, strict=True):
+            assert isinstance(row, nn.ModuleList)
+            both = torch.cat([skip, row[0](both)], 1)
+        return self.to_image(both)
+
+
+class UNetEncoder(nn.Module):
+    """The encoder of `UNet`; (B, C, H, W) -> (B, latent_dim), the mean of the smallest map over its positions."""
+
+    def __init__(self, maps: list[int], channels: int, norm: Norm):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            _two_convolutions(n_in, n_out, norm) for n_in, n_out in zip([channels, *maps[:-1]], maps, strict=True)
+        )
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Return the map of each level, from the size of the image to the smallest."""
+        maps = []
+        for level, block in enumerate(self.blocks):
+            x = block(nn.functional.max_pool2d(x, 2) if level else x)
+            maps.append(x)
+        return maps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.maps(x)[-1].mean((2, 3))
+
+
+class UNet(nn.Module):
+    """U-Net, or U-Net++ with its dense skip pathways, as in the original papers; (B, C, H, W) -> (B, C, H, W).
+
+    Level 0 has the size of the image; each further level halves the sides, at most four times and to 2 pixels or more.
+    A node is two 3×3 convolutions, each with `norm` and a ReLU. X_i,0 is the encoder's map at level i; X_i,j is made of
+    the upsampled X_i+1,j−1 and of X_i,0 (U-Net), or of all X_i,0 … X_i,j−1 (U-Net++). The image is a 1×1 convolution of
+    the last map at level 0, with a sigmoid. With `width` 64, `latent_dim` 512 and 32×32 pixels the levels have 32, 64,
+    128, 256 and 512 maps, as in Zhou et al. 2018: 7.76 M and 9.04 M parameters.
+
+    `unet.encoder(x)` is the code, (B, latent_dim). There is no decoder; see `DCGANUNet`.
+
+    Parameters
+    ----------
+    image_shape : (C, H, W)
+        Shape of one image, 4 pixels a side or more.
+    latent_dim : int
+        Feature maps of the smallest level, and units of the code.
+    width : int
+        Feature maps at half the image's size, as in `dcgan_encoder`; half of that at its full size.
+    norm : callable (int) -> Module
+        Makes the normalising layers.
+    nested : bool
+        Whether to be a U-Net++.
+
+    Source : Ronneberger et al. 2015; Zhou et al. 2018, Fig. 1 and Table 3; Shi and Zhang 2023, Table 8.
     """
 
     def __init__(
@@ -45,28 +116,40 @@ class UNet(nn.Module):
         nested: bool = False,
     ):
         super().__init__()
-        sizes, maps = halvings(*image_shape[1:]), feature_maps(image_shape, width)
-        self.encoder = dcgan_encoder(image_shape, latent_dim, width, norm)
-        self.from_code = from_code(latent_dim, maps[-1], sizes[-1], norm)
-        self.rows = nn.ModuleList()  # the decoder's blocks of each level, from d − 1 to 1
-        n_below = 2  # maps at level d: the encoder's and the one made from the code
-        for level in range(len(sizes) - 2, 0, -1):
-            taken = range(1, n_below + 1) if nested else [n_below]
-            blocks = [upwards(n * maps[level + 1], maps[level], sizes[level], norm) for n in taken]
-            self.rows.append(nn.ModuleList(blocks))
-            n_below = 1 + len(blocks)
-        self.to_image = to_image(n_below * maps[1], image_shape, "sigmoid")
+        self.nested = nested
+        sizes = [(image_shape[1], image_shape[2])]
+        while len(sizes) <= HALVINGS and min(sizes[-1]) >= 4:
+            sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+        depth = len(sizes) - 1
+        maps = [max(1, width // 2) * 2**level for level in range(depth)] + [latent_dim]
+        self.encoder = UNetEncoder(maps, image_shape[0], norm)
+        self.upsamplings, self.nodes = nn.ModuleDict(), nn.ModuleDict()  # of X_i,j by the name "i,j"
+        for name, level, column in self._places(depth):
+            odd = (sizes[level][0] % 2, sizes[level][1] % 2)  # a side that was odd lost a pixel: give it back
+            n_in, n_out = maps[level + 1], maps[level]
+            self.upsamplings[name] = nn.ConvTranspose2d(n_in, n_out, 2, 2, output_padding=odd, bias=False)
+            n_maps = column + 1 if nested else 2
+            self.nodes[name] = _two_convolutions(n_maps * n_out, n_out, norm)
+        self.to_image = nn.Sequential(nn.Conv2d(maps[0], image_shape[0], 1), nn.Sigmoid())
         dcgan_weights(self)
 
+    def _places(self, depth: int) -> list[tuple[str, int, int]]:
+        """Return name, level i and column j of all X_i,j with j > 0, in the order in which they can be computed."""
+        columns = range(1, depth + 1)
+        levels = {j: range(depth - j, -1, -1) if self.nested else [depth - j] for j in columns}
+        return [(f"{i},{j}", i, j) for j in columns for i in levels[j]]
+
     def forward(self, x: Tensor) -> Tensor:
-        down = []  # X_1 to X_d, and the code
-        for block in self.encoder:
-            x = block(x)
-            down.append(x)
-        code, *down = reversed(down)
-        below = [down[0], self.from_code(code[:, :, None, None])]
-        for X, row in zip(down[1:], self.rows, strict=True):
-            assert isinstance(row, nn.ModuleList)
-            first = 1 + len(below) - len(row)  # how many maps the row's first block takes: 1 if nested, else all
-            below = [X, *(block(torch.cat(below[: first + j], 1)) for j, block in enumerate(row))]
-        return self.to_image(torch.cat(below, 1))
+        rows = [[X] for X in self.encoder.maps(x)]  # X_i,0, X_i,1, … of each level i
+        for name, level, _ in self._places(len(rows) - 1):
+            below = rows[level + 1][len(rows[level]) - 1 if self.nested else -1]
+            rows[level].append(self.nodes[name](torch.cat([*rows[level], self.upsamplings[name](below)], 1)))
+        return self.to_image(rows[0][-1])
+
+
+def _two_convolutions(n_in: int, n_out: int, norm: Norm) -> nn.Sequential:
+    """Return a node, (B, n_in, H, W) -> (B, n_out, H, W)."""
+    return nn.Sequential(
+        *(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False), norm(n_out), nn.ReLU()),
+        *(nn.Conv2d(n_out, n_out, 3, padding=1, bias=False), norm(n_out), nn.ReLU()),
+    )

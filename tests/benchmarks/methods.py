@@ -20,17 +20,9 @@ import click
 import torch
 
 import advad
-from advad.methods.adae import PAPER as PAPER_ADAE
 from advad.methods.anogan import PAPER as PAPER_ANOGAN
 from advad.methods.berg import PAPER as PAPER_BERG
-from advad.methods.egbad import PAPER as PAPER_EGBAD
 from advad.methods.fanogan import PAPER as PAPER_FANOGAN
-from advad.methods.ganomaly import PAPER as PAPER_GANOMALY
-from advad.methods.geotrans import PAPER as PAPER_GEOTRANS
-from advad.methods.lsa import PAPER as PAPER_LSA
-from advad.methods.ocgan import PAPER as PAPER_OCGAN
-from advad.methods.oled import PAPER as PAPER_OLED
-from advad.methods.skip_ganomaly import PAPER as PAPER_SKIP
 from advad.scoreboard.measured import write_lines
 from advad.scoreboard.rows import SIZES
 from tests import ROOT
@@ -44,24 +36,24 @@ SETTINGS = {
     "DAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
     "ARAE": {"lab": {"epochs": 40, "attack_steps": 5, **RELU}, "paper": {"epochs": 1600, "batch_size": 256}},
     "ALCN": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
-    "OLED": {"lab": {"epochs": 12}, "paper": PAPER_OLED["MNIST"]},
+    "OLED": {"lab": {"epochs": 12}, "paper": advad.OLED.paper_settings("MNIST")},
     "VAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500}},
     "DeepSVDD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
     "DeepSAD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
     **{name: {"lab": {}, "paper": {}} for name in ("PCA", "OCSVM", "LOF", "IForest", "KDE")},
-    "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, "batch_size": 256, "conv_width": 64}},
-    "GANomaly": {"lab": SHORT, "paper": PAPER_GANOMALY},
-    "SkipGANomaly": {"lab": SHORT, "paper": PAPER_SKIP},
+    "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, **advad.AGAD.paper_settings("MNIST")}},
+    "GANomaly": {"lab": SHORT, "paper": advad.GANomaly.paper_settings("MNIST")},
+    "SkipGANomaly": {"lab": SHORT, "paper": advad.SkipGANomaly.paper_settings("CIFAR10")},
     "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
     "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
     "Berg": {"lab": {}, "paper": PAPER_BERG},
     "FAnoGAN": {"lab": {}, "paper": PAPER_FANOGAN},
     "AnoGAN": {"lab": {}, "paper": PAPER_ANOGAN},
-    "EGBAD": {"lab": {"epochs": 20, "width": 8}, "paper": PAPER_EGBAD},
-    "ADAE": {"lab": {"epochs": 20, "conv_width": 8}, "paper": PAPER_ADAE},
-    "LSA": {"lab": {"epochs": 20}, "paper": PAPER_LSA},
-    "OCGAN": {"lab": {"epochs": 10, "mining_start": 5}, "paper": PAPER_OCGAN},
-    "GeoTrans": {"lab": {}, "paper": PAPER_GEOTRANS},
+    "EGBAD": {"lab": {"epochs": 20, "width": 8}, "paper": advad.EGBAD.paper_settings("MNIST")},
+    "ADAE": {"lab": {"epochs": 20, "conv_width": 8}, "paper": advad.ADAE.paper_settings("MNIST")},
+    "LSA": {"lab": {"epochs": 20}, "paper": advad.LSA.paper_settings("MNIST")},
+    "OCGAN": {"lab": {"epochs": 10, "mining_start": 5}, "paper": advad.OCGAN.paper_settings("MNIST")},
+    "GeoTrans": {"lab": {}, "paper": advad.GeoTrans.paper_settings("FashionMNIST")},
 }
 # published name of a method where it is another than ours
 PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}

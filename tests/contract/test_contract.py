@@ -215,6 +215,16 @@ def test_gradients_reach_the_image(case):
     assert alike(detector.score_tensor(x).detach(), detector.anomaly_score(x.detach()))
 
 
+def test_the_terms_of_a_score_are_named_and_one_an_image(case):
+    detector, x = fitted(case), digits().test[:10]
+    terms = detector.score_terms(x)
+    assert all(term.shape == (10,) and term.dtype == np.float32 and np.isfinite(term).all() for term in terms.values())
+    if list(terms) == ["score"]:
+        assert np.array_equal(terms["score"], detector.anomaly_score(x))
+    else:
+        assert len(terms) > 1
+
+
 def test_threshold_from_held_out_normals(case):
     detector, holdout = fitted(case), digits().holdout
     with pytest.raises(NotFittedError, match=r"predict needs a threshold. Call calibrate\(holdout\)"):

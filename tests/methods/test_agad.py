@@ -219,3 +219,34 @@ def test_labels_help_against_what_they_show(real_data):
 def test_bad_parameters(settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
         advad.AGAD(**(DCGAN | settings)).fit(digits().train, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "published"),
+    [
+        (advad.AGAD.paper_settings("CIFAR10") | {"generator": "naive", "latent_dim": 100}, 2.04e6),  # Table 7: code 100
+        (advad.AGAD.paper_settings("CIFAR10") | {"generator": "unet"}, 7.76e6),
+        (advad.AGAD.paper_settings("CIFAR10"), 9.04e6),
+    ],
+)
+def test_generators_have_the_sizes_of_table_8(settings, published, figure):
+    """For images of 3×32×32; the naive generator is exactly 2.04 · 2²⁰."""
+    generator = advad.AGAD(**settings).build((3, 32, 32))["generator"]
+    n = sum(p.numel() for p in generator.parameters())
+    figure(f"AGAD, {settings['generator']}: {n / 1e6:.3f} M parameters, published {published / 1e6} M")
+    assert n == pytest.approx(published, rel=0.05)
+
+
+def test_a_detector_from_before_the_norm_in_the_first_block_loads(tmp_path):
+    """Its scores need G alone; a U-Net of that time was another network."""
+    agad = advad.AGAD(**DCGAN, epochs=1).fit(digits().train[:40], progress=False)
+    tensors, facts = agad.state()
+    facts["parameters"] |= {"generator": "naive"}
+    old = {name: t for name, t in tensors.items() if not name.startswith("networks.discriminator.features.0.1.")}
+    old["networks.discriminator.features.0.0.bias"] = torch.zeros(8)
+    loaded = advad.AGAD.from_state(old, facts)
+    x = digits().test[:10]
+    assert loaded.anomaly_score(x).tolist() == agad.anomaly_score(x).tolist()
+    facts["parameters"] |= {"generator": "unet"}
+    with pytest.raises(ValueError, match="^AGAD: the file holds a U-Net of an earlier version"):
+        advad.AGAD.from_state(old, facts)

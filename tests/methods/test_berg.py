@@ -92,7 +92,7 @@ def test_score_by_hand():
 
 def test_both_terms_apart_and_combined():
     detector, x = trained(), digits().test[:30]
-    L_n, L_o = detector.score_terms(x)
+    L_n, L_o = detector.score_terms(x).values()
     assert L_n.shape == L_o.shape == (30,)
     assert 0 <= L_n.min() <= L_n.max() <= 1 / np.sqrt(64)
     assert np.allclose(L_o, -np.linalg.norm(detector.encode(x), axis=1) / np.sqrt(8), rtol=1e-5)
@@ -232,7 +232,7 @@ def test_the_origin_distance_is_a_by_product(twins):
     """
     split = digits(normal=0)
     for loss, detector in twins.items():
-        L_n, L_o = (advad.auroc(split.test_is_anomaly, term) for term in detector.score_terms(split.test))
+        L_n, L_o = (advad.auroc(split.test_is_anomaly, term) for term in detector.score_terms(split.test).values())
         print(f"E by {loss}: AUROC of L_n {L_n:.3f}, of L_o {L_o:.3f}")
         assert L_n > 0.75
         assert L_o < L_n - 0.1

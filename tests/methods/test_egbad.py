@@ -98,7 +98,7 @@ def test_the_terms_make_the_score():
     egbad = make("EGBAD", epochs=2, reconstruction_weight=0.5).fit(digits().train, progress=False)
     x = digits().test[:20]
     for score in ("features", "sigmoid"):
-        L_G, L_D = egbad.set_params(score=score).score_terms(x)
+        L_G, L_D = egbad.set_params(score=score).score_terms(x).values()
         assert np.allclose(egbad.anomaly_score(x), 0.5 * L_G + 0.5 * L_D, rtol=1e-5)
         assert np.allclose(L_G, np.abs(x.numpy() / 255 - egbad.reconstruct(x)).sum((1, 2, 3)), rtol=1e-4)
 

@@ -41,7 +41,7 @@ def test_losses_and_score_by_hand():
 
 def test_the_terms_make_the_score():
     detector, x = trained(feature_weight=0.5), digits().test[:20]
-    A_R, A_D = detector.score_terms(x)
+    A_R, A_D = detector.score_terms(x).values()
     assert np.allclose(detector.anomaly_score(x), A_R + 0.5 * A_D, rtol=1e-5)
     pixels = x.numpy() / np.float32(255)
     assert np.allclose(A_R, 4 * ((pixels - detector.reconstruct(x)) ** 2).mean((1, 2, 3)), rtol=1e-4)

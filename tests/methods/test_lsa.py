@@ -39,9 +39,11 @@ def test_probabilities_sum_to_one():
     """Over all 100² codes at the centres of bins, the p(z) of two units add up to 1."""
     networks = Networks(estimator=estimator(2, (4, 4)))
     centres = (torch.arange(BINS) + 0.5) / BINS
-    p = (-advad.LSA().surprise(networks, torch.cartesian_prod(centres, centres))).exp()
-    assert p.sum().item() == pytest.approx(1, abs=1e-4)
-    assert p.std() > 0
+    z = torch.cartesian_prod(centres, centres)
+    for density in ("interpolated", "histogram"):
+        p = (-advad.LSA(density=density).surprise(networks, z, z)).exp()
+        assert p.sum().item() == pytest.approx(1, abs=1e-4)
+        assert p.std() > 0
 
 
 class Logits(nn.Module):
@@ -66,14 +68,18 @@ def test_terms_and_score_by_hand():
         -(log_p[0, 0] + log_p[1, 99]),
     ]
     detector = advad.LSA(surprise_weight=0.5)
-    assert detector.surprise(networks, z).tolist() == pytest.approx(surprise, rel=1e-4)
+    assert detector.surprise(networks, z, z).tolist() == pytest.approx(surprise, rel=1e-4)
+    in_bins = [-(log_p[0, 0] + log_p[1, 99]), -(log_p[0, 31] + log_p[1, 50]), -(log_p[0, 0] + log_p[1, 99])]
+    z[1, 0] = 0.311  # away from the edge, where rounding would decide
+    assert advad.LSA(density="histogram").surprise(networks, z, z).tolist() == pytest.approx(in_bins, rel=1e-4)
+    z[1, 0] = 0.31
     x = torch.tensor([[[[0.2, 0.4]]]])
     assert detector.reconstruction(networks, x, z[1:2]).item() == pytest.approx(0.11**2 + 0.1075**2, rel=1e-4)
     loss, terms = detector.loss(networks, x)
     assert loss.item() == pytest.approx((terms["reconstruction"] + 0.5 * terms["surprise"]).item())
     assert terms["reconstruction"].item() == 0
     detector.buffers_ = {"low": torch.tensor([-1.0, 2.0]), "high": torch.tensor([3.0, 7.0])}
-    nll = detector.surprise(networks, x.flatten(1)).item()
+    nll = detector.surprise(networks, x.flatten(1), x.flatten(1)).item()
     for detector.score, expected in (("novelty", 1 / 4 + (nll - 2) / 5), ("reconstruction", 0), ("surprise", nll)):
         assert detector.score_images(networks, x).item() == pytest.approx(expected, rel=1e-5)
 
@@ -100,9 +106,19 @@ def test_the_surprise_reaches_the_encoder_through_what_it_predicts_from():
     detector = trained()
     networks = detector.networks_.requires_grad_(True)
     z = networks.encoder(digits().train[:8].float() / 255)
-    (slope,) = torch.autograd.grad(detector.surprise(networks, z).sum(), z)
+    (slope,) = torch.autograd.grad(detector.surprise(networks, z, z.detach()).sum(), z)
     assert (slope[:, :-1].abs().amax(0) > 0).all()
     assert not slope[:, -1].any()  # nothing is predicted from the last, and a target is not differentiated
+    (slope,) = torch.autograd.grad(detector.surprise(networks, z, z).sum(), z)  # but in the score it is
+    assert slope[:, -1].any()
+
+
+def test_the_terms_of_the_score():
+    detector, x = trained(), digits().test[:20]
+    terms = detector.score_terms(x)
+    assert list(terms) == ["reconstruction", "surprise"]
+    for detector.score in terms:
+        assert np.allclose(terms[detector.score], detector.anomaly_score(x))
 
 
 def test_the_estimator_learns_to_be_less_surprised(figure):
@@ -123,6 +139,7 @@ def test_without_its_weight_the_estimator_stands_still():
     [
         ({"surprise_weight": -1}, "LSA: surprise_weight must be at least 0; got -1. It is λ"),
         ({"score": "nll"}, "LSA: score must be one of 'novelty', 'reconstruction', 'surprise'; got 'nll'"),
+        ({"density": "kde"}, "LSA: density must be one of 'interpolated', 'histogram'; got 'kde'"),
         ({"activation": "sigmoid"}, "LSA: activation must be one of 'relu', 'leaky_relu'; got 'sigmoid'"),
         (
             {"estimator_widths": 8},

@@ -43,7 +43,7 @@ def test_the_score_by_hand():
 
 def test_the_terms_make_the_score_and_are_those_of_numpy():
     detector, x = advad.SkipGANomaly(**DCGAN, epochs=2).fit(digits().train, progress=False), digits().test[:20]
-    R, L = detector.score_terms(x)
+    R, L = detector.score_terms(x).values()
     assert np.allclose(detector.anomaly_score(x), 0.9 * R + 0.1 * L, rtol=1e-5)
     pixels, drawn = x.numpy() / np.float32(255), detector.reconstruct(x)
     assert np.allclose(R, np.abs(pixels - drawn).mean((1, 2, 3)), rtol=1e-4)

@@ -1,5 +1,7 @@
 """The image game's networks: shapes for every size, the papers' layers, skip connections, losses and batch norm."""
 
+import functools
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 from advad.networks.batch_norm import TwinBatchNorm2d, auxiliary_norm, frozen_norm
 from advad.networks.dcgan import Discriminator, dcgan_decoder, dcgan_encoder
 from advad.networks.losses import binary_loss, feature_distance, pixel_distance
-from advad.networks.unet import UNet
+from advad.networks.unet import DCGANUNet, UNet
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 13), (28, 28), (32, 32), (33, 50), (64, 64), (256, 256)])
@@ -22,7 +24,10 @@ def test_every_size(size, channels):
     logit, features = Discriminator(shape, width=2)(x)
     assert logit.shape == (2,)
     assert features.ndim == 2
-    for image in (decoded, UNet(shape, 10, width=2)(x), UNet(shape, 10, width=2, nested=True)(x)):
+    unets = DCGANUNet(shape, 10, width=2), UNet(shape, 10, width=2), UNet(shape, 10, width=2, nested=True)
+    for unet in unets:
+        assert unet.encoder(x).shape == (2, 10)
+    for image in (decoded, *(unet(x) for unet in unets)):
         assert image.shape == x.shape
         assert 0 <= image.min() <= image.max() <= 1
 
@@ -43,27 +48,44 @@ def test_the_naive_network_is_that_of_the_paper():
     assert weights.std().item() == pytest.approx(0.02, rel=0.02)
 
 
+def test_the_dcgan_unet():
+    """32 pixels: levels of 16, 8 and 4, one decoder map a level."""
+    unet = DCGANUNet((3, 32, 32), 50, width=4)
+    assert convolutions(unet) == [(3, 4), (4, 8), (8, 16), (16, 50), (50, 16), (32, 8), (16, 4), (8, 3)]
+
+
 def test_unet_and_its_dense_skip_pathways():
-    """32 pixels: levels of 16, 8 and 4. UNet has one decoder map a level; UNet++ 1, 2 and 3 from the bottom up."""
-    plain, nested = (UNet((3, 32, 32), 50, width=4, nested=nested) for nested in (False, True))
-    down = [(3, 4), (4, 8), (8, 16), (16, 50)]
-    assert convolutions(plain) == [*down, (50, 16), (32, 8), (16, 4), (8, 3)]
-    assert convolutions(nested) == [*down, (50, 16), (16, 8), (32, 8), (8, 4), (16, 4), (24, 4), (16, 3)]
-    same = [UNet((1, 8, 8), 5, width=4, nested=nested).state_dict().keys() for nested in (False, True)]
-    assert same[0] == same[1]
+    """16 pixels: levels of 16, 8, 4, 2. U-Net has one decoder node a level; U-Net++ 1, 2 and 3 from the bottom up."""
+    plain, nested = (UNet((3, 16, 16), 50, width=4, nested=nested) for nested in (False, True))
+    down = [(3, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8), (8, 50), (50, 50)]
+    for unet in (plain, nested):
+        assert convolutions(unet.encoder) == down
+        assert convolutions(unet.to_image) == [(2, 3)]
+    inputs = [{name: node[0].in_channels for name, node in unet.nodes.items()} for unet in (plain, nested)]
+    assert inputs[0] == {"2,1": 16, "1,2": 8, "0,3": 4}
+    assert inputs[1] == {"2,1": 16, "1,1": 8, "0,1": 4, "1,2": 12, "0,2": 6, "0,3": 8}
 
 
-@pytest.mark.parametrize("nested", [False, True])
-def test_a_unet_lets_the_image_pass_beside_the_code(nested):
-    """Without a code (all its weights 0) the image still depends on the input, and every weight has a gradient."""
-    unet = UNet((1, 16, 16), 5, width=4, nested=nested)
+@pytest.mark.parametrize("unet", [DCGANUNet, UNet, functools.partial(UNet, nested=True)])
+def test_a_unet_lets_the_image_pass_beside_the_code(unet):
+    """Without a code (its last weights 0) the image still depends on the input, and every weight has a gradient."""
+    unet = unet((1, 16, 16), 5, width=4)
     x = torch.rand(4, 1, 16, 16)
-    unet(x).sum().backward()
+    unet(x).square().sum().backward()
     assert all(p.grad is not None for p in unet.parameters())
-    nn.init.zeros_(unet.encoder[-1][0].weight)
+    last = [module for module in unet.encoder.modules() if isinstance(module, nn.Conv2d)][-1]
+    nn.init.zeros_(last.weight)
     assert unet.encoder(x).abs().max() == 0
     first, second = unet(x)[:2]
     assert not torch.allclose(first, second, atol=1e-4)
+
+
+def test_blocks_and_their_batch_norm_in_a_discriminator():
+    """Shi and Zhang 2023, Sec. 3.3.1: two blocks, both with batch norm, then a convolution over the whole map."""
+    D = Discriminator((1, 32, 32), 4, blocks=2, first_norm=True)
+    assert convolutions(D) == [(1, 4), (4, 8), (8, 1)]
+    assert [m.num_features for m in D.modules() if isinstance(m, nn.BatchNorm2d)] == [4, 8]
+    assert D(torch.rand(2, 1, 32, 32))[1].shape == (2, 8 * 8 * 8)
 
 
 def test_losses_by_hand():

@@ -6,11 +6,13 @@ import math
 from abc import ABC
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from advad.checks import check_choice, check_number, reject
 from advad.engine.detector import Detector
+from advad.engine.training import Networks
 from advad.networks.autoencoders import ACTIVATIONS, INITS, conv_decoder, conv_encoder, dense_decoder, dense_encoder
+from advad.networks.losses import squared_error
 
 
 def batch_normalised(encoder: nn.Sequential, where: str) -> nn.Sequential:
@@ -87,3 +89,7 @@ class Autoencoder(Detector, ABC):
             "encoder": dense_encoder(*layout, last=code, init=self.weight_init),
             "decoder": dense_decoder(*layout, last="sigmoid", init=self.weight_init),
         }
+
+    def score_images(self, networks: Networks, x: Tensor) -> Tensor:
+        """Return A(x), the mean squared error of the reconstruction, (B, C, H, W) -> (B,)."""
+        return squared_error(x, self.reconstruct_images(networks, x))
