@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from advad.checks import check_choice
+
 Objective = Callable[[Tensor], Tensor]
 
 
@@ -48,64 +50,78 @@ def pgd(
     steps: int = 40,
     generator: torch.Generator | None = None,
     start: Tensor | None = None,
-    clip: bool = True,
+    box: str = "project",
+    best: bool = True,
 ) -> Tensor:
     """Return x + δ that raises the objective, by projected gradient ascent from a random start.
 
-    δ ← Π(δ + step_size · sign(∇)) in l∞, or · ∇/‖∇‖₂ in l2; Π projects onto the ball of `radius`, then onto
-    images in [0, 1]. Of all the points visited, the random start included, the best is kept for each image.
+    δ ← Π(δ + step_size · sign(∇)) in l∞, or Π(δ + step_size · ∇/‖∇‖₂) in l2, where Π projects onto the ball of
+    `radius`. `box` says how x + δ stays an image with pixels in [0, 1].
 
     Parameters
     ----------
     objective : callable (B, C, H, W) -> (B,)
         What to maximise; the images are independent of each other.
     x : Tensor of shape (B, C, H, W)
-        In [0, 1].
+        Pixels in [0, 1].
     norm : {"linf", "l2"}
-        The ball's.
+        Norm of the ball.
     radius : float
-        The ball's, in pixel units.
+        Radius of the ball, in pixel units.
     step_size : float, optional
-        2.5 · radius / steps unless given (Madry et al. 2018).
+        Length of a step, in pixel units; 2.5 · radius / steps unless given (Madry et al. 2018).
     steps : int
-        Gradient steps.
+        Number of gradient steps.
     generator : torch.Generator, optional
         For the random start.
     start : Tensor of shape (B, C, H, W), optional
         First δ, instead of a random one.
-    clip : bool
-        Whether x + δ must stay in [0, 1].
+    box : {"project", "clip", "none"}
+        "project": each step shortens δ so that x + δ lies in [0, 1], and the next step begins there. This is the
+        stronger attack. "clip": only the image is clipped; the gradient is taken at the clipped image, but δ keeps
+        its values outside, so that a black pixel with a negative δ stays black until δ has become positive.
+        "none": pixels may leave [0, 1].
+    best : bool
+        Whether to return, for each image, the best of all points visited, the random start included. Otherwise the
+        last point is returned, which saves one evaluation of the objective.
 
     Returns
     -------
     Tensor of shape (B, C, H, W)
         Detached.
 
-    Source : Madry et al. 2018, Sec. 2.1; l2 step as in their released code.
+    Raises
+    ------
+    ValueError
+        An unknown `norm` or `box`.
+
+    Source : Madry et al. 2018, Sec. 2.1; l2 step as in their released code; "clip" as in the released code of Salehi
+    et al. 2020.
     """
+    check_choice("pgd", "norm", norm, ["linf", "l2"])
+    check_choice("pgd", "box", box, ["project", "clip", "none"])
     project = {"linf": project_linf, "l2": project_l2}[norm]
+    draw = {"linf": random_linf, "l2": random_l2}[norm]
     step_size = 2.5 * radius / max(steps, 1) if step_size is None else step_size
     x = x.detach()
-
-    def feasible(delta: Tensor) -> Tensor:
-        delta = project(delta, radius)
-        return (x + delta).clamp(0, 1) if clip else x + delta
-
-    draw = {"linf": random_linf, "l2": random_l2}[norm]
-    adversary = feasible(draw(x, radius, generator) if start is None else start)
-    best, highest = adversary, torch.full((len(x),), -math.inf, device=x.device)
+    delta = project(draw(x, radius, generator) if start is None else start, radius)
+    found, highest = x, torch.full((len(x),), -math.inf, device=x.device)
     for step in range(steps + 1):
-        adversary = adversary.detach().requires_grad_(step < steps)
-        with torch.set_grad_enabled(step < steps):  # the last point is only looked at
-            value = objective(adversary)
+        x_star = x + delta if box == "none" else (x + delta).clamp(0, 1)
+        if step == steps and not best:
+            return x_star
+        x_star.requires_grad_(step < steps)
+        with torch.set_grad_enabled(step < steps):  # nothing is differentiated at the last point
+            value = objective(x_star)
         better = value.detach() > highest
-        best = torch.where(_like(better, x), adversary.detach(), best)
+        found = torch.where(_like(better, x), x_star.detach(), found)
         highest = torch.where(better, value.detach(), highest)
         if step < steps:
-            (gradient,) = torch.autograd.grad(value.sum(), adversary)
+            (gradient,) = torch.autograd.grad(value.sum(), x_star)
             ascent = gradient.sign() if norm == "linf" else gradient / _norms(gradient).clamp_min(1e-12)
-            adversary = feasible(adversary.detach() - x + step_size * ascent)
-    return best
+            begin = delta if box == "clip" else x_star.detach() - x
+            delta = project(begin + step_size * ascent, radius)
+    return found
 
 
 def transform(x: Tensor, degrees: float | Tensor, shift: tuple[float, float] = (0.0, 0.0)) -> Tensor:

@@ -67,10 +67,10 @@ CASES = {
 }
 # name -> (class, settings), of those without networks and epochs: tests/test_classical.py
 CLASSICAL = {
-    "PCA": (advad.PCA, {"components": 4}),
+    "PCA": (advad.PCA, {"n_components": 4}),
     "OCSVM": (advad.OCSVM, {}),
     "LOF": (advad.LOF, {}),
-    "IForest": (advad.IForest, {"trees": 30}),
+    "IForest": (advad.IForest, {"n_estimators": 30}),
     "KDE": (advad.KDE, {}),
 }
 NO_DECODER = {"AGAD-unet", "SkipGANomaly"}  # skip connections carry the image past the code

@@ -78,6 +78,40 @@ def test_pgd_finds_the_linear_maximum():
     assert torch.allclose(moved - x, (0.1 * w / w.norm()).expand_as(x), atol=1e-3)
 
 
+def test_with_clip_a_black_pixel_stays_black_until_its_delta_is_positive():
+    """By hand: x = 0, δ from −0.15 in steps of 0.1 for an objective that rises with x; after 1, 2, 3 steps.
+
+    "clip": δ −0.05, 0.05, 0.15. "project": the start is the black image, so δ 0.1, 0.2, 0.2 (the radius).
+    """
+    x, start = torch.zeros(1, 1, 1, 1), torch.full((1, 1, 1, 1), -0.15)
+
+    def last(steps, box):
+        settings = {"radius": 0.2, "step_size": 0.1, "start": start, "best": False}
+        return attacks.pgd(lambda moved: moved.sum((1, 2, 3)), x, steps=steps, box=box, **settings).item()
+
+    assert [last(steps, "clip") for steps in (1, 2, 3)] == pytest.approx([0, 0.05, 0.15])
+    assert [last(steps, "project") for steps in (1, 2, 3)] == pytest.approx([0.1, 0.2, 0.2])
+    assert [last(steps, "none") for steps in (0, 1, 2)] == pytest.approx([-0.15, -0.05, 0.05])
+
+
+@pytest.mark.parametrize("box", ["clip", "project"])
+def test_the_last_point_is_not_always_the_best(box):
+    """x = 0.5, the objective peaks at 0.6: a step of 0.3 from 0.55 overshoots, and `best` takes the start."""
+    x, start = torch.full((1, 1, 1, 1), 0.5), torch.full((1, 1, 1, 1), 0.05)
+    settings = {"radius": 0.4, "step_size": 0.3, "steps": 1, "start": start, "box": box}
+    peak = lambda moved: -(moved - 0.6).abs().sum((1, 2, 3))  # noqa: E731
+    assert attacks.pgd(peak, x, **settings).item() == pytest.approx(0.55)
+    assert attacks.pgd(peak, x, **settings, best=False).item() == pytest.approx(0.85)
+
+
+def test_pgd_refuses_unknown_names():
+    x = images(2)
+    with pytest.raises(ValueError, match="^pgd: box must be one of 'project', 'clip', 'none'; got 'ball'"):
+        attacks.pgd(lambda moved: moved.sum((1, 2, 3)), x, radius=0.1, box="ball")
+    with pytest.raises(ValueError, match="^pgd: norm must be one of 'linf', 'l2'; got 'l1'"):
+        attacks.pgd(lambda moved: moved.sum((1, 2, 3)), x, radius=0.1, norm="l1")
+
+
 def test_pgd_treats_each_image_alone(encoder):
     x, start = images(), torch.zeros(6, 1, 8, 8) + 0.01
     together = attacks.pgd(latent_distance(encoder, x), x, radius=0.2, steps=5, start=start)

@@ -1,11 +1,15 @@
-"""The scikit-learn face of everything that scores images: threshold, verdict, file. It knows no network.
+"""Base class of all detectors: scikit-learn interface, thresholding, saving and loading.
 
 `Detector` puts the trained methods behind it, `methods/classical.py` those of scikit-learn and PyOD.
 """
 
 from __future__ import annotations
 
+import copy
+import functools
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn, Self
 
@@ -15,8 +19,55 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from advad.checks import as_images, check_number
+from advad.checks import as_images, check_choice, check_number
 from advad.engine.storage import read_state, write_state
+
+
+def renamed(**names: str) -> Callable[[type], type]:
+    """Return a class decorator that keeps old parameter names alive for one version, `renamed(old="new")`.
+
+    It stands above `@dataclass`. An old name given to the constructor or to `set_params` raises a FutureWarning and
+    sets the new parameter; `get_params` knows new names only; a file that was saved under the old name loads silently.
+    """
+
+    def decorate(cls: type) -> type:
+        construct = cls.__init__
+
+        @functools.wraps(construct)  # also keeps the signature, from which scikit-learn reads the parameters
+        def __init__(self: Any, **given: Any) -> None:
+            construct(self, **_with_new_names(cls.__name__, names, given))
+
+        cls.__init__ = __init__
+        cls.renamed_parameters = {**cls.renamed_parameters, **names}  # type: ignore[attr-defined]
+        for old, new in names.items():
+            setattr(cls, old, _alias(cls.__name__, old, new))
+        return cls
+
+    return decorate
+
+
+def _with_new_names(owner: str, names: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(given)
+    for old, new in names.items():
+        if old in result:
+            if new in result:
+                raise TypeError(f"{owner}: {old} is the old name of {new}; got both. Give {new} alone.")
+            _warn_old_name(owner, old, new)
+            result[new] = result.pop(old)
+    return result
+
+
+def _alias(owner: str, old: str, new: str) -> property:
+    def read(self: Any) -> Any:
+        _warn_old_name(owner, old, new)
+        return getattr(self, new)
+
+    return property(read, doc=f"Old name of `{new}`.")
+
+
+def _warn_old_name(owner: str, old: str, new: str) -> None:
+    text = f"{owner}: {old} is now called {new}; the old name will be gone in the next version."
+    warnings.warn(text, FutureWarning, stacklevel=4)
 
 
 class BaseDetector(OutlierMixin, BaseEstimator, ABC):
@@ -32,6 +83,53 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
 
     image_shape_: tuple[int, int, int]
     reconstructs: ClassVar[bool] = False  # whether `reconstruct` gives images back
+    renamed_parameters: ClassVar[Mapping[str, str]] = {}  # old name -> new name, set by `renamed`
+    # Published settings by data set: those of the method's own paper, and by paper those that others use it with.
+    _paper_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    _settings_in: ClassVar[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {}
+
+    # ------------------------------------------------------------------ settings
+
+    @classmethod
+    def paper_settings(cls, dataset: str, paper: str | None = None) -> dict[str, Any]:
+        """Return published settings as arguments of the constructor: `ARAE(**ARAE.paper_settings("MNIST"))`.
+
+        Parameters
+        ----------
+        dataset : str
+            Name of a data set as in data/published.csv, for example "MNIST", "FashionMNIST", "CIFAR10".
+        paper : str, optional
+            A paper that compares itself with this method and states its settings, as in the column `paper` of
+            data/published.csv, for example "itsr"; the method's own paper unless given.
+
+        Returns
+        -------
+        dict
+            A fresh copy. What the paper does not state is left at its default; the method's file says what.
+
+        Raises
+        ------
+        ValueError
+            The paper gives no settings for this data set, or the paper is not known here.
+        """
+        owner = f"{cls.__name__}.paper_settings"
+        settings = cls._paper_settings
+        if paper is not None:
+            check_choice(owner, "paper", paper, sorted(cls._settings_in), "None stands for the method's own paper.")
+            settings = cls._settings_in[paper]
+        if not settings:
+            raise ValueError(f"{owner}: no published settings are known of this method. Its defaults are all there is.")
+        check_choice(owner, "dataset", dataset, settings, "The paper gives no settings for others.")
+        return copy.deepcopy(dict(settings[dataset]))
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters; an old name of a parameter still works, with a warning."""
+        return super().set_params(**_with_new_names(type(self).__name__, self.renamed_parameters, params))
+
+    @classmethod
+    def _new_names(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return stored parameters under their new names, without a warning."""
+        return {cls.renamed_parameters.get(name, name): value for name, value in stored.items()}
 
     # ------------------------------------------------------------------ what a scorer writes
 
@@ -110,6 +208,27 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
     def fit_predict(self, X: ArrayLike | Tensor, y: Any = None, **settings: Any) -> np.ndarray:
         """Refuse: a threshold taken from the training images themselves would be too low."""
         raise TypeError(f"{type(self).__name__}: fit_predict has no held-out normals. Use fit, calibrate, predict.")
+
+    def decisions(
+        self, X: ArrayLike | Tensor, training_images: ArrayLike | Tensor, share: float = 0.1
+    ) -> dict[str, np.ndarray]:
+        """Return the alarms of each decision rule that the method's paper states beside a threshold on the score.
+
+        Parameters
+        ----------
+        X : array of shape (N, C, H, W) or (N, H, W)
+            The images to decide about.
+        training_images : array of shape (M, C, H, W) or (M, H, W)
+            The images that the thresholds are taken from.
+        share : float in (0, 1)
+            Share of the training images beyond each single threshold.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (N,), bool
+            By the name of the rule; True = anomalous. Empty where the paper decides by its score alone.
+        """
+        return {}
 
     # ------------------------------------------------------------------ on disk
 

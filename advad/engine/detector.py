@@ -38,9 +38,9 @@ class Detector(BaseDetector, ABC):
     epochs : int
         Passes over the training images.
     batch_size : int
-        At most so many images a step.
+        Maximum batch size.
     learning_rate : float
-        Adam's.
+        Learning rate of Adam.
     latent_dim : int
         Units of the code.
     seed : int
@@ -75,6 +75,8 @@ class Detector(BaseDetector, ABC):
     optimised: ClassVar[Mapping[str, Sequence[str]]]  # who takes steps of its own: player -> its networks
     uses_labels: ClassVar[bool] = False  # whether fit learns from labelled anomalies
     reconstructs: ClassVar[bool] = True
+    # What a parameter amounted to before it existed, so that a run folder of an earlier version still resumes.
+    former_values: ClassVar[dict[str, Any]] = {}
 
     # ------------------------------------------------------------------ what a method writes
 
@@ -258,7 +260,8 @@ class Detector(BaseDetector, ABC):
         elif stored["images"] != metadata["images"]:
             what = "a run on other images"
         else:
-            old, new = stored["parameters"], metadata["parameters"]
+            old = {**self.former_values, **self._new_names(stored["parameters"])}
+            new = metadata["parameters"]
             changed = [name for name in new if old.get(name) != new[name]]
             what = ", ".join(f"{name}={old.get(name)!r} (now {new[name]!r})" for name in changed)
         plan = [stage.name for stage in self.stages() for _ in range(stage.epochs)]
@@ -353,7 +356,8 @@ class Detector(BaseDetector, ABC):
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in metadata["parameters"].items()}
+        stored = cls._new_names(metadata["parameters"])
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
         detector = cls(**given)
         if device is not None:
             detector.device = device

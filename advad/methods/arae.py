@@ -39,7 +39,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from advad.attacks import pgd, worst_transform
+from advad.attacks import Objective, pgd, worst_transform
 from advad.checks import check_choice, check_number, reject
 from advad.engine.bases.autoencoder import Autoencoder
 from advad.engine.training import Networks, Update
@@ -65,13 +65,20 @@ class ARAE(Autoencoder):
     latent_weight : float
         γ.
     attacks : tuple of {"linf", "l2", "spatial"}
-        Which sets to search; of several, the worst is taken.
+        Which sets of perturbations to search.
     target : {"latent", "reconstruction"}
         What the attack maximises: the distance of the codes (ARAE), or the reconstruction error (ARAE-R).
-    attack_steps : int
-        PGD's steps, in l∞ and l2.
+    attack_steps, l2_steps : int
+        Number of PGD steps of the l∞ and of the l2 attack.
+    attack_step_size, l2_step_size : float, optional
+        Length of a PGD step in pixel units; 2.5 · radius / steps unless given.
+    attack_box : {"clip", "project"}
+        How PGD keeps X* in [0, 1]: "clip" clips the image and leaves δ alone; "project" also shortens δ, in each
+        step, to what the image shows, a stronger attack that makes nearly every black pixel 0 or ε. See `pgd`.
+    union : {"worst", "all"}
+        Of several attacks, train on the worst for each image, or on the results of all of them.
     l2_radius : float
-        Of the l2 attack, in pixel units, for a whole image.
+        Radius of the l2 attack, in pixel units, for a whole image.
     rotations : int
         How many rotations in ±30° the spatial attack tries; with nine shifts each, of 4/28 of a side.
     network, widths, activation, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device, precision
@@ -83,9 +90,15 @@ class ARAE(Autoencoder):
     attacks: tuple[str, ...] = ("linf",)  # Eq. 1
     target: str = "latent"  # Eq. 1
     attack_steps: int = 40  # released code
-    l2_radius: float = 5.0  # released code
+    attack_step_size: float | None = None  # released code: 2.5 ε / 40
+    attack_box: str = "clip"  # released code
+    union: str = "worst"  # "the union of these perturbation sets" (Ablation)
+    l2_radius: float = 5.0  # released code of ARAE-A
+    l2_steps: int = 100  # the same
+    l2_step_size: float | None = None  # the same: 0.1
     rotations: int = 31  # released code
     activation: str = "sigmoid"  # Architecture and Hyperparameters
+    weight_init: str = "glorot_normal"  # released code
 
     def check(self) -> None:
         super().check()
@@ -93,7 +106,13 @@ class ARAE(Autoencoder):
         check_number("ARAE", "attack_radius", self.attack_radius, 0, 1, remedy=percent)
         check_number("ARAE", "latent_weight", self.latent_weight, 0)
         check_number("ARAE", "attack_steps", self.attack_steps, 1, integer=True)
+        for name in ("attack_step_size", "l2_step_size"):
+            if getattr(self, name) is not None:
+                check_number("ARAE", name, getattr(self, name), 0, ends="()", remedy="None: 2.5 · radius / steps.")
+        check_choice("ARAE", "attack_box", self.attack_box, ["clip", "project"])
+        check_choice("ARAE", "union", self.union, ["worst", "all"])
         check_number("ARAE", "l2_radius", self.l2_radius, 0)
+        check_number("ARAE", "l2_steps", self.l2_steps, 1, integer=True)
         check_number("ARAE", "rotations", self.rotations, 1, integer=True)
         check_choice("ARAE", "target", self.target, ["latent", "reconstruction"])
         if not isinstance(self.attacks, (tuple, list)) or not self.attacks:
@@ -109,14 +128,46 @@ class ARAE(Autoencoder):
         """Eq. 4: L_rec. = ‖X − Dec(Enc(X*))‖², a mean over the pixels; (B, ...) -> (B,)."""
         return squared_error(x, networks.decoder(networks.encoder(x_star)))
 
-    def loss(self, networks: Networks, x: Tensor, x_star: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eqs. 3 and 5, outer problem: L_AE = L_rec. + γ L_latent."""
-        z, z_star = networks.encoder(x), networks.encoder(x_star)  # Eqs. 2 and 4, encoding X* once
-        reconstruction, latent = squared_error(x, networks.decoder(z_star)).mean(), squared_error(z_star, z).mean()
+    def loss(self, networks: Networks, x: Tensor, *x_stars: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eqs. 3 and 5, outer problem: L_AE = L_rec. + γ L_latent, a mean over the X* if there are several."""
+        z = networks.encoder(x)
+        reconstruction = latent = torch.zeros((), device=x.device)
+        for x_star in x_stars:  # Eqs. 2 and 4, encoding X* once
+            z_star = networks.encoder(x_star)
+            reconstruction = reconstruction + squared_error(x, networks.decoder(z_star)).mean() / len(x_stars)
+            latent = latent + squared_error(z_star, z).mean() / len(x_stars)
         return reconstruction + self.latent_weight * latent, {"reconstruction": reconstruction, "latent": latent}
 
     def attack(self, networks: Networks, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Eqs. 1 and 5, inner problem: the X* that moves the code (or, for ARAE-R, the image) most; like x."""
+        """Eqs. 1 and 5, inner problem: for each image, the worst X* of all attacks; like x."""
+        found = self.attack_each(networks, x, generator)
+        if len(found) == 1:
+            return found[0]
+        objective = self._objective(networks, x)
+        with torch.no_grad():
+            worst = torch.stack([objective(x_star) for x_star in found]).argmax(0)  # (B,)
+        return torch.stack(found)[worst, torch.arange(len(x), device=x.device)]
+
+    def attack_each(self, networks: Networks, x: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Eqs. 1 and 5, inner problem: the X* of each of `attacks`, in their order; each like x."""
+        objective = self._objective(networks, x)
+        found = []
+        for attack in self.attacks:
+            if attack == "spatial":
+                shift = round(4 / 28 * x.shape[-1])
+                shifts = [(dx, dy) for dx in (-shift, 0, shift) for dy in (-shift, 0, shift)]
+                found.append(worst_transform(objective, x, degrees=self._degrees(), shifts=shifts))
+                continue
+            if attack == "linf":
+                radius, steps, step_size = self.attack_radius, self.attack_steps, self.attack_step_size
+            else:
+                radius, steps, step_size = self.l2_radius, self.l2_steps, self.l2_step_size
+            ball = {"norm": attack, "radius": radius, "steps": steps, "step_size": step_size}
+            found.append(pgd(objective, x, **ball, generator=generator, box=self.attack_box, best=False))
+        return found
+
+    def _objective(self, networks: Networks, x: Tensor) -> Objective:
+        """Return what the attack maximises for each image: the movement of the code (Eq. 1), or the error (ARAE-R)."""
         z = networks.encoder(x).detach()
 
         def latent_distance(x_star: Tensor) -> Tensor:
@@ -125,29 +176,15 @@ class ARAE(Autoencoder):
         def reconstruction_error(x_star: Tensor) -> Tensor:
             return self.reconstruction_loss(networks, x, x_star)
 
-        objective = latent_distance if self.target == "latent" else reconstruction_error
-        found = []
-        for attack in self.attacks:
-            if attack == "spatial":
-                shift = round(4 / 28 * x.shape[-1])
-                shifts = [(dx, dy) for dx in (-shift, 0, shift) for dy in (-shift, 0, shift)]
-                found.append(worst_transform(objective, x, degrees=self._degrees(), shifts=shifts))
-            else:
-                radius = self.attack_radius if attack == "linf" else self.l2_radius
-                steps, rng = self.attack_steps, generator
-                found.append(pgd(objective, x, norm=attack, radius=radius, steps=steps, generator=rng))
-        if len(found) == 1:
-            return found[0]
-        with torch.no_grad():
-            worst = torch.stack([objective(x_star) for x_star in found]).argmax(0)  # (B,)
-        return torch.stack(found)[worst, torch.arange(len(x), device=x.device)]
+        return latent_distance if self.target == "latent" else reconstruction_error
 
     def _degrees(self) -> list[float]:
         return torch.linspace(-30, 30, self.rotations).tolist() if self.rotations > 1 else [0.0]
 
-    def step(self, update: Update, x: Tensor) -> None:
-        x_star = self.attack(update.networks, x, update.generator)  # Eq. 5, the inner maximum
-        update("autoencoder", self.loss, x, x_star)  # Eq. 5, the outer minimum
+    def step(self, update: Update, x: Tensor) -> None:  # Eq. 5: the inner maximum, then the outer minimum
+        networks, rng = update.networks, update.generator
+        x_stars = self.attack_each(networks, x, rng) if self.union == "all" else [self.attack(networks, x, rng)]
+        update("autoencoder", self.loss, x, *x_stars)
 
     def score_images(self, networks: Networks, x: Tensor) -> Tensor:
         """Return A(x) = mean (x − Dec(Enc(x)))²."""

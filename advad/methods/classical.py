@@ -35,22 +35,24 @@ from sklearn.svm import OneClassSVM
 from torch import Tensor
 
 from advad.checks import check_number, reject
+from advad.engine.base import renamed
 from advad.engine.bases.library import Classical, as_array
 
 
+@renamed(components="n_components")
 @dataclass(kw_only=True, eq=False, repr=False)
 class PCA(Classical):
     """Principal components; A(x) is the mean squared error of the projection.
 
     Parameters
     ----------
-    components : int or float in (0, 1)
-        How many, or how much of the variance they must explain.
+    n_components : int or float in (0, 1)
+        Number of components, or the share of the variance that they must explain.
     codes_of
         See `Classical`.
     """
 
-    components: int | float = 0.95  # Ruff et al. 2018, Sec. 4, before their shallow methods
+    n_components: int | float = 0.95  # Ruff et al. 2018, Sec. 4, before their shallow methods
 
     @property
     def reconstructs(self) -> bool:
@@ -58,15 +60,15 @@ class PCA(Classical):
 
     def check(self) -> None:
         super().check()
-        if not (isinstance(self.components, float) and 0 < self.components < 1):
+        if not (isinstance(self.n_components, float) and 0 < self.n_components < 1):
             remedy = "Or a share of the variance in (0, 1)."
-            check_number("PCA", "components", self.components, 1, integer=True, remedy=remedy)
+            check_number("PCA", "n_components", self.n_components, 1, integer=True, remedy=remedy)
 
     def build(self, features: np.ndarray) -> SkPCA:
-        if self.components > min(features.shape):
+        if self.n_components > min(features.shape):
             rule = f"be at most {min(features.shape)}, the lesser of images and features"
-            reject("PCA", "components", rule, self.components)
-        return SkPCA(self.components, svd_solver="full")
+            reject("PCA", "n_components", rule, self.n_components)
+        return SkPCA(self.n_components, svd_solver="full")
 
     def projected(self, features: np.ndarray) -> np.ndarray:
         """Return x̂, (N, D) -> (N, D)."""
@@ -112,54 +114,56 @@ class OCSVM(Classical):
         return -self.estimator_.decision_function(features)
 
 
+@renamed(neighbours="n_neighbors")
 @dataclass(kw_only=True, eq=False, repr=False)
 class LOF(Classical):
     """Local outlier factor; about 1 for an image in a cluster, more outside.
 
     Parameters
     ----------
-    neighbours : int
-        How many make a neighbourhood; all others, where there are fewer.
+    n_neighbors : int
+        Number of images in a neighbourhood; all others, where there are fewer.
     codes_of
         See `Classical`.
     """
 
-    neighbours: int = 20
+    n_neighbors: int = 20
 
     def check(self) -> None:
         super().check()
-        check_number("LOF", "neighbours", self.neighbours, 1, integer=True)
+        check_number("LOF", "n_neighbors", self.n_neighbors, 1, integer=True)
 
     def build(self, features: np.ndarray) -> LocalOutlierFactor:
         if len(features) < 2:
             reject("LOF", "X", "hold at least two images", len(features))
-        return LocalOutlierFactor(n_neighbors=min(self.neighbours, len(features) - 1), novelty=True)
+        return LocalOutlierFactor(n_neighbors=min(self.n_neighbors, len(features) - 1), novelty=True)
 
 
+@renamed(trees="n_estimators")
 @dataclass(kw_only=True, eq=False, repr=False)
 class IForest(Classical):
     """Isolation forest; A(x) in (0, 1), large where few random splits isolate x.
 
     Parameters
     ----------
-    trees : int
-        How many.
+    n_estimators : int
+        Number of trees.
     seed : int
-        Of the splits.
+        Seed of the random splits.
     codes_of
         See `Classical`.
     """
 
-    trees: int = 100  # Liu, Ting, Zhou 2008
+    n_estimators: int = 100  # Liu, Ting, Zhou 2008
     seed: int = 0
 
     def check(self) -> None:
         super().check()
-        check_number("IForest", "trees", self.trees, 1, integer=True)
+        check_number("IForest", "n_estimators", self.n_estimators, 1, integer=True)
         check_number("IForest", "seed", self.seed, 0, integer=True)
 
     def build(self, features: np.ndarray) -> IsolationForest:
-        return IsolationForest(n_estimators=self.trees, random_state=self.seed)
+        return IsolationForest(n_estimators=self.n_estimators, random_state=self.seed)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

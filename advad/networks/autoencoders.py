@@ -9,9 +9,16 @@ from torch import nn
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(0.2)}
 
+INITS = {"glorot_uniform": nn.init.xavier_uniform_, "glorot_normal": nn.init.xavier_normal_}
+
 
 def dense_encoder(
-    image_shape: tuple[int, int, int], widths: Sequence[int], latent_dim: int, activation: str, last: str | None = None
+    image_shape: tuple[int, int, int],
+    widths: Sequence[int],
+    latent_dim: int,
+    activation: str,
+    last: str | None = None,
+    init: str = "glorot_uniform",
 ) -> nn.Sequential:
     """Return a fully connected encoder, (B, C, H, W) -> (B, latent_dim).
 
@@ -27,26 +34,33 @@ def dense_encoder(
         After each hidden layer.
     last : same, optional
         After the code; none unless given.
+    init : {"glorot_uniform", "glorot_normal"}
+        Distribution of the initial weights.
     """
     sizes = [math.prod(image_shape), *widths, latent_dim]
-    return nn.Sequential(nn.Flatten(), *_dense_layers(sizes, activation, last))
+    return nn.Sequential(nn.Flatten(), *_dense_layers(sizes, activation, last, init))
 
 
 def dense_decoder(
-    image_shape: tuple[int, int, int], widths: Sequence[int], latent_dim: int, activation: str, last: str | None = None
+    image_shape: tuple[int, int, int],
+    widths: Sequence[int],
+    latent_dim: int,
+    activation: str,
+    last: str | None = None,
+    init: str = "glorot_uniform",
 ) -> nn.Sequential:
     """Return the mirror of `dense_encoder`, (B, latent_dim) -> (B, C, H, W); `last` follows the output pixels."""
     sizes = [latent_dim, *reversed(widths), math.prod(image_shape)]
-    return nn.Sequential(*_dense_layers(sizes, activation, last), nn.Unflatten(1, image_shape))
+    return nn.Sequential(*_dense_layers(sizes, activation, last, init), nn.Unflatten(1, image_shape))
 
 
-def _dense_layers(sizes: Sequence[int], activation: str, last: str | None) -> list[nn.Module]:
+def _dense_layers(sizes: Sequence[int], activation: str, last: str | None, init: str) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
         linear = nn.Linear(n_in, n_out)
-        # Glorot's initial weights, as in Keras, where ARAE was written: with torch's, which are half as large,
-        # a stack of sigmoids passes so little on that it gives back the mean image for dozens of epochs.
-        nn.init.xavier_uniform_(linear.weight)
+        # Initial weights of Glorot and Bengio, as in Keras, where ARAE was written. PyTorch's own are half as large:
+        # through them a stack of sigmoids passes so little that it gives back the mean image for dozens of epochs.
+        INITS[init](linear.weight)
         nn.init.zeros_(linear.bias)
         layers += [linear, ACTIVATIONS[activation]()]
     layers.pop()
@@ -69,8 +83,9 @@ def _channels(depth: int, width: int) -> list[int]:
 def conv_encoder(image_shape: tuple[int, int, int], latent_dim: int, width: int = 32) -> nn.Sequential:
     """Return a convolutional encoder, (B, C, H, W) -> (B, latent_dim), for images of 8 to 256 pixels a side.
 
-    4×4 convolutions of stride 2 with leaky ReLU 0.2, as in Bergmann et al. 2019, Table 1 (whose 3×3 layers of
-    stride 1 in between are left out), down to a map of 4 to 7 pixels a side, then one linear layer.
+    4×4 convolutions of stride 2 with leaky ReLU 0.2 down to a map of 4 to 7 pixels a side, then one linear layer. It
+    is a smaller relative of the network of Bergmann et al. 2019, Table 1, not that network: their 3×3 and 8×8 layers
+    of stride 1 are left out, and the maps are doubled at each level.
 
     Parameters
     ----------

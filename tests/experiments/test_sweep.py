@@ -237,13 +237,16 @@ def test_contaminated_runs_have_the_papers_metrics(here):
 
 
 def test_classical_methods_are_swept_too(here):
-    methods = [{"method": "PCA", "components": [4, 8]}, {"method": "IForest", "trees": 10}]
+    methods = [{"method": "PCA", "n_components": [4, 8]}, {"method": "IForest", "n_estimators": 10}]
     plan = read_plan(changed(methods=methods, data={"dataset": "digits", "normal": 8}))
     assert "under 1 s" in listing(plan, here / "out")
     outcomes = sweep(plan, folder="out", progress=False)
     assert [outcome.error for outcome in outcomes] == [""] * 6
     split = advad.one_class(advad.load("digits"), normal=8, seed=1)
-    for outcome, detector in ((outcomes[1], advad.PCA(components=4)), (outcomes[5], advad.IForest(trees=10, seed=1))):
+    for outcome, detector in (
+        (outcomes[1], advad.PCA(n_components=4)),
+        (outcomes[5], advad.IForest(n_estimators=10, seed=1)),
+    ):
         expected = advad.auroc(split.test_is_anomaly, detector.fit(split.train).anomaly_score(split.test))
         assert outcome.results["metrics"]["auroc"]["value"] == expected
         assert outcome.results["weights"] == 0

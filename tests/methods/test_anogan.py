@@ -10,7 +10,7 @@ from advad.engine.training import Networks
 from advad.methods.anogan import normalised
 from advad.networks.autoencoders import conv_decoder
 from tests.cases import GAN, digits
-from tests.test_berg import linear_critic
+from tests.methods.test_berg import linear_critic
 
 QUICK = GAN | {"epochs": 2, "search_steps": 10}
 
@@ -26,6 +26,14 @@ def networks_by_hand():
 
 def sigmoid(logit):
     return 1 / (1 + np.exp(-logit))
+
+
+def test_the_papers_networks():
+    """Sec. 3: patches of 64×64, feature maps from 64; our shared networks have four times as many at most."""
+    networks = advad.AnoGAN(**advad.AnoGAN.paper_settings("OCT")).build((1, 64, 64))
+    maps = [layer.out_channels for layer in networks["discriminator"] if isinstance(layer, nn.Conv2d)]
+    assert maps == [64, 128, 256, 256]
+    assert networks["generator"][0].in_features == 100
 
 
 def test_game_by_hand():

@@ -8,7 +8,7 @@ import advad
 from advad.analysis.metrics import auroc
 from advad.attacks import pgd, random_linf, transform
 from tests.cases import SMALL, digits
-from tests.test_autoencoder import linear_networks
+from tests.methods.test_autoencoder import linear_networks
 
 
 def test_equations_by_hand():
@@ -40,9 +40,10 @@ def trained(cls, **settings):
     )
 
 
+@pytest.mark.parametrize("box", ["clip", "project"])
 @pytest.mark.parametrize("target", ["latent", "reconstruction"])
-def test_the_attack_keeps_its_radius_and_never_falls_below_its_random_start(target):
-    detector = trained(advad.ARAE, epochs=2, target=target, attack_steps=5)
+def test_the_attack_keeps_its_radius_and_does_more_than_its_random_start(target, box):
+    detector = trained(advad.ARAE, epochs=2, target=target, attack_steps=5, attack_box=box)
     x = digits(normal=8).test[:30].float() / 255
     networks = detector.networks_
 
@@ -53,13 +54,55 @@ def test_the_attack_keeps_its_radius_and_never_falls_below_its_random_start(targ
 
     found = detector.attack(networks, x, torch.Generator().manual_seed(3))
     assert (found - x).abs().max() <= 0.2 + 1e-6
+    assert found.min() >= 0
+    assert found.max() <= 1
     start = (x + random_linf(x, 0.2, torch.Generator().manual_seed(3))).clamp(0, 1)
-    assert (objective(found) >= objective(start)).all()
     assert objective(found).mean() > objective(start).mean() * 1.02
 
 
+def test_the_attack_is_the_released_one():
+    """NumPy, from the released code's rule: δ onto the ball, the image clipped afterwards, the last point kept.
+
+    The encoder is w·x with w = (1, 1), so that the gradient's sign is that of w·(x* − x).
+    """
+    arae = advad.ARAE(attack_steps=2, attack_step_size=0.05, attack_radius=0.2)
+    x = torch.tensor([[[[0.0, 0.5]]], [[[0.0, 0.95]]]])
+    start = random_linf(x, 0.2, torch.Generator().manual_seed(1)).numpy()
+    assert (start[:, 0, 0, 0] < 0).any()  # a black pixel whose δ begins below zero: where the two rules differ
+    delta, pixels = start.copy(), x.numpy()
+    for _ in range(2):
+        movement = ((pixels + delta).clip(0, 1) - pixels).sum((1, 2, 3), keepdims=True)
+        delta = (delta + 0.05 * np.sign(movement)).clip(-0.2, 0.2)
+    expected = (pixels + delta).clip(0, 1)
+    rng = torch.Generator()
+    assert np.allclose(arae.attack(linear_networks(), x, rng.manual_seed(1)), expected, atol=1e-6)
+    projected = arae.set_params(attack_box="project").attack(linear_networks(), x, rng.manual_seed(1))
+    assert not np.allclose(projected, expected, atol=1e-3)
+
+
+def test_training_on_the_union_takes_the_worst_or_the_mean_of_all():
+    x = torch.tensor([[[[0.2, 0.6]]]])
+    near, far = torch.tensor([[[[0.3, 0.6]]]]), torch.tensor([[[[0.4, 0.6]]]])
+    networks, arae = linear_networks(), advad.ARAE(latent_weight=0.1)
+    both, terms = arae.loss(networks, x, near, far)
+    each = [arae.loss(networks, x, x_star)[0] for x_star in (near, far)]
+    assert both.item() == pytest.approx((each[0] + each[1]).item() / 2)
+    assert terms["latent"].item() == pytest.approx((0.1**2 + 0.2**2) / 2)
+
+    attacks = {"attacks": ("linf", "spatial"), "rotations": 3, "attack_steps": 2}
+    for union, n in (("worst", 1), ("all", 2)):
+        taken = []
+
+        def update(player, loss, x, *x_stars, taken=taken):
+            taken.append(len(x_stars))
+
+        update.networks, update.generator = networks, torch.Generator().manual_seed(0)
+        advad.ARAE(**attacks, union=union).step(update, x)
+        assert taken == [n]
+
+
 def test_the_union_takes_the_worst_of_its_attacks_for_each_image():
-    settings = {"attack_steps": 3, "rotations": 3, "l2_radius": 0.5}
+    settings = {"attack_steps": 3, "l2_steps": 3, "rotations": 3, "l2_radius": 0.5}
     detector = trained(advad.ARAE, epochs=2, **settings)
     x = digits(normal=8).test[:20].float() / 255
     networks, distance = detector.networks_, lambda moved: detector.latent_loss(detector.networks_, x, moved)
@@ -90,7 +133,7 @@ def test_the_spatial_attack_is_a_grid_of_rotations_and_nine_shifts():
 
 def test_radius_zero_is_the_autoencoder():
     assert np.array_equal(
-        trained(advad.ARAE, epochs=3, attack_radius=0).anomaly_score(digits().test[:50]),
+        trained(advad.ARAE, epochs=3, attack_radius=0, weight_init="glorot_uniform").anomaly_score(digits().test[:50]),
         trained(advad.AE, epochs=3).anomaly_score(digits().test[:50]),
     )
 
@@ -125,6 +168,11 @@ def test_settings_of_the_variants():
         ({"latent_weight": -0.1}, "ARAE: latent_weight must be at least 0; got -0.1"),
         ({"attack_steps": 0}, "ARAE: attack_steps must be at least 1; got 0"),
         ({"rotations": 0}, "ARAE: rotations must be at least 1; got 0"),
+        ({"attack_step_size": 0}, r"ARAE: attack_step_size must be above 0; got 0. None: 2.5 · radius / steps."),
+        ({"l2_steps": 0}, "ARAE: l2_steps must be at least 1; got 0"),
+        ({"attack_box": "none"}, "ARAE: attack_box must be one of 'clip', 'project'; got 'none'"),
+        ({"union": "mean"}, "ARAE: union must be one of 'worst', 'all'; got 'mean'"),
+        ({"weight_init": "he"}, "ARAE: weight_init must be one of 'glorot_uniform', 'glorot_normal'; got 'he'"),
         ({"l2_radius": -1}, "ARAE: l2_radius must be at least 0; got -1"),
         ({"target": "score"}, "ARAE: target must be one of 'latent', 'reconstruction'; got 'score'"),
         ({"attacks": "linf"}, "ARAE: attacks must be a tuple of at least one name; got 'linf'"),

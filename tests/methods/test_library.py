@@ -1,5 +1,7 @@
 """The classical detectors: the contract where it applies, each score by NumPy, codes, files without a pickle, PyOD."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from advad.engine.storage import read_state, write_state
 from advad.explorers import LatentExplorer
 from advad.methods import METHODS
 from tests.cases import CLASSICAL, SMALL, digits, make
-from tests.test_contract import (  # what the contract asks of anything with the face, over CLASSICAL
+from tests.contract.test_contract import (  # what the contract asks of anything with the face, over CLASSICAL
     test_bad_images_get_one_clear_line,  # noqa: F401
     test_fit_returns_self_and_clone_is_unfitted,  # noqa: F401
     test_it_beats_chance_clearly_on_digits,  # noqa: F401
@@ -58,7 +60,7 @@ def test_pca_by_svd():
     assert np.allclose(detector.reconstruct(digits().test[:20]).reshape(20, -1), back.clip(0, 1), atol=1e-5)
     spectrum = np.square(np.linalg.svd(train - mean)[1])
     enough = int(np.searchsorted(spectrum.cumsum() / spectrum.sum(), 0.8)) + 1
-    assert fitted("PCA", components=0.8).estimator_.n_components_ == enough
+    assert fitted("PCA", n_components=0.8).estimator_.n_components_ == enough
 
 
 def test_ocsvm_by_its_support_vectors():
@@ -194,13 +196,17 @@ def test_a_file_cannot_name_any_class_it_likes(tmp_path, autoencoder):
 @pytest.mark.parametrize(
     ("case", "settings", "message"),
     [
-        ("PCA", {"components": 0}, "PCA: components must be at least 1; got 0. Or a share"),
-        ("PCA", {"components": 1.5}, "PCA: components must be a whole number; got 1.5. Or a share"),
-        ("PCA", {"components": 65}, "PCA: components must be at most 64, the lesser of images and features; got 65"),
+        ("PCA", {"n_components": 0}, "PCA: n_components must be at least 1; got 0. Or a share"),
+        ("PCA", {"n_components": 1.5}, "PCA: n_components must be a whole number; got 1.5. Or a share"),
+        (
+            "PCA",
+            {"n_components": 65},
+            "PCA: n_components must be at most 64, the lesser of images and features",
+        ),
         ("OCSVM", {"nu": 1}, r"OCSVM: nu must be in \(0, 1\); got 1. It is the share left outside"),
         ("OCSVM", {"gamma": 0}, "OCSVM: gamma must be above 0; got 0"),
-        ("LOF", {"neighbours": 0}, "LOF: neighbours must be at least 1; got 0"),
-        ("IForest", {"trees": 0}, "IForest: trees must be at least 1; got 0"),
+        ("LOF", {"n_neighbors": 0}, "LOF: n_neighbors must be at least 1; got 0"),
+        ("IForest", {"n_estimators": 0}, "IForest: n_estimators must be at least 1; got 0"),
         ("IForest", {"seed": -1}, "IForest: seed must be at least 0; got -1"),
         ("KDE", {"bandwidth": 0}, "KDE: bandwidth must be above 0; got 0. 1 is Scott's rule"),
         ("KDE", {"codes_of": advad.AE()}, r"KDE: codes_of must be a fitted detector; got AE\(\). Fit it first"),
@@ -209,6 +215,35 @@ def test_a_file_cannot_name_any_class_it_likes(tmp_path, autoencoder):
 def test_bad_parameters(case, settings, message):
     with pytest.raises((ValueError, TypeError), match=message):
         fitted(case, **settings)
+
+
+OLD_NAMES = [("PCA", "components", "n_components", 4), ("LOF", "neighbours", "n_neighbors", 7)]
+OLD_NAMES += [("IForest", "trees", "n_estimators", 10)]
+
+
+@pytest.mark.parametrize(("name", "old", "new", "value"), OLD_NAMES)
+def test_old_parameter_names_warn_and_work(name, old, new, value, tmp_path):
+    cls, message = getattr(advad, name), f"^{name}: {old} is now called {new}; the old name will be gone"
+    with pytest.warns(FutureWarning, match=message):
+        detector = cls(**{old: value})
+    assert detector.get_params() == cls(**{new: value}).get_params()
+    assert old not in detector.get_params()
+    with pytest.warns(FutureWarning, match=message):
+        assert getattr(detector, old) == value
+    with pytest.warns(FutureWarning, match=message):
+        assert getattr(cls().set_params(**{old: value}), new) == value
+    with pytest.raises(TypeError, match=f"^{name}: {old} is the old name of {new}; got both. Give {new} alone."):
+        cls(**{old: value, new: value})
+    # a file of an earlier version has the old name, and loads without a word
+    path = detector.fit(digits().train).save(tmp_path / "old")
+    tensors, facts = read_state(path)
+    facts["parameters"][old] = facts["parameters"].pop(new)
+    write_state(path, tensors, facts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = advad.load_detector(path)
+    assert loaded.get_params() == detector.get_params()
+    assert np.array_equal(loaded.anomaly_score(digits().test[:20]), detector.anomaly_score(digits().test[:20]))
 
 
 def test_lof_needs_two_images():

@@ -10,7 +10,7 @@ from torch import nn
 
 from advad.checks import check_choice, check_number, reject
 from advad.engine.detector import Detector
-from advad.networks.autoencoders import ACTIVATIONS, conv_decoder, conv_encoder, dense_decoder, dense_encoder
+from advad.networks.autoencoders import ACTIVATIONS, INITS, conv_decoder, conv_encoder, dense_decoder, dense_encoder
 
 
 def batch_normalised(encoder: nn.Sequential, where: str) -> nn.Sequential:
@@ -45,6 +45,8 @@ class Autoencoder(Detector, ABC):
     activation : {"relu", "leaky_relu", "sigmoid"}
         After each hidden layer of the dense network. "sigmoid" follows the code as well, as in Salehi et al. 2020,
         and then the codes lie in (0, 1). The output pixels always pass a sigmoid.
+    weight_init : {"glorot_uniform", "glorot_normal"}
+        Distribution of the dense network's initial weights.
     conv_width : int
         Feature maps of the convolutional network's first level.
     epochs, batch_size, learning_rate, latent_dim, seed, device, precision
@@ -55,15 +57,18 @@ class Autoencoder(Detector, ABC):
     widths: tuple[int, ...] = (512, 256)  # Salehi et al. 2020, Architecture and Hyperparameters
     latent_dim: int = 128  # the same
     activation: str = "relu"
+    weight_init: str = "glorot_uniform"  # the default of Keras
     conv_width: int = 32  # Bergmann et al. 2019, Table 1
 
     optimised = {"autoencoder": ("encoder", "decoder")}
+    former_values = {"weight_init": "glorot_uniform"}
 
     def check(self) -> None:
         super().check()
         owner = type(self).__name__
         check_choice(owner, "network", self.network, ["dense", "conv"])
         check_choice(owner, "activation", self.activation, ACTIVATIONS)
+        check_choice(owner, "weight_init", self.weight_init, INITS)
         check_number(owner, "conv_width", self.conv_width, 1, integer=True)
         if not isinstance(self.widths, (tuple, list)):
             reject(owner, "widths", "be a tuple of whole numbers", self.widths, "For example (512, 256).", TypeError)
@@ -78,4 +83,7 @@ class Autoencoder(Detector, ABC):
             }
         layout = (image_shape, self.widths, self.latent_dim, self.activation)
         code = "sigmoid" if self.activation == "sigmoid" else None
-        return {"encoder": dense_encoder(*layout, last=code), "decoder": dense_decoder(*layout, last="sigmoid")}
+        return {
+            "encoder": dense_encoder(*layout, last=code, init=self.weight_init),
+            "decoder": dense_decoder(*layout, last="sigmoid", init=self.weight_init),
+        }
