@@ -75,53 +75,6 @@ def _warn_old_name(owner: str, old: str, new: str) -> None:
     warnings.warn(text, FutureWarning, stacklevel=4)
 
 
-def renamed(**names: str) -> Callable[[type], type]:
-    """Return a class decorator that keeps old parameter names alive for one version, `renamed(old="new")`.
-
-    It stands above `@dataclass`. An old name given to the constructor or to `set_params` raises a FutureWarning and
-    sets the new parameter; `get_params` knows new names only; a file that was saved under the old name loads silently.
-    """
-
-    def decorate(cls: type) -> type:
-        construct = cls.__init__
-
-        @functools.wraps(construct)  # also keeps the signature, from which scikit-learn reads the parameters
-        def __init__(self: Any, **given: Any) -> None:
-            construct(self, **_with_new_names(cls.__name__, names, given))
-
-        cls.__init__ = __init__
-        cls.renamed_parameters = {**cls.renamed_parameters, **names}  # type: ignore[attr-defined]
-        for old, new in names.items():
-            setattr(cls, old, _alias(cls.__name__, old, new))
-        return cls
-
-    return decorate
-
-
-def _with_new_names(owner: str, names: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(given)
-    for old, new in names.items():
-        if old in result:
-            if new in result:
-                raise TypeError(f"{owner}: {old} is the old name of {new}; got both. Give {new} alone.")
-            _warn_old_name(owner, old, new)
-            result[new] = result.pop(old)
-    return result
-
-
-def _alias(owner: str, old: str, new: str) -> property:
-    def read(self: Any) -> Any:
-        _warn_old_name(owner, old, new)
-        return getattr(self, new)
-
-    return property(read, doc=f"Old name of `{new}`.")
-
-
-def _warn_old_name(owner: str, old: str, new: str) -> None:
-    text = f"{owner}: {old} is now called {new}; the old name will be gone in the next version."
-    warnings.warn(text, FutureWarning, stacklevel=4)
-
-
 class BaseDetector(OutlierMixin, BaseEstimator, ABC):
     """Something that is fitted on images and scores images, higher = more anomalous.
 
@@ -309,6 +262,27 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
     def fit_predict(self, X: ArrayLike | Tensor, y: Any = None, **settings: Any) -> np.ndarray:
         """Refuse: a threshold taken from the training images themselves would be too low."""
         raise TypeError(f"{type(self).__name__}: fit_predict has no held-out normals. Use fit, calibrate, predict.")
+
+    def decisions(
+        self, X: ArrayLike | Tensor, training_images: ArrayLike | Tensor, share: float = 0.1
+    ) -> dict[str, np.ndarray]:
+        """Return the alarms of each decision rule that the method's paper states beside a threshold on the score.
+
+        Parameters
+        ----------
+        X : array of shape (N, C, H, W) or (N, H, W)
+            The images to decide about.
+        training_images : array of shape (M, C, H, W) or (M, H, W)
+            The images that the thresholds are taken from.
+        share : float in (0, 1)
+            Share of the training images beyond each single threshold.
+
+        Returns
+        -------
+        dict of str to ndarray of shape (N,), bool
+            By the name of the rule; True = anomalous. Empty where the paper decides by its score alone.
+        """
+        return {}
 
     # ------------------------------------------------------------------ on disk
 

@@ -3,10 +3,10 @@
 Schlegl, Seeböck, Waldstein, Schmidt-Erfurth, Langs: Unsupervised Anomaly Detection with Generative Adversarial Networks
 to Guide Marker Discovery. IPMI 2017.
 
-A generator G learns to draw normal images from random codes; a discriminator D learns to tell its drawings from true
-images. G has no inverse, so each new image x is looked for: from one starting code, a few hundred steps of gradient
-descent make G(z) as similar to x as they can, in its pixels and in D's features. What cannot be matched is anomalous:
-the loss that remains is the score.
+A generator G learns to make normal images from random codes; a discriminator D learns to tell these from true images.
+G has no inverse, so that a code must be searched for each new image x: from one starting code, a few hundred steps of
+gradient descent make G(z) as similar to x as they can, in its pixels and in D's features. What cannot be matched is
+anomalous: the loss that remains is the score.
 
 | paper | here |
 |---|---|
@@ -20,31 +20,26 @@ the loss that remains is the score.
 | z₁, z_Γ | `start`, `search` |
 
 Departures from the paper:
-- z₁ is drawn at random for each image there, so that a score is a lottery. Here it is one draw from the seed, the same
-  for every image: a score depends on its image alone. Nothing keeps a code in the prior's cube, there as here.
-- The search's optimiser and rate are not given: it is Adam, whose rate falls to 0 along half a cosine, so that the
-  search comes to rest instead of hopping about its goal. (It works on each image apart: the loss is a sum over images.)
+- z₁ is drawn at random for each image there, so that a score is random. Here it is one draw from the seed, the same for
+  every image: a score depends on its image alone. Nothing keeps a code in the prior's cube, there as here.
+- The search's optimiser and rate are not given: it is Adam, with a rate that falls to 0 along half a cosine, so that
+  the search comes to rest instead of oscillating. (It works on each image apart: the loss is a sum over images.)
 - Γ = 500 backpropagation steps there; 100 here by default. Sums over pixels and features (Eq. 2, 4) are means, so that
   λ weighs the same for all sizes and scores compare.
-- G ends in a sigmoid, for images in [0, 1]; D has no batch normalisation, so that no feature depends on batch-mates.
-- `score_tensor` holds z_Γ fixed. At a minimum of L that is the whole gradient: ∂L/∂z vanishes there, so that the code's
-  own motion with x adds nothing (envelope theorem); elsewhere it is an approximation. `encode_tensor` has no gradient.
+- G ends in a sigmoid, for images in [0, 1]; D has no batch normalisation, so that no feature depends on the other
+  images of the batch.
+- The paper's networks have 512-256-128-64 feature maps, for patches of 64×64. `width` 64, in `paper_settings`, gives
+  256-256-128-64 at that size (our shared networks have 4 · `width` maps at most) and 128-64 at 28×28.
+- `score_tensor` holds z_Γ fixed. At a minimum of L that is the whole gradient: ∂L/∂z vanishes there, so that the change
+  of the code with x adds nothing (envelope theorem); elsewhere it is an approximation. `encode_tensor` has no gradient.
 
-Measured (8×8 digits, class 0 normal, 113 training images, latent_dim 8, width 8, batch_size 32, learning_rate 1e-3, 60
-epochs, 20 steps of search, one seed, one CPU thread): AUROC 0.997.
-
-MNIST class 8, protocol 2, defaults, 1,000 test images (each is searched for), seeds 0 to 2 (`python -m
-tests.bench_methods AnoGAN`, one CPU thread): AUROC **0.638 ± 0.042**; published (ARAE's Table 2) 0.849, PCA with 32
-components on all test images 0.849. On these networks (means over the seeds): it is not that the search stops short,
-for 500 steps bring held-out normals from 0.050 to 0.036 off in the mean pixel (the median image: 0.112), but AUROC to
-0.604. Nor that codes leave the prior's cube, as a third of their coordinates do: kept in it, they give 0.638, and 0.641
-after 500 steps. G draws other digits nearly as well as eights (L_R 0.059 and 0.050), and the error grows with what
-there is to draw, in which eights are rich: mean brightness alone has AUROC 0.357, and L_R divided by it 0.707.
+Measurements: data/findings/anogan.md.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -54,8 +49,6 @@ from advad.checks import check_number
 from advad.engine.detector import Detector
 from advad.engine.training import Networks, Update
 from advad.networks.autoencoders import conv_decoder, conv_encoder
-
-PAPER = {"latent_dim": 100, "search_steps": 500, "learning_rate": 2e-4, "epochs": 20}  # Sec. 3; DCGAN's rate
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -67,11 +60,11 @@ class AnoGAN(Detector):
     width : int
         Feature maps of the convolutional networks' first level.
     search_steps : int
-        Γ, steps of the search for each image; 0 scores all images against the same drawing.
+        Γ, steps of the search for each image; with 0, all images are compared with the same generated image.
     search_rate : float
-        Adam's, of the search, at its beginning.
+        Learning rate of Adam at the beginning of the search.
     feature_weight : float in [0, 1]
-        λ, of the features' difference against the pixels'.
+        λ, the weight of the difference of features against that of pixels.
     epochs, batch_size, learning_rate, latent_dim, seed, device, precision
         See `Detector`.
     """
@@ -86,6 +79,9 @@ class AnoGAN(Detector):
     feature_weight: float = 0.1  # Sec. 3
 
     optimised = {"discriminator": ("discriminator",), "generator": ("generator",)}
+    _paper_settings: ClassVar[dict[str, dict[str, Any]]] = {  # Sec. 3, retinal OCT; Radford et al.: rate, code of 100
+        "OCT": {"width": 64, "latent_dim": 100, "search_steps": 500, "learning_rate": 2e-4, "epochs": 20}
+    }
 
     def check(self) -> None:
         super().check()

@@ -2,9 +2,9 @@
 
 Karras, Aila, Laine, Lehtinen: Progressive Growing of GANs for Improved Quality, Stability, and Variation. ICLR 2018.
 
-Level 0 sees 4×4 pixels, level k sees 4·2ᵏ. `depth` is how far a network has grown: 2 is level 2; 1.25 is level 2 with a
-quarter of its own output, α, and three quarters of level 1's. It is stored with the weights, and as a Python number, so
-that no forward pass waits for the device.
+Level 0 has 4×4 pixels, level k has 4·2ᵏ on each side. `depth` tells how far a network has grown: 2 is level 2; 1.25 is
+level 2 with the share α = 0.25 of its own output and 0.75 of the output of level 1. It is stored with the weights, as a
+Python number, so that no forward pass waits for the device.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ def levels_of(height: int, width: int) -> int:
 
 
 def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return images brought to (height, width), bilinear and antialiased; as they are where the size is right."""
+    """Return images resized to (height, width), bilinear and antialiased; unchanged if they have that size."""
     return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", antialias=True)
 
 
 def depth_at(progress: float, levels: int) -> float:
-    """Return the depth after this share of the growth: hold 0, fade to 1, hold 1, fade to 2, …, fade to `levels`.
+    """Return the depth after this share of the growth: stay at 0, fade to 1, stay at 1, fade to 2, …, to `levels`.
 
     Parameters
     ----------
     progress : float in [0, 1]
-        0 at the first step of the growth, 1 when it is over. All holds and fades take equally long.
+        0 at the first step of the growth, 1 when it is over. All phases take equally long.
     levels : int
         The level to reach.
     """
@@ -97,7 +97,7 @@ class PixelNorm(nn.Module):
 
 
 class Growing(nn.Module):
-    """A network with a depth that its state holds; `depth` is set by whoever trains it."""
+    """A network whose state includes its depth; the method that trains it sets `depth`."""
 
     depth: float = 0.0
 
@@ -119,13 +119,13 @@ class GrowingGenerator(Growing):
     Parameters
     ----------
     channels : int
-        C, of the images, whose range is about [−1, 1] (no activation follows the last layer).
+        C of the images, with pixels in about [−1, 1] (no activation follows the last layer).
     levels : int
-        Depth when fully grown.
+        Depth of the fully grown network.
     latent_dim : int
         Units of z.
     width : int
-        See `maps`.
+        Feature maps up to 32 pixels a side; see `maps`.
     """
 
     def __init__(self, channels: int, levels: int, latent_dim: int, width: int):
@@ -160,10 +160,11 @@ class Shrinking(Growing):
     channels, levels, width
         See `GrowingGenerator`.
     tail : sequence of modules
-        What follows the 4×4 features, (B, 16·width) -> (B, units).
+        Layers after the 4×4 features, (B, 16·width) -> (B, units).
     compares : bool
-        Whether the last block is told how much the images of the batch differ ("minibatch standard deviation": the
-        deviation of each feature over the batch, averaged). An output then depends on the batch-mates.
+        Whether the last block is given how much the images of the batch differ ("minibatch standard deviation": the
+        deviation of each feature over the batch, averaged). An output then depends on the other images of the
+        batch.
     """
 
     def __init__(self, channels: int, levels: int, width: int, tail: Sequence[nn.Module], compares: bool = False):
@@ -179,16 +180,31 @@ class Shrinking(Growing):
         self.head = nn.Sequential(_layer(width + compares, width), nn.Flatten(), *tail)
 
     def forward(self, x: Tensor) -> Tensor:
+        maps_4x4 = self._maps(x)
+        if self.compares:
+            spread = (maps_4x4.float().var(0, correction=0) + 1e-8).sqrt().mean()
+            maps_4x4 = self._with_spread(maps_4x4, spread)
+        return self.head(maps_4x4)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return what the last layer is given, each image as a batch of its own; (B, C, h, w) -> (B, n)."""
+        maps_4x4 = self._maps(x)
+        if self.compares:
+            maps_4x4 = self._with_spread(maps_4x4, maps_4x4.new_tensor(1e-8).sqrt())  # one image does not vary
+        return self.head[:-1](maps_4x4)
+
+    def _maps(self, x: Tensor) -> Tensor:
         level, alpha = self.top()
         features = self.from_image[level](x)
         for k in range(level, 0, -1):
             features = self.blocks[k - 1](features)  # (B, maps, 4·2ᵏ⁻¹, 4·2ᵏ⁻¹)
             if k == level and alpha < 1:
                 features = torch.lerp(self.from_image[k - 1](F.avg_pool2d(x, 2)), features, alpha)
-        if self.compares:
-            spread = (features.float().var(0, correction=0) + 1e-8).sqrt().mean()
-            features = torch.cat([features, spread.to(features.dtype).expand(len(x), 1, 4, 4)], 1)
-        return self.head(features)
+        return features
+
+    @staticmethod
+    def _with_spread(features: Tensor, spread: Tensor) -> Tensor:
+        return torch.cat([features, spread.to(features.dtype).expand(len(features), 1, 4, 4)], 1)
 
 
 class GrowingCritic(Shrinking):
@@ -200,7 +216,7 @@ class GrowingCritic(Shrinking):
 
 
 class GrowingEncoder(Shrinking):
-    """E, (B, C, h, w) -> (B, latent_dim), each image for itself; its last hidden layer, leaky ReLU, is the code."""
+    """E, (B, C, h, w) -> (B, latent_dim), each image separately; its last layer, with a leaky ReLU, is the code."""
 
     def __init__(self, channels: int, levels: int, latent_dim: int, width: int):
         super().__init__(channels, levels, width, [ScaledLinear(16 * width, latent_dim), nn.LeakyReLU(0.2)])

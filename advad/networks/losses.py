@@ -76,3 +76,28 @@ def wasserstein_loss(
     distance = d_real.mean() - d_fake.mean()
     drift = drift_weight * d_real.square().mean()
     return penalty_weight * penalty - distance + drift, {"distance": distance, "penalty": penalty}
+
+
+def minmax_normalised(x: Tensor) -> Tensor:
+    """Return w(x) = (x − min x) / (max x − min x) of each image, (B, C, H, W); a constant image gives 0.
+
+    Source : Berg et al. 2020, Eq. 3.
+    """
+    low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    return (x - low) / (high - low).clamp_min(1e-6)
+
+
+def normalised_residual(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Return L_n = ‖w(x) − w(x̂)‖₂ / N_X of each image, in [0, 1/√N_X]; (B, C, H, W) -> (B,).
+
+    Source : Berg et al. 2020, Eq. 2.
+    """
+    return (minmax_normalised(x) - minmax_normalised(x_hat)).flatten(1).norm(dim=1) / x[0].numel()
+
+
+def plain_residual(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Return L_r = ‖x − x̂‖₂ of each image, (B, C, H, W) -> (B,).
+
+    Source : Berg et al. 2020, Eq. 8.
+    """
+    return (x - x_hat).flatten(1).norm(dim=1)

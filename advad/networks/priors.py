@@ -1,4 +1,4 @@
-"""Priors of a latent code: how to draw from one, and how probable a code is under it.
+"""Priors of a latent code: draws from each, and the log density of codes under it.
 
 | name | p(z) |
 |---|---|
@@ -6,7 +6,8 @@
 | "uniform" | uniform in [−√3, √3] for each unit (variance 1), its edges softened by N(0, 0.1²) |
 | "mixture" | Gaussians of deviation 0.5, their means on a circle of radius 2 in the first two units |
 
-The uniform's edges are soft, in draws and density alike: outside a sharp box all codes would be equally impossible.
+The edges of the uniform prior are soft, in draws and density alike: outside a sharp box all codes would be equally
+impossible.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ def draw_prior(prior: str, n: int, latent_dim: int, generator: torch.Generator, 
     prior : {"gaussian", "uniform", "mixture"}
         See the module's table.
     n, latent_dim : int
-        How many, and of how many units.
+        Number of draws, and units of each.
     generator : torch.Generator
-        Source of randomness.
+        Source of the random numbers; its device is that of the draws.
     components : int
-        Number of components of the mixture.
+        Number of Gaussians in the mixture.
     """
     device = generator.device
     noise = torch.randn(n, latent_dim, generator=generator, device=device)
@@ -66,5 +67,5 @@ def log_prior(prior: str, z: Tensor, components: int = 5) -> Tensor:
 
 
 def _log_normal(distance: Tensor, deviation: float) -> Tensor:
-    """Return log N(distance; 0, deviation² I), summed over the last axis."""
+    """Return log N(distance; 0, deviation² I), (..., d) -> (...)."""
     return (-0.5 * (distance / deviation).square() - math.log(deviation * math.sqrt(2 * math.pi))).sum(-1)

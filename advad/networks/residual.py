@@ -1,7 +1,7 @@
 """Residual networks of the Wasserstein GAN with gradient penalty: generator, critic and encoder.
 
 Gulrajani, Ahmed, Arjovsky, Dumoulin, Courville: Improved Training of Wasserstein GANs. NIPS 2017, Appendix C ("Good"),
-as f-AnoGAN's released code uses them: a block a halving, down to a map of 4 to 7 pixels a side. Images are in [−1, 1].
+as f-AnoGAN's released code uses them: one block per halving, down to 4 to 7 pixels a side. Images are in [−1, 1].
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from advad.networks.autoencoders import halvings
 
 
 class Block(nn.Module):
-    """Norm, ReLU, 3×3 convolution, twice, beside a 1×1 convolution; one of them changes the size on each way.
+    """Norm, ReLU, 3×3 convolution, twice, in parallel with a 1×1 convolution; both paths change the size.
 
     Parameters
     ----------
     n_in, n_out : int
-        Feature maps.
+        Feature maps of input and output.
     size : (height, width)
-        Feature maps of the input.
+        Size of the input.
     resize : Module
         Upsampling, which comes before the first convolution, or pooling, which comes after the second.
     norm : {"batch", "layer"}
-        Which normalisation. The critic takes "layer": its penalty is each image's own.
+        Normalisation. The critic takes "layer", because its penalty is defined for each image separately.
     bias : bool
         Whether the output has a bias.
     """
@@ -62,7 +62,7 @@ def residual_generator(image_shape: tuple[int, int, int], latent_dim: int, width
     latent_dim : int
         Units of the code.
     width : int
-        Feature maps at the full size; doubled with each halving, eight times as many at most.
+        Feature maps at the full size; they double with each halving, up to eight times as many.
     """
     channels, *size = image_shape
     sizes = halvings(*size)
@@ -85,15 +85,15 @@ def residual_generator(image_shape: tuple[int, int, int], latent_dim: int, width
 def residual_critic(image_shape: tuple[int, int, int], units: int, width: int, norm: str) -> nn.Sequential:
     """Return the mirror of `residual_generator`, (B, C, H, W) -> (B, units): a critic ("layer") or encoder ("batch").
 
-    The last layer is linear; all before it, `network[:-1]`, gives the features, (B, n). A Wasserstein critic is known
-    up to a constant only: the biases that would add one, after its last normalisation, are left out.
+    The last layer is linear; all layers before it, `network[:-1]`, give the features, (B, n). A Wasserstein critic is
+    determined up to a constant only, so that the biases after its last normalisation, which add one, are left out.
 
     Parameters
     ----------
     image_shape, width
         See `residual_generator`.
     units : int
-        Of the output.
+        Units of the output.
     norm : {"batch", "layer"}
         See `Block`.
     """

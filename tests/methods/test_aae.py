@@ -87,6 +87,29 @@ def test_each_player_has_its_own_learning_rate():
     assert rates == {"autoencoder": 0.1, "critic": 0.01, "encoder": 0.01}
 
 
+@pytest.mark.parametrize(
+    "settings", [advad.AAE.paper_settings("MNIST", paper="itsr"), advad.ITSR.paper_settings("FashionMNIST")]
+)
+def test_the_papers_networks(settings):
+    """Beggel et al., Sec. 5, Architecture: two layers of 1000 units in encoder, decoder and critic, 2 codes."""
+    networks = advad.AAE(**{name: v for name, v in settings.items() if name in advad.AAE().get_params()}).build(
+        (1, 28, 28)
+    )
+    units = {
+        name: [layer.out_features for layer in network.modules() if isinstance(layer, nn.Linear)]
+        for name, network in networks.items()
+    }
+    assert units == {"encoder": [1000, 1000, 2], "decoder": [1000, 1000, 784], "critic": [1000, 1000, 1]}
+
+
+def test_the_papers_epochs():
+    """Sec. 5: AAE 1,000; ITSR 500, then ten times 100, then 1,000 (MNIST) or 500 (Fashion-MNIST)."""
+    assert advad.AAE.paper_settings("MNIST", paper="itsr")["epochs"] == 1000
+    for dataset, epochs in (("MNIST", 1000), ("FashionMNIST", 500)):
+        stages = advad.ITSR(**advad.ITSR.paper_settings(dataset)).stages()
+        assert [stage.epochs for stage in stages] == [500, *[100] * 10, epochs]
+
+
 def test_either_or_is_either_or():
     detector = advad.AAE(**(GAME | {"epochs": 5})).fit(digits().train, progress=False)
     x, train = digits().test[:200], digits().train

@@ -124,6 +124,37 @@ def test_the_noisy_score_is_the_mean_over_fixed_draws():
     assert np.allclose(clean, ((x - detector.reconstruct(x)) ** 2).mean((1, 2, 3)), rtol=1e-4)
 
 
+def test_the_papers_networks_have_the_papers_numbers_of_parameters():
+    """Table 5: the denoiser has 1.12 million parameters, DAE + ALCN 9.87 million; within 5 %."""
+    for dataset, channels in (("MNIST", 1), ("CIFAR10", 3)):
+        networks = advad.ALCN(**advad.ALCN.paper_settings(dataset)).build((channels, 28, 28))
+        counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+        assert counts["encoder"] + counts["decoder"] == pytest.approx(1.12e6, rel=0.05)
+        assert sum(counts.values()) == pytest.approx(9.87e6, rel=0.05)
+
+
+def test_the_paper_trains_with_its_own_rates_and_batches():
+    """Sec. 4.2: Adam at 1e-5 (denoiser) and 8e-3 (noise), batches of 4096 at 28×28, of 16 at 256×256."""
+    for dataset, batch_size in (("MNIST", 4096), ("CIFAR10", 4096), ("MVTecAD", 16)):
+        alcn = advad.ALCN(**advad.ALCN.paper_settings(dataset))
+        rates = {player: alcn.optimiser(player, [nn.Parameter(torch.zeros(1))]) for player in alcn.optimised}
+        assert {player: adam.param_groups[0]["lr"] for player, adam in rates.items()} == {
+            "noise": 8e-3,
+            "denoiser": 1e-5,
+        }
+        assert (alcn.network, alcn.batch_size) == ("conv", batch_size)
+
+
+def test_the_noise_net_has_a_width_of_its_own():
+    def parameters(**settings):
+        networks = advad.ALCN(conv_width=8, **settings).build((1, 8, 8))
+        return [sum(p.numel() for p in networks[name].parameters()) for name in ("encoder", "noise")]
+
+    assert parameters() == parameters(noise_width=8)
+    assert parameters()[0] == parameters(noise_width=16)[0]
+    assert parameters()[1] < parameters(noise_width=16)[1]
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("network", ["dense", "conv"])
 def test_its_noise_is_harder_than_uniform_and_gaussian_noise_of_the_same_strength(network, seed):
@@ -150,6 +181,7 @@ def test_its_noise_is_harder_than_uniform_and_gaussian_noise_of_the_same_strengt
         ({"blend": 0.5}, "ALCN: blend must be two numbers, lowest and highest α; got 0.5"),
         ({"blend": (0.2, 1.9)}, r"ALCN: each end of blend must be in \[0, 1\]; got 1.9"),
         ({"blend": (0.9, 0.2)}, r"ALCN: blend must be ordered, lowest α first; got \(0.9, 0.2\)"),
+        ({"noise_width": 0}, "ALCN: noise_width must be at least 1; got 0"),
         ({"noise_learning_rate": 0}, "ALCN: noise_learning_rate must be above 0; got 0"),
         ({"score_input": "raw"}, "ALCN: score_input must be one of 'noisy', 'clean'; got 'raw'"),
         ({"score_alpha": 2}, r"ALCN: score_alpha must be in \[0, 1\]; got 2. It is the share of the image"),

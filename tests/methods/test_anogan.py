@@ -28,6 +28,14 @@ def sigmoid(logit):
     return 1 / (1 + np.exp(-logit))
 
 
+def test_the_papers_networks():
+    """Sec. 3: patches of 64×64, feature maps from 64; our shared networks have four times as many at most."""
+    networks = advad.AnoGAN(**advad.AnoGAN.paper_settings("OCT")).build((1, 64, 64))
+    maps = [layer.out_channels for layer in networks["discriminator"] if isinstance(layer, nn.Conv2d)]
+    assert maps == [64, 128, 256, 256]
+    assert networks["generator"][0].in_features == 100
+
+
 def test_game_by_hand():
     x, z, networks = torch.tensor([[[[0.2, 0.1]]]]), torch.tensor([[0.0, -0.5]]), networks_by_hand()
     loss, terms = advad.AnoGAN().discriminator_loss(networks, x, z)

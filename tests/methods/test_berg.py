@@ -7,7 +7,7 @@ from torch import nn
 
 import advad
 from advad.engine.training import Networks
-from advad.networks.losses import gradient_penalty, wasserstein_loss
+from advad.networks.losses import gradient_penalty, minmax_normalised, normalised_residual, wasserstein_loss
 from tests.cases import GAN, digits
 
 QUICK = GAN | {"growth_epochs": 2, "epochs": 1, "ema_decay": 0.9, "learning_rate": 1e-2}
@@ -79,12 +79,12 @@ def test_players_losses_by_hand():
 def test_score_by_hand():
     berg = advad.Berg(residual_weight=0.25)
     x, x_hat = torch.tensor([[[[0.2, 0.6], [0.4, 0.2]]]]), torch.tensor([[[[0.0, 0.5], [1.0, 0.0]]]])
-    assert berg.minmax(x).flatten().tolist() == pytest.approx([0, 1, 0.5, 0])  # Eq. 3
-    assert torch.equal(berg.minmax(torch.full((1, 1, 2, 2), 0.7)), torch.zeros(1, 1, 2, 2))
-    assert berg.residual(x, x_hat).item() == pytest.approx(np.sqrt(0.5**2 + 0.5**2) / 4)  # Eq. 2
-    assert berg.residual(x, 0.1 + 0.5 * x).item() == pytest.approx(0, abs=1e-6)  # contrast does not count
+    assert minmax_normalised(x).flatten().tolist() == pytest.approx([0, 1, 0.5, 0])  # Eq. 3
+    assert torch.equal(minmax_normalised(torch.full((1, 1, 2, 2), 0.7)), torch.zeros(1, 1, 2, 2))
+    assert normalised_residual(x, x_hat).item() == pytest.approx(np.sqrt(0.5**2 + 0.5**2) / 4)  # Eq. 2
+    assert normalised_residual(x, 0.1 + 0.5 * x).item() == pytest.approx(0, abs=1e-6)  # contrast does not count
     assert berg.L_o(torch.tensor([[3.0, 0.0, 0.0, 4.0]])).item() == pytest.approx(-5 / 2)  # Eq. 4
-    each = berg.minmax(torch.cat([x, 10 * x]))  # each image by its own extremes
+    each = minmax_normalised(torch.cat([x, 10 * x]))  # each image by its own extremes
     assert torch.allclose(each[0], each[1])
     berg.terms_images = lambda networks, x: torch.tensor([[0.5, 0.5], [-2.0, -2.0]]).T  # type: ignore
     assert berg.score_images(Networks(), x).tolist() == pytest.approx([0.25 * 0.5 - 0.75 * 2.0] * 2)  # Eq. 5
@@ -101,7 +101,40 @@ def test_both_terms_apart_and_combined():
         assert np.allclose(scores, share * L_n + (1 - share) * L_o, atol=1e-6)
 
 
-def test_a_step_is_critic_generator_encoder_and_the_smoothed_generator_follows():
+def test_each_row_of_table_2_is_a_score():
+    """Rows e to i of Table 2 by hand, from reconstructions, codes and the critic's features."""
+    detector, x = trained(), digits().test[:30]
+    networks, L_n, L_o = detector.networks_, *detector.score_terms(x)
+    pixels = torch.as_tensor(x).float() / 255
+    network_range = 2 * pixels - 1  # 8×8 digits are square already
+    with torch.no_grad():
+        x_hat = networks.ema_generator(networks.encoder(network_range))
+        f = torch.cat([networks.critic.head[:-1](maps_alone(networks.critic, one)) for one in network_range.split(1)])
+        f_hat = torch.cat([networks.critic.head[:-1](maps_alone(networks.critic, one)) for one in x_hat.split(1)])
+    A = ((network_range - x_hat) ** 2).mean((1, 2, 3)) + ((f - f_hat) ** 2).mean(1)
+    L_r = np.linalg.norm((pixels - (x_hat + 1) / 2).flatten(1), axis=1)
+    by_hand = {"normalised_residual": L_n, "origin": L_o, "proposed": 0.05 * L_n + 0.95 * L_o}
+    by_hand |= {"residual": L_r, "discriminator": A.numpy()}
+    for score, expected in by_hand.items():
+        assert np.allclose(detector.set_params(score=score).anomaly_score(x), expected, rtol=1e-4, atol=1e-6), score
+    alone = [detector.anomaly_score(x[k : k + 1])[0] for k in range(5)]  # the critic's spread does not leak in
+    assert np.allclose(alone, A[:5], rtol=1e-4)
+
+
+def maps_alone(critic, image):
+    """Return the 4×4 maps of one 8×8 image, with the spread of a batch of one, √1e-8."""
+    return torch.cat([critic.blocks[0](critic.from_image[1](image)), torch.full((1, 1, 4, 4), 1e-4)], 1)
+
+
+def test_files_with_the_old_name_of_the_ema_generator_still_load():
+    detector, x = trained(), digits().test[:20]
+    tensors, facts = detector.state()
+    old = {name.replace("networks.ema_generator.", "networks.smoothed."): tensor for name, tensor in tensors.items()}
+    assert old.keys() != tensors.keys()
+    assert np.array_equal(advad.Berg.from_state(old, facts).anomaly_score(x), detector.anomaly_score(x))
+
+
+def test_a_step_is_critic_generator_encoder_and_the_ema_generator_follows():
     seen = []
 
     class Recorder:
@@ -113,7 +146,7 @@ def test_a_step_is_critic_generator_encoder_and_the_smoothed_generator_follows()
     detector = trained()
     recorder, x = Recorder(), torch.rand(200, 1, 8, 8)
     recorder.networks = detector.networks_
-    before = [p.clone() for p in detector.networks_.smoothed.parameters()]
+    before = [p.clone() for p in detector.networks_.ema_generator.parameters()]
     detector.step(recorder, x)
     calls = [("critic", "critic_loss"), ("generator", "generator_loss"), ("encoder", "cycle_loss")]
     assert [call[:2] for call in seen] == calls
@@ -123,7 +156,7 @@ def test_a_step_is_critic_generator_encoder_and_the_smoothed_generator_follows()
     assert seen[0][2].shape == (200, 1, 4, 4)  # an eighth of the growth: 4 pixels
     assert -1 <= seen[0][2].min() < -0.1
     fast = detector.networks_.generator.parameters()
-    for old, new, target in zip(before, detector.networks_.smoothed.parameters(), fast, strict=True):
+    for old, new, target in zip(before, detector.networks_.ema_generator.parameters(), fast, strict=True):
         assert torch.allclose(new, 0.9 * old + 0.1 * target, atol=1e-6)
 
 
@@ -150,7 +183,7 @@ def test_it_grows_fades_and_stays_grown(tmp_path):
     ]  # half an epoch before its end
     assert all(len(set(d.values())) == 1 for d in depths)
     assert detector.history_["stage"] == ["grow"] * 8 + ["train"] * 2
-    assert advad.load_detector(detector.save(tmp_path / "berg")).networks_.smoothed.depth == 2
+    assert advad.load_detector(detector.save(tmp_path / "berg")).networks_.ema_generator.depth == 2
 
 
 def test_every_level_learns():
@@ -167,7 +200,7 @@ def test_every_level_learns():
 def test_images_of_other_sizes_are_resized_and_back():
     images = torch.randint(0, 256, (6, 1, 10, 12), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     detector = advad.Berg(**QUICK).fit(images, progress=False)
-    assert detector.square(images.float() / 255).shape == (6, 1, 16, 16)
+    assert detector.to_network_range(images.float() / 255).shape == (6, 1, 16, 16)
     assert detector.reconstruct(images).shape == (6, 1, 10, 12)
 
 
@@ -177,6 +210,7 @@ def test_images_of_other_sizes_are_resized_and_back():
         ({"growth_epochs": 0}, "Berg: growth_epochs must be at least 1; got 0"),
         ({"width": 0}, "Berg: width must be at least 1; got 0"),
         ({"encoder_loss": "both"}, "Berg: encoder_loss must be one of 'image', 'latent'; got 'both'"),
+        ({"score": "A"}, "Berg: score must be one of 'proposed', 'residual', 'normalised_residual', 'origin', 'disc"),
         ({"residual_weight": 1.5}, r"Berg: residual_weight must be in \[0, 1\]; got 1.5. It is λ, the share of L_n"),
         ({"penalty_weight": -1}, "Berg: penalty_weight must be at least 0; got -1"),
         ({"drift_weight": -1}, "Berg: drift_weight must be at least 0; got -1"),
@@ -228,7 +262,7 @@ def test_a_small_d_z_says_nothing_of_d_I_nor_d_I_of_d_z(twins):
 def test_the_origin_distance_is_a_by_product(twins):
     """Sec. 4.2.1: anomalies "end up closer to the origin". Here they do not, and by d_z they end up farther away.
 
-    By d_I, where they end up changes with width and class (docstring of `berg.py`). The residual tells them apart.
+    By d_I, where they end up changes with width and class (data/findings/berg.md). The residual tells them apart.
     """
     split = digits(normal=0)
     for loss, detector in twins.items():

@@ -112,6 +112,26 @@ def test_a_tanh_head_puts_codes_towards_the_corners_of_a_hypercube():
     assert near_one["linear"] < near_one["tanh"] / 2  # of the prior itself: 0.05
 
 
+def test_berg_et_al_measure_it_by_other_scores():
+    """Berg et al. 2020, Table 2, rows b to d, by hand from reconstructions and codes."""
+    detector, x = trained(), digits().test[:20]
+    pixels, x_hat, z_hat = x.numpy() / np.float32(255), detector.reconstruct(x), detector.encode(x)
+
+    def minmax(images):
+        low, high = images.min((1, 2, 3), keepdims=True), images.max((1, 2, 3), keepdims=True)
+        return (images - low) / (high - low)
+
+    by_hand = {
+        "residual": np.linalg.norm((pixels - x_hat).reshape(20, -1), axis=1),
+        "normalised_residual": np.linalg.norm((minmax(pixels) - minmax(x_hat)).reshape(20, -1), axis=1) / 64,
+        "origin": -np.linalg.norm(z_hat, axis=1) / np.sqrt(8),
+    }
+    for score, expected in by_hand.items():
+        assert np.allclose(detector.set_params(score=score).anomaly_score(x), expected, rtol=1e-4), score
+    A_R, A_D = detector.score_terms(x)
+    assert np.allclose(detector.set_params(score="izi_f").anomaly_score(x), A_R + A_D, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -121,6 +141,7 @@ def test_a_tanh_head_puts_codes_towards_the_corners_of_a_hypercube():
         ({"penalty_weight": -1}, "FAnoGAN: penalty_weight must be at least 0; got -1"),
         ({"encoder_head": "clip"}, "FAnoGAN: encoder_head must be one of 'tanh', 'linear'; got 'clip'"),
         ({"encoder_learning_rate": 0}, "FAnoGAN: encoder_learning_rate must be above 0; got 0"),
+        ({"score": "A"}, "FAnoGAN: score must be one of 'izi_f', 'residual', 'normalised_residual', 'origin'; got 'A'"),
         ({"feature_weight": -1}, "FAnoGAN: feature_weight must be at least 0; got -1. It is κ; 1 in the paper"),
     ],
 )

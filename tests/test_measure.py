@@ -1,0 +1,58 @@
+"""What is measured of a trained detector: the decision rule that each paper states, by its name."""
+
+import numpy as np
+import pytest
+
+import advad
+from advad.experiments.evaluate import measured
+from tests.cases import GAME, SMALL
+
+RULES = {"balanced_accuracy_observed", "balanced_accuracy_unobserved"}
+EITHER_OR = {"balanced_accuracy_either_or_observed", "balanced_accuracy_either_or_unobserved"}
+
+
+def contaminated(contamination=0.1):
+    images = advad.load("digits")
+    return advad.one_class(images, normal=0, contamination=contamination, contaminants=[2], holdout=0.1, seed=0)
+
+
+def rates(alarms, anomalies, normal):
+    """Return the mean of the true positive and true negative rate, by counting."""
+    return (alarms[anomalies].mean() + (~alarms[normal]).mean()) / 2
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [advad.AAE(**GAME, epochs=5), advad.ITSR(**GAME, pretrain_epochs=4, rounds=2, refine_epochs=1, epochs=2)],
+    ids=["AAE", "ITSR"],
+)
+def test_itsr_and_aae_are_measured_by_the_papers_rule_and_by_the_error_alone(detector):
+    """Beggel et al. 2019, Sec. 4.1 and 5: an alarm where error > p_0.9 or likelihood < p_0.1 of the training set."""
+    split = contaminated()
+    metrics = measured(detector.fit(split.train, progress=False), split)
+    error, likelihood = detector.reconstruction_error, detector.log_likelihood
+    T_rec, T_prior = detector.thresholds(split.train, 0.1)
+    by_error = error(split.test) > advad.threshold_at(error(split.train), 0.1)
+    either = (error(split.test) > T_rec) | (likelihood(split.test) < T_prior)
+    assert (either & ~by_error).any()  # the likelihood has a say
+    labels = split.test_labels.numpy()
+    for part, anomalies in {"observed": labels == 2, "unobserved": (labels != 0) & (labels != 2)}.items():
+        value = {name: metrics[f"balanced_accuracy{name}_{part}"].value for name in ("", "_either_or")}
+        assert value[""] == pytest.approx(rates(by_error, anomalies, labels == 0))
+        assert value["_either_or"] == pytest.approx(rates(either, anomalies, labels == 0))
+        assert value[""] != value["_either_or"]
+
+
+def test_a_detector_without_a_likelihood_is_measured_by_its_score_alone():
+    split = contaminated()
+    detector = advad.AE(**SMALL, epochs=2).fit(split.train, progress=False)
+    assert detector.decisions(split.test, split.train) == {}
+    assert {name for name in measured(detector, split) if name.endswith("observed")} == RULES
+
+
+def test_without_contamination_nothing_is_observed():
+    split = contaminated(0.0)
+    detector = advad.AAE(**GAME, epochs=2).fit(split.train, progress=False)
+    assert not {*RULES, *EITHER_OR} & set(measured(detector, split))
+    alarms = detector.decisions(split.test, split.train, 0.2)["either_or"]
+    assert np.array_equal(alarms, detector.either_or(split.test, *detector.thresholds(split.train, 0.2)))
