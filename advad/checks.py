@@ -119,6 +119,9 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
         X = torch.from_numpy(np.require(X, requirements=["C", "W"]))  # copies what torch could not share
     if not isinstance(X, Tensor):
         reject(owner, name, "be an array of images, (N, H, W) or (N, C, H, W)", X, error=TypeError)
+    if X.ndim == 3 and X.shape[2] in (3, 4) and X.shape[1] > 4:  # N grey images so narrow would be no images
+        remedy = "One colour image is X[None].transpose(0, 3, 1, 2), without the transparency of RGBA."
+        reject(owner, name, "be several images; this looks like one colour image, (H, W, C)", X, remedy)
     if X.ndim == 3:
         X = X.unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
     if X.ndim != 4:
