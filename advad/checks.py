@@ -128,9 +128,9 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
         reject(owner, name, "be an array of images, (N, H, W) or (N, C, H, W)", X, error=TypeError)
     if X.is_meta:
         reject(owner, name, "hold pixels", "a tensor on the device 'meta', which has none")
-    if X.ndim == 3 and X.shape[2] in (3, 4):
-        remedy = "One colour image (H, W, 3) is X.transpose(2, 0, 1)[None]; grey images (N, H, W) are X[:, None]."
-        reject(owner, name, "be images (N, H, W) or (N, C, H, W), which this shape leaves open", X, remedy)
+    if X.ndim == 3 and X.shape[2] in (3, 4) and X.shape[1] > 4:  # N grey images so narrow would be no images
+        remedy = "One colour image is X[None].transpose(0, 3, 1, 2), without the transparency of RGBA."
+        reject(owner, name, "be several images; this looks like one colour image, (H, W, C)", X, remedy)
     if X.ndim == 3:
         X = X.unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
     if X.ndim != 4:

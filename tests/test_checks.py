@@ -70,3 +70,11 @@ def test_labels():
         checks.as_labels("A", [-1, 1, 1], 3)
     with pytest.raises(TypeError, match="A: y must be an array of 0 and 1"):
         checks.as_labels("A", ["a", "b", "c"], 3)
+
+
+@pytest.mark.parametrize("shape", [(16, 24, 3), (480, 640, 4)])
+def test_one_colour_image_is_not_taken_for_many_grey_ones(shape):
+    with pytest.raises(ValueError, match=r"A: X must be several images; this looks like one colour image, \(H, W, C\)"):
+        checks.as_images("A", np.zeros(shape, np.uint8))
+    for several in ((5, 4, 3), (20, 3, 3), (3, 16, 24)):  # too small to tell, or not of that form
+        assert checks.as_images("A", np.zeros(several, np.uint8)).shape == (several[0], 1, *several[1:])

@@ -5,17 +5,21 @@ Each reader checks the whole file before it returns anything. None of them unpic
 
 from __future__ import annotations
 
+import math
 import zipfile
 import zlib
 from pathlib import Path
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from advad.checks import reject
+from advad.datasets.pixels import check_memory, chunks, converted, converted_shape
 
 DAMAGED = "It is damaged: delete it, then pass download=True or put a good copy there."
+MAX_CLASSES = 10_000  # a label beyond is an identifier, and a name for every number up to it would fill the memory
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
@@ -49,7 +53,7 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
     return torch.from_numpy(np.frombuffer(content, np.uint8, offset=start).reshape(shape).copy())
 
 
-def read_cifar(path: Path, label_bytes: int) -> tuple[Tensor, Tensor]:
+def read_cifar(path: Path, label_bytes: int, label_byte: int = -1) -> tuple[Tensor, Tensor]:
     """Return images and labels of one file of CIFAR's *binary* version.
 
     Each record is its label bytes (CIFAR-10: the class; CIFAR-100: the superclass, then the class)
@@ -62,6 +66,8 @@ def read_cifar(path: Path, label_bytes: int) -> tuple[Tensor, Tensor]:
         Such as `data_batch_1.bin`.
     label_bytes : int
         1 for CIFAR-10, 2 for CIFAR-100.
+    label_byte : int
+        Which of them is the label: of CIFAR-100's, 0 is the superclass (coarse) and 1 the class (fine).
 
     Returns
     -------
@@ -78,20 +84,29 @@ def read_cifar(path: Path, label_bytes: int) -> tuple[Tensor, Tensor]:
     if len(content) == 0 or len(content) % record:
         reject("load", str(path), f"hold whole records of {record} bytes", f"{len(content)} bytes", DAMAGED)
     records = torch.from_numpy(content.reshape(-1, record))
-    return records[:, label_bytes:].reshape(-1, 3, 32, 32), records[:, label_bytes - 1].long()
+    return records[:, label_bytes:].reshape(-1, 3, 32, 32), records[:, :label_bytes][:, label_byte].long()
 
 
-def read_npz(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...], Tensor]:
+def read_npz(
+    path: Path, size: int | None = None, channels: int | None = None
+) -> tuple[Tensor, Tensor, tuple[str, ...], Tensor, tuple[str, ...]]:
     """Return everything an .npz file with MedMNIST's key names holds.
 
     `train_images` and `train_labels` must be there; `val_images` and `val_labels` join the training
     part where they are; `test_images` and `test_labels` are the official test part.
     Images are uint8, (N, H, W) or (N, H, W, C); labels are whole numbers from 0, (N,) or (N, 1).
 
+    All sizes are checked before an image is read, and images are converted while they are read. So the memory needed
+    is that of the result, and little beside it.
+
     Parameters
     ----------
     path : Path
         The file.
+    size : int or None
+        Height and width to resize to.
+    channels : {1, 3, None}
+        Number of channels to convert to.
 
     Returns
     -------
@@ -100,62 +115,154 @@ def read_npz(path: Path) -> tuple[Tensor, Tensor, tuple[str, ...], Tensor]:
     classes : tuple of str
         "0", "1", … up to the highest label.
     is_test : Tensor of shape (N,), bool
+    unread : tuple of str
+        Names of the arrays that were not read.
 
     Raises
     ------
     ValueError
-        Truncated, pickled objects inside, a key missing, a wrong shape.
+        Truncated, pickled objects inside, a key missing, a wrong shape, several labels per image, volumes,
+        a label of 10,000 or more, more images than the memory can hold.
     TypeError
         Images or labels of another dtype.
     """
-    arrays = _npz_arrays(path)
-    parts = []
+    if not zipfile.is_zipfile(path):
+        found = f"{path.stat().st_size} bytes of something else"
+        reject("load", str(path), "be a complete .npz file", found, "It may be truncated: put a good copy there.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read_parts(path, archive, size, channels)
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+        reject("load", str(path), "be a complete .npz file", str(error), "It is damaged: put a good copy there.")
+
+
+class _Array(NamedTuple):
+    """What the header of a stored array says of it."""
+
+    name: str
+    shape: tuple[int, ...]
+    is_fortran: bool
+    dtype: np.dtype
+
+
+def _read_parts(
+    path: Path, archive: zipfile.ZipFile, size: int | None, channels: int | None
+) -> tuple[Tensor, Tensor, tuple[str, ...], Tensor, tuple[str, ...]]:
+    """Return what `read_npz` does, from the opened archive."""
+    arrays = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
+    headers: list[tuple[str, _Array, _Array]] = []
     for part in ("train", "val", "test"):
         keys = f"{part}_images", f"{part}_labels"
         present = [key for key in keys if key in arrays]
         if len(present) == 1 or (part == "train" and not present):
             reject("load", str(path), f"hold both {keys[0]} and {keys[1]}", sorted(arrays))
         if present:
-            images, labels = (arrays[key] for key in keys)
-            parts.append((part == "test", *_checked_pair(path, part, images, labels)))
+            images, labels = (_header(path, archive, arrays[key]) for key in keys)
+            _check_images(path, keys[0], images)
+            headers.append((part, images, labels))
 
-    shapes = {tuple(images.shape[1:]) for _, images, _ in parts}
-    if len(shapes) > 1:
-        reject("load", str(path), "hold images of one shape (C, H, W) in all its parts", sorted(shapes))
-    images = torch.cat([images for _, images, _ in parts])
+    shapes = [(images.shape[0], *_channels_first(images.shape)) for _, images, _ in headers]
+    if len({shape[1:] for shape in shapes}) > 1:
+        distinct = sorted({shape[1:] for shape in shapes})
+        reject("load", str(path), "hold images of one shape (C, H, W) in all its parts", distinct)
+    total = converted_shape((sum(shape[0] for shape in shapes), *shapes[0][1:]), size, channels)
+    check_memory(path, total)
+    parts = [
+        (part == "test", images, _read_labels(path, archive, f"{part}_labels", labels, images.shape[0]))
+        for part, images, labels in headers
+    ]
+    result, start = torch.empty(total, dtype=torch.uint8), 0
+    for _, images, labels in parts:
+        _read_images(path, archive, images, result[start : start + len(labels)], size, channels)
+        start += len(labels)
     labels = torch.cat([labels for _, _, labels in parts])
     is_test = torch.cat([torch.full((len(labels),), test) for test, _, labels in parts])
     classes = tuple(str(number) for number in range(int(labels.max()) + 1))
-    return images, labels, classes, is_test
+    read = {images.name for _, images, _ in parts}
+    unread = tuple(key for key, name in arrays.items() if name not in read and not key.endswith("_labels"))
+    return result, labels, classes, is_test, unread
 
 
-def _npz_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return all arrays of an .npz file, or raise one line."""
-    if not zipfile.is_zipfile(path):
-        found = f"{path.stat().st_size} bytes of something else"
-        reject("load", str(path), "be a complete .npz file", found, "It may be truncated: put a good copy there.")
+def _header(path: Path, archive: zipfile.ZipFile, name: str) -> _Array:
+    """Return what the header of one stored array says, without reading the array."""
+    with archive.open(name) as stream:
+        array = _Array(name, *_parse_header(path, stream))
+        stored = archive.getinfo(name).file_size - stream.tell()
+    announced = math.prod(array.shape) * array.dtype.itemsize
+    if stored != announced:
+        rule = f"hold {announced:,} bytes, as its header says"
+        reject("load", f"{name} of {path}", rule, f"{stored:,}", "It is damaged: put a good copy there.")
+    return array
+
+
+def _parse_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read the header at the beginning of a stored array: shape, whether in Fortran order, dtype."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        reject("load", str(path), "be a complete .npz file", str(error), "It is damaged: put a good copy there.")
-    except ValueError:  # NumPy's own message advises allow_pickle=True
+        shape, is_fortran, dtype = readers[np.lib.format.read_magic(stream)](stream)
+    except (ValueError, KeyError):
+        dtype = np.dtype(object)
+    if dtype.hasobject:  # NumPy's own message advises allow_pickle=True
         remedy = "Pickled objects are never loaded: save images and labels as plain arrays."
         reject("load", str(path), "hold plain arrays only", "an object array or a broken one", remedy)
+    return shape, is_fortran, dtype
 
 
-def _checked_pair(path: Path, part: str, images: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Return one part's images as (N, C, H, W) and labels as (N,)."""
+def _check_images(path: Path, key: str, images: _Array) -> None:
+    """Check that an array holds images, by its header."""
+    owner, shape, found = f"{key} of {path}", images.shape, f"shape {images.shape} and dtype {images.dtype}"
     if images.dtype != np.uint8:
-        reject("load", f"{part}_images of {path}", "be uint8, 0 to 255", images, error=TypeError)
-    if images.ndim == 3:
-        images = images[..., None]  # (N, H, W) -> (N, H, W, 1)
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
-        rule = "have shape (N, H, W) or (N, H, W, C) with 1 or 3 channels"
-        reject("load", f"{part}_images of {path}", rule, images)
+        reject("load", owner, "be uint8, 0 to 255", found, error=TypeError)
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] not in (1, 3)) or 0 in shape:
+        is_volume = len(shape) == 5 or (len(shape) == 4 and shape[-1] > 4)
+        remedy = "Volumes (3-D) are not read: save slices of them, (N, H, W)." if is_volume else ""
+        reject("load", owner, "have shape (N, H, W) or (N, H, W, C) with 1 or 3 channels", found, remedy)
+
+
+def _channels_first(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return (C, H, W) of images stored as (N, H, W) or (N, H, W, C)."""
+    return (shape[3] if len(shape) == 4 else 1), shape[1], shape[2]
+
+
+def _read_labels(path: Path, archive: zipfile.ZipFile, key: str, labels: _Array, count: int) -> Tensor:
+    """Return one part's labels as (N,), int64, checked by their header before they are read."""
+    owner, found = f"{key} of {path}", f"shape {labels.shape} and dtype {labels.dtype}"
     if labels.dtype.kind not in "ui":
-        reject("load", f"{part}_labels of {path}", "be whole numbers", labels, error=TypeError)
-    if labels.shape not in ((len(images),), (len(images), 1)):
-        reject("load", f"{part}_labels of {path}", f"hold one label for each of {len(images)} images", labels)
-    channels_first = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()  # (N, H, W, C) -> (N, C, H, W)
-    return channels_first, torch.from_numpy(labels.reshape(-1).astype(np.int64))
+        reject("load", owner, "be whole numbers", found, error=TypeError)
+    if labels.shape not in ((count,), (count, 1)):
+        several = len(labels.shape) == 2 and labels.shape[0] == count
+        remedy = "Several labels per image are not read: save one, such as labels.any(1)." if several else ""
+        reject("load", owner, f"hold one label for each of {count} images", found, remedy)
+    with archive.open(labels.name) as stream:
+        try:
+            values = np.lib.format.read_array(stream, allow_pickle=False).reshape(-1)
+        except ValueError as error:
+            reject("load", owner, "be complete", str(error), "It is damaged: put a good copy there.")
+    if int(values.max()) >= MAX_CLASSES:
+        remedy = "Such numbers are identifiers: number the classes from 0."
+        reject("load", owner, f"be class numbers below {MAX_CLASSES:,}", int(values.max()), remedy)
+    if int(values.min()) < 0:
+        reject("load", owner, "be class numbers from 0", int(values.min()), "Number the classes from 0.")
+    return torch.from_numpy(values.astype(np.int64))
+
+
+def _read_images(
+    path: Path, archive: zipfile.ZipFile, images: _Array, result: Tensor, size: int | None, channels: int | None
+) -> None:
+    """Read one part's images into `result`, (N, C, H, W), converted some at a time."""
+    row = math.prod(images.shape[1:])
+    with archive.open(images.name) as stream:
+        if images.is_fortran:  # columns come first, so there is no reading it row by row
+            whole = np.ascontiguousarray(np.lib.format.read_array(stream, allow_pickle=False)).reshape(-1, row)
+        else:
+            whole = None
+            _parse_header(path, stream)
+        for rows in chunks(images.shape[0], row):
+            count = rows.stop - rows.start
+            content = bytearray(stream.read(count * row)) if whole is None else whole[rows]
+            if whole is None and len(content) < count * row:
+                raise EOFError(f"{images.name} ends after {rows.start + len(content) // row} images")
+            pixels = torch.from_numpy(np.frombuffer(content, np.uint8).reshape(count, *images.shape[1:]))
+            pixels = pixels[..., None] if pixels.ndim == 3 else pixels  # (n, H, W) -> (n, H, W, 1)
+            result[rows] = converted(pixels.permute(0, 3, 1, 2).contiguous(), size, channels)
+        stream.read(1)  # at the end of the stream, the archive compares its checksum

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from advad.checks import check_choice, check_number, reject
 from advad.datasets import torchvision_sets
-from advad.datasets.folders import read_folder
+from advad.datasets.folders import LeftOutWarning, read_folder, read_groups
 from advad.datasets.formats import read_npz
 from advad.datasets.imageset import ImageSet
-from advad.datasets.pixels import resized, with_channels
+from advad.datasets.pixels import converted
 from advad.environment import checkout
 
 __all__ = ["ImageSet", "data_folder", "load"]
@@ -34,6 +38,8 @@ def load(
     download: bool = False,
     size: int | None = None,
     channels: int | None = None,
+    bit_depth: int | None = None,
+    groups: str | os.PathLike[str] | Sequence[object] | np.ndarray | None = None,
 ) -> ImageSet:
     """Return an image set, by its name or from a file or folder.
 
@@ -44,7 +50,8 @@ def load(
 
         - "digits": embedded, 8×8, grey; grey values 0…16 are scaled to 0…255; the last 540 of 1,797
           images are its test part;
-        - "MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", from `root` (see `named`);
+        - "MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "CIFAR100-coarse" (the 20 superclasses), from
+          `root` (see `named`);
         - the path of an `.npz` file with MedMNIST's key names (see `formats.read_npz`);
         - the path of a folder of images (see `folders`).
 
@@ -54,28 +61,51 @@ def load(
     download : bool
         Whether a named set that is missing may be downloaded to `root`.
     size : int, optional
-        Height and width to resize to (bilinear, antialiased, aspect ratio not kept).
+        Height and width in pixels to resize to (bilinear, antialiased, aspect ratio not kept).
     channels : {1, 3}, optional
         1 makes grey of colour, 3 colour of grey. By default as the set is; for a folder, 1 if the modes
         of all files are grey, else 3.
+    bit_depth : int in [8, 16], optional
+        Only for a folder: how many bits the values of its 16-bit files use. By default the smallest of 8, 10, 12, 14
+        and 16 that holds all values of the folder. New images must be read with the `bit_depth` of those that a
+        detector was trained on.
+    groups : path or sequence of N labels, optional
+        The group of each image (a patient, a part, a day), for splits by group: a sequence in the order of the
+        images, or, for a folder, a CSV table with the columns `file` (relative to the folder) and `group`.
 
     Returns
     -------
     ImageSet
+        Its `report` is one sentence that says what was read, how, and what was left out and why.
 
     Raises
     ------
     FileNotFoundError
         The set is not there; the message names the folder and both remedies.
     ValueError
-        An unknown name, a damaged file, a wrong shape, an empty class, mixed sizes without `size`.
+        An unknown name, a damaged file, a wrong shape, mixed sizes without `size`, more images than the memory holds,
+        a folder that can be read in several ways.
     TypeError
         An argument or array of another type.
 
+    Warns
+    -----
+    LeftOutWarning
+        Images of a folder were left out, or they look as if they were read wrongly: the report.
+
     Notes
     -----
-    CIFAR-10 and CIFAR-100 are read from their authors' binary version (`cifar-10-batches-bin`,
-    `cifar-100-binary`), never from pickles.
+    No pickle is ever loaded: CIFAR is read from its authors' *binary* version (`cifar-10-batches-bin`,
+    `cifar-100-binary`), object arrays are refused.
+
+    Examples
+    --------
+    >>> import advad
+    >>> images = advad.load("digits", size=28)
+    >>> images
+    ImageSet(digits: 1797 images of 1×28×28, 10 classes, 540 for test)
+    >>> images.images.dtype, images.classes[int(images.labels[0])]
+    (torch.uint8, '0')
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
         reject("load", "name_or_path", "be a name or a path", name_or_path, error=TypeError)
@@ -85,19 +115,44 @@ def load(
         check_choice("load", "channels", channels, (1, 3))
 
     folder = data_folder(root)
-    if name_or_path == "digits":
-        images = _digits()
-    elif name_or_path in torchvision_sets.NAMES:
-        images = ImageSet(str(name_or_path), *torchvision_sets.read_named(str(name_or_path), folder, download))
-    else:
-        path = _find(name_or_path, folder)
-        if path.is_dir():  # its images may differ in size and mode, so it converts them one by one
-            return ImageSet(path.name, *read_folder(path, size, channels))
-        images = ImageSet(path.stem, *read_npz(path))
+    path = None if name_or_path in ("digits", *torchvision_sets.NAMES) else _find(name_or_path, folder)
+    if path is not None and path.is_dir():  # its images may differ in size and mode, so it converts them one by one
+        found = read_folder(path, size, channels, bit_depth)
+        if found.needs_attention:
+            warnings.warn(found.report, LeftOutWarning, stacklevel=2)
+        images = ImageSet(*found[:6], files=found.files, bit_depth=found.bit_depth, report=found.report)
+        return _with_groups(images, groups)
+    if bit_depth is not None:
+        reject("load", "bit_depth", "be given for a folder of images only", bit_depth)
 
-    pixels = images.images if channels is None else with_channels(images.images, channels)
-    pixels = pixels if size is None else resized(pixels, size)
-    return ImageSet(images.name, pixels, images.labels, images.classes, images.is_test)
+    unread: tuple[str, ...] = ()
+    if path is not None:
+        pixels, labels, classes, is_test, unread = read_npz(path, size, channels)
+        images = ImageSet(path.stem, pixels, labels, classes, is_test)
+    else:
+        name = str(name_or_path)
+        images = _digits() if name == "digits" else ImageSet(name, *torchvision_sets.read_named(name, folder, download))
+        images = replace(images, images=converted(images.images, size, channels))
+    report = f"load: took {len(images)} images of {len(images.classes)} classes from {path or name_or_path}"
+    report += f"; left out the arrays {', '.join(unread)}." if unread else "."
+    return _with_groups(replace(images, report=report), groups)
+
+
+def _with_groups(images: ImageSet, groups: Any) -> ImageSet:
+    """Return the set with its groups, from a sequence or from the table that a path names."""
+    if groups is None:
+        return images
+    if isinstance(groups, (str, os.PathLike)):
+        path = Path(groups).expanduser()
+        if not path.is_file():
+            reject("load", "groups", "be a sequence or a CSV file that exists", str(groups), error=FileNotFoundError)
+        if images.files is None:
+            reject("load", "groups", "be a sequence where the set is no folder", str(groups))
+        return replace(images, groups=read_groups(path, images.files))
+    names = tuple(str(group) for group in (groups.tolist() if hasattr(groups, "tolist") else groups))
+    if len(names) != len(images):
+        reject("load", "groups", f"hold one group for each of {len(images)} images", len(names))
+    return replace(images, groups=names)
 
 
 def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
@@ -129,7 +184,7 @@ def _find(name: str | os.PathLike[str], root: Path) -> Path:
             return candidate.resolve()
         if candidate.is_file():
             if candidate.suffix.lower() != ".npz":
-                remedy = "Images lie in a folder, one folder a class."
+                remedy = "Images lie in a folder, one folder per class."
                 reject("load", "a file", "be an .npz file", candidate.name, remedy)
             return candidate.resolve()
     if path.suffix or len(path.parts) > 1:

@@ -1,7 +1,10 @@
-"""Pixels of any picture as `uint8` tensors: modes, channels, sizes."""
+"""Pixels of any image file as `uint8` tensors: modes, bit depths, channels, sizes."""
 
 from __future__ import annotations
 
+import math
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,13 +18,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's convert("L")
+CHUNK = 1 << 21  # bytes of source pixels that are converted at once
 
 
-def from_pillow(image: Image, origin: object) -> Tensor:
+def from_pillow(image: Image, origin: object, bit_depth: int = 16) -> Tensor:
     """Return a Pillow image of any mode as its pixels.
 
-    Transparent pixels are laid over black: what they hide has an arbitrary colour.
-    16-bit grey keeps its high byte, so that 0…65535 becomes 0…255 whatever the other images hold.
+    Transparent pixels are laid over black, because the colour that they hide is arbitrary.
+    Of 16-bit grey values, the highest eight of the `bit_depth` bits in use are kept: with 12 bits, 0…4095 becomes
+    0…255.
 
     Parameters
     ----------
@@ -29,6 +34,8 @@ def from_pillow(image: Image, origin: object) -> Tensor:
         Modes 1, L, LA and I;16 are grey; P, RGB, RGBA and all others are colour.
     origin : object
         What to call the image in an error, such as its path.
+    bit_depth : int in [8, 16]
+        How many bits the values of a 16-bit file really use. Files of eight bits are not affected.
 
     Returns
     -------
@@ -38,15 +45,16 @@ def from_pillow(image: Image, origin: object) -> Tensor:
     Raises
     ------
     ValueError
-        Grey values of more than 16 bits.
+        Grey values that need more bits, or that are not whole numbers.
     """
-    if image.mode.startswith("I;16") or image.mode == "I":  # a 16-bit file may open as either
+    if is_deep_grey(image):  # a 16-bit file may open as I;16 or as I
         grey = np.asarray(image)
-        if grey.min() < 0 or grey.max() > 65535:
+        highest = 2**bit_depth - 1
+        if grey.min() < 0 or grey.max() > highest:
             found = f"values from {grey.min()} to {grey.max()}"
-            remedy = "Save it with 8 or 16 bits."
-            raise ValueError(f"load: grey values of {origin} must be in [0, 65535]; got {found}. {remedy}")
-        return torch.from_numpy((grey >> 8).astype(np.uint8))[None]
+            remedy = "Save it with 8 or 16 bits." if bit_depth == 16 else "Pass a larger bit_depth."
+            raise ValueError(f"load: grey values of {origin} must be in [0, {highest}]; got {found}. {remedy}")
+        return torch.from_numpy((grey >> (bit_depth - 8)).astype(np.uint8))[None]
     if image.mode == "F":
         remedy = "Save it with 8 or 16 bits."
         reject("load", f"pixels of {origin}", "be whole numbers", "a floating-point image", remedy)
@@ -60,6 +68,16 @@ def from_pillow(image: Image, origin: object) -> Tensor:
         colour, alpha = layers[..., :-1], layers[..., -1:]
         pixels = ((colour * alpha + 127) // 255).astype(np.uint8)  # + 127 rounds; 255² + 127 fits in 16 bits
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()  # (H, W, C) -> (C, H, W)
+
+
+def is_deep_grey(image: Image) -> bool:
+    """Return whether an opened image holds grey values of more than eight bits."""
+    return image.mode.startswith("I;16") or image.mode == "I"
+
+
+def is_deep_colour(image: Image) -> bool:
+    """Return whether an opened file, not yet decoded, holds 16-bit colour, of which Pillow keeps the high byte only."""
+    return not is_deep_grey(image) and any(";16" in str(tile[3]) for tile in getattr(image, "tile", []))
 
 
 def with_channels(images: Tensor, channels: int) -> Tensor:
@@ -100,6 +118,74 @@ def resized(images: Tensor, size: int) -> Tensor:
     if images.shape[-2:] == (size, size):
         return images
     return functional.interpolate(images, size=(size, size), mode="bilinear", antialias=True)
+
+
+def converted(images: Tensor, size: int | None, channels: int | None) -> Tensor:
+    """Return images with the wanted number of channels, then resized; None leaves either as it is.
+
+    The images are converted some at a time, so that the memory needed beside the result stays small.
+
+    Parameters
+    ----------
+    images : Tensor of shape (N, C, H, W), uint8
+    size : int or None
+        New height and width.
+    channels : {1, 3, None}
+        New number of channels.
+
+    Returns
+    -------
+    Tensor of shape (N, channels, size, size), uint8
+    """
+    shape = converted_shape(tuple(images.shape), size, channels)
+    if shape == tuple(images.shape):
+        return images
+    result = torch.empty(shape, dtype=torch.uint8)
+    for rows in chunks(len(images), images[0].numel()):
+        some = images[rows]
+        some = some if channels is None else with_channels(some, channels)
+        result[rows] = some if size is None else resized(some, size)
+    return result
+
+
+def converted_shape(shape: tuple[int, ...], size: int | None, channels: int | None) -> tuple[int, ...]:
+    """Return the shape (N, C, H, W) that `converted` gives to images of that shape."""
+    n, c, h, w = shape
+    return n, channels or c, size or h, size or w
+
+
+def chunks(count: int, row_bytes: int) -> Iterator[slice]:
+    """Yield slices that cover `count` rows, at most about 2 MiB each."""
+    step = max(1, CHUNK // max(1, row_bytes))
+    for start in range(0, count, step):
+        yield slice(start, min(count, start + step))
+
+
+def check_memory(origin: object, shape: tuple[int, ...]) -> None:
+    """Check that `uint8` images of this shape fit in the machine's memory, before it is allocated.
+
+    Raises
+    ------
+    ValueError
+        They are larger than the memory that this process may have.
+    """
+    needed, available = math.prod(shape), available_memory()
+    if needed > available:
+        found = f"{needed / 2**30:,.1f} GiB for {available / 2**30:,.1f}"
+        raise ValueError(f"load: images of {origin} must fit in memory; got {found}. Pass a smaller size.")
+
+
+def available_memory() -> float:
+    """Return how many bytes this process may have: the machine's memory, or a lower limit that was set."""
+    amounts = [float("inf")]
+    if hasattr(os, "sysconf") and {"SC_PHYS_PAGES", "SC_PAGE_SIZE"} <= os.sysconf_names.keys():
+        amounts.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return min(amounts)
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return min(amounts if limit == resource.RLIM_INFINITY else [*amounts, limit])
 
 
 def resized_masks(masks: Tensor, size: int) -> Tensor:

@@ -1,15 +1,97 @@
-"""What a protocol returns, a Split, and how it draws images, a Draw."""
+"""What a protocol returns, a Split, the options that all protocols share, and how images are drawn, a Draw."""
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from advad.checks import check_number, reject
-from advad.datasets.imageset import Classes, ImageSet, class_numbers
+from advad.checks import check_choice, check_number, reject
+from advad.datasets.imageset import Classes, ImageSet, class_numbers, class_settings
+
+HOLDOUTS = ("clean", "contaminated")
+TRAIN, HOLDOUT, TEST = "train", "holdout", "test"
+
+
+class GroupLeakWarning(UserWarning):
+    """Images of one group are trained on and tested on, so the test flatters the detector."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions:
+    """The options that all protocols share, with their defaults.
+
+    Parameters
+    ----------
+    contamination : float in [0, 1)
+        Share α of the unlabelled training images that is anomalous: round(α / (1 − α) · n) beside n normal ones.
+    contaminants : int, str, or several, optional
+        Classes the contamination comes from; by default all anomalous ones.
+    labelled : float in [0, 1)
+        Share γ of all training images that is anomalous and labelled so: round(γ / (1 − γ) · m) beside m unlabelled.
+    labelled_classes : int, str, or several, optional
+        Classes the labelled anomalies come from; by default all anomalous ones.
+    holdout : float in [0, 1)
+        Share of the images outside the test part that is held out of training, for thresholds.
+    seed : int
+        Decides every choice.
+    train_size : int, optional
+        Maximum number of training images in all, at the same α and γ.
+    test_size : int, optional
+        Maximum number of test images, at the same share of normal ones.
+    holdout_from : {"clean", "contaminated"}
+        What is held out. "clean": normal images only, as if somebody had looked through them. "contaminated": a
+        random part of the unlabelled images, contaminating ones included, which needs no labels; then α is the share
+        in training and held-out images together, and each part's own share varies by chance.
+    by_group : bool
+        Whether all images of a group (`ImageSet.groups`) go to the same side: training, held out, or test.
+    """
+
+    contamination: float = 0.0
+    contaminants: Classes | None = None
+    labelled: float = 0.0
+    labelled_classes: Classes | None = None
+    holdout: float = 0.1
+    seed: int = 0
+    train_size: int | None = None
+    test_size: int | None = None
+    holdout_from: str = "clean"
+    by_group: bool = False
+
+    def check(self, protocol: str, images: ImageSet) -> None:
+        """Raise TypeError or ValueError, in the name of the protocol, where an option is not allowed."""
+        check_number(protocol, "seed", self.seed, 0, 2**32 - 1, integer=True)
+        for name in ("contamination", "labelled", "holdout"):
+            check_number(protocol, name, getattr(self, name), 0, 1, ends="[)", remedy="It is a share, so 0.05 is 5 %.")
+        for name, cap, least in (("train_size", self.train_size, 1), ("test_size", self.test_size, 2)):
+            if cap is not None:
+                check_number(protocol, name, cap, least, integer=True)
+        check_choice(protocol, "holdout_from", self.holdout_from, HOLDOUTS)
+        check_choice(protocol, "by_group", self.by_group, (True, False))
+        if self.by_group and images.groups is None:
+            remedy = "advad.load(..., groups=...) gives it some."
+            reject(protocol, "images", "have groups where by_group is True", "none", remedy)
+
+
+class SplitKeywords(TypedDict, total=False):
+    """The types of `SplitOptions`, for the keywords of the protocols."""
+
+    contamination: float
+    contaminants: Classes | None
+    labelled: float
+    labelled_classes: Classes | None
+    holdout: float
+    seed: int
+    train_size: int | None
+    test_size: int | None
+    holdout_from: str
+    by_group: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -17,9 +99,8 @@ class Split:
     """What a protocol chose: images to train on, to calibrate on, to test on.
 
     Rows of `train` are the images `indices["normal"]`, `indices["contaminating"]`, `indices["labelled"]`, in that
-    order; rows of `holdout` and `test` are those of their own indices. Each is sorted. So the masks of the test part,
-    where a set has some, are `images.masks[split.indices["test"]]`.
-    Fields marked † are the truth, for evaluation only: a detector is not to see them.
+    order; rows of `holdout` and `test` are those of their own indices. Each is sorted.
+    Fields marked † are the truth, for evaluation only: a detector must not see them.
 
     Parameters
     ----------
@@ -30,15 +111,17 @@ class Split:
         Class numbers †.
     train_is_anomaly : Tensor of shape (N,), bool
         True for contaminating and labelled anomalies †.
-    holdout : Tensor of shape (H, C, H, W), uint8
-        Normal images that are neither trained on nor tested on, for thresholds.
-    holdout_labels : Tensor of shape (H,), int64
+    holdout : Tensor of shape (M, C, H, W), uint8
+        Images that are neither trained on nor tested on, for thresholds: normal ones, or, with
+        `holdout_from="contaminated"`, as many anomalous ones among them as chance has it.
+    holdout_labels : Tensor of shape (M,), int64
         Class numbers †.
     test : Tensor of shape (T, C, H, W), uint8
     test_labels : Tensor of shape (T,), int64
         Class numbers †.
     test_is_anomaly : Tensor of shape (T,), bool
-        The truth that scores are compared with †.
+        The truth that scores are compared with †. All False where the image set has no anomalous image: then
+        false alarms can be counted, but no metric that needs anomalies can be computed.
     indices : dict of str to Tensor of int64
         Positions in the image set, by role: "normal", "contaminating", "labelled", "holdout", "test"; disjoint.
     classes : tuple of str
@@ -47,6 +130,12 @@ class Split:
         Class numbers of the normal classes.
     settings : dict
         The protocol's name and all its arguments, fit for JSON.
+    holdout_is_anomaly : Tensor of shape (M,), bool
+        True for contaminating images that are held out †.
+    masks : dict of str to Tensor of shape (N, H, W), uint8, or None
+        The masks of the parts "train", "holdout" and "test" †; None where the image set has none.
+    files, groups : dict of str to tuple of str, or None
+        File names and groups of the images of each part; None where the image set has none.
     """
 
     train: Tensor
@@ -62,16 +151,25 @@ class Split:
     classes: tuple[str, ...]
     normal: tuple[int, ...]
     settings: dict[str, Any]
+    holdout_is_anomaly: Tensor
+    masks: dict[str, Tensor] | None = None
+    files: dict[str, tuple[str, ...]] | None = None
+    groups: dict[str, tuple[str, ...]] | None = None
+
+    @property
+    def normal_names(self) -> tuple[str, ...]:
+        """Names of the normal classes."""
+        return tuple(self.classes[number] for number in self.normal)
 
     def describe(self) -> str:
         """Return one line that says what is in the split."""
-        normal = ", ".join(self.classes[number] for number in self.normal)
         count = {role: len(chosen) for role, chosen in self.indices.items()}
-        anomalous = int(self.test_is_anomaly.sum())
+        anomalous, held_out = int(self.test_is_anomaly.sum()), int(self.holdout_is_anomaly.sum())
         return (
-            f"{self.settings['protocol']} on {self.settings['images']}, normal: {normal}; "
+            f"{self.settings['protocol']} on {self.settings['images']}, normal: {', '.join(self.normal_names)}; "
             f"train {len(self.train)} ({count['normal']} normal, {count['contaminating']} contaminating, "
-            f"{count['labelled']} labelled), holdout {count['holdout']}, "
+            f"{count['labelled']} labelled), holdout {count['holdout']}"
+            f"{f' ({held_out} contaminating)' if held_out else ''}, "
             f"test {len(self.test)} ({len(self.test) - anomalous} normal, {anomalous} anomalous); "
             f"seed {self.settings['seed']}"
         )
@@ -83,8 +181,11 @@ class Split:
 class Draw:
     """Images drawn without replacement, in one random order of the whole set.
 
-    Whoever draws gets the first candidates in that order, or the last. So the same seed gives the same images to
-    a role whatever a later role takes, and who takes more gets the same ones and others besides.
+    A role takes the first candidates in that order, or the last ones. So the same seed gives the same images to
+    a role whatever a later role takes, and a role that takes more gets the same ones and others besides.
+
+    With groups, each group is on one side (training, held out, test), which the first image taken of it decides;
+    its other images are candidates for that side only.
 
     Parameters
     ----------
@@ -92,22 +193,66 @@ class Draw:
         How many images there are.
     seed : int
         Decides the order.
+    groups : sequence of str, optional
+        The group of each image; without, each image is free to go anywhere.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
-        self.order = torch.randperm(count, generator=torch.Generator().manual_seed(int(seed)))
+    def __init__(self, count: int, seed: int, groups: Iterable[str] | None = None) -> None:
+        generator = torch.Generator().manual_seed(int(seed))
+        self.order = torch.randperm(count, generator=generator)
+        self.rank = torch.randperm(count, generator=generator)  # a second order, independent of the first
         self.is_free = torch.ones(count, dtype=torch.bool)
+        self.group = None if groups is None else torch.from_numpy(np.unique(list(groups), return_inverse=True)[1])
+        self.side = np.full(count, "", dtype=object)  # only with groups
 
-    def candidates(self, mask: Tensor) -> Tensor:
-        """Return the positions where `mask` is True and nobody has taken the image, in the random order."""
-        return self.order[(mask & self.is_free)[self.order]]
+    def candidates(self, mask: Tensor, side: str) -> Tensor:
+        """Return the free positions where `mask` is True, in the random order; with groups, those open to `side`.
 
-    def take(self, mask: Tensor, count: int | None = None, *, last: bool = False) -> Tensor:
-        """Take `count` candidates (None: all), the first or the last ones; return their positions in that order."""
-        pool = self.candidates(mask)
+        With groups, those of groups on that side come first, then one undecided group after the other.
+        """
+        pool = self.order[(mask & self.is_free)[self.order]]
+        if self.group is None:
+            return pool
+        sides = self.side[pool.numpy()]
+        undecided = pool[torch.from_numpy(sides == "")]
+        return torch.cat([pool[torch.from_numpy(sides == side)], self.group_by_group(undecided)])
+
+    def group_by_group(self, pool: Tensor) -> Tensor:
+        """Return positions with those of a group together, the groups in the order of their first positions."""
+        assert self.group is not None
+        _, first, member = np.unique(self.group[pool].numpy(), return_index=True, return_inverse=True)
+        return pool[torch.from_numpy(first[member]).argsort(stable=True)]
+
+    def take(
+        self, mask: Tensor, count: int | None = None, *, side: str, last: bool = False, whole: bool = False
+    ) -> Tensor:
+        """Take candidates for a side, and return their positions in the order in which they were taken.
+
+        Parameters
+        ----------
+        mask : Tensor of shape (N,), bool
+            Which images are candidates.
+        count : int or None
+            How many to take; None takes all.
+        side : {"train", "holdout", "test"}
+            Where they go.
+        last : bool
+            Whether to take the last ones instead of the first.
+        whole : bool
+            With groups, whether to take all candidates of a group of which one is taken, so more than `count`.
+        """
+        pool = self.candidates(mask, side)
         taken = (pool.flip(0) if last else pool)[:count]
-        self.is_free[taken] = False
+        if whole and self.group is not None:
+            taken = pool[torch.isin(self.group[pool], self.group[taken])]
+        self.assign(taken, side)
         return taken
+
+    def assign(self, taken: Tensor, side: str) -> None:
+        """Mark images as taken, and their groups as being on that side."""
+        self.is_free[taken] = False
+        if self.group is not None:
+            self.side[torch.isin(self.group, self.group[taken]).numpy()] = side
 
 
 def fill(
@@ -116,14 +261,7 @@ def fill(
     draw: Draw,
     normal: list[int],
     test: tuple[Tensor, Tensor],
-    *,
-    contamination: float,
-    contaminants: Classes | None,
-    labelled: float,
-    labelled_classes: Classes | None,
-    holdout: float,
-    train_size: int | None,
-    test_size: int | None,
+    options: SplitOptions,
 ) -> Split:
     """Return the split of a protocol that has taken its test part: the rest is drawn from what is left.
 
@@ -138,58 +276,74 @@ def fill(
         The normal classes' numbers.
     test : (Tensor, Tensor)
         Positions of normal and of anomalous test images.
-    contamination, contaminants, labelled, labelled_classes, holdout, train_size, test_size
-        As in `protocols.one_class`, which also lists what is raised.
+    options : SplitOptions
+        Checked.
 
     Returns
     -------
     Split
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `protocols.one_class` lists.
     """
     protocol = settings["protocol"]
-    for name, rate in (("contamination", contamination), ("labelled", labelled), ("holdout", holdout)):
-        check_number(protocol, name, rate, 0, 1, ends="[)", remedy="It is a share, so 0.05 is 5 %.")
-    for name, cap, least in (("train_size", train_size, 1), ("test_size", test_size, 2)):
-        if cap is not None:
-            check_number(protocol, name, cap, least, integer=True)
-    contaminants = _anomalous_classes(protocol, "contaminants", contaminants, images, normal)
-    labelled_classes = _anomalous_classes(protocol, "labelled_classes", labelled_classes, images, normal)
-
+    contaminants = _anomalous_classes(protocol, "contaminants", options.contaminants, images, normal)
+    labelled_classes = _anomalous_classes(protocol, "labelled_classes", options.labelled_classes, images, normal)
     is_normal = images.is_of(normal)
-    left = images.labels[draw.candidates(is_normal)].tolist()
+    left = images.labels[draw.candidates(is_normal, TRAIN)].tolist()
     if used_up := [images.classes[number] for number in normal if number not in left]:
         reject(protocol, "normal", "be classes with images outside the test part", used_up)
-    n_holdout = round(holdout * len(left))
-    if (holdout > 0 and n_holdout == 0) or n_holdout == len(left):
-        reject(protocol, "holdout", f"hold out at least one of {len(left)} normal images, and not all", holdout)
-    n_normal, n_contaminating, n_labelled = _counts(
-        protocol, len(left) - n_holdout, float(contamination), float(labelled), train_size
-    )
 
     def take_anomalies(name: str, numbers: list[int], count: int, rate: str, last: bool) -> Tensor:
         mask = images.is_of(numbers)
-        if (available := len(draw.candidates(mask))) < count:
+        if (available := len(draw.candidates(mask, TRAIN))) < count:
             remedy = f"Lower {rate} or train_size, or name more classes."
             reject(protocol, name, f"have {count} images outside the test part to give for {rate}", available, remedy)
-        return draw.take(mask, count, last=last)
+        return draw.take(mask, count, side=TRAIN, last=last)
 
+    n_holdout = _holdout_size(protocol, options.holdout, len(left))
+    if options.holdout_from == "clean":
+        held_out = draw.take(is_normal, n_holdout, side=HOLDOUT, whole=True)
+        n_left = len(draw.candidates(is_normal, TRAIN))
+        if n_left == 0:
+            reject(protocol, "holdout", "leave a group of normal images to train on", options.holdout)
+        n_normal, n_contaminating, n_labelled = _counts(protocol, n_left, options)
+        sound = draw.take(is_normal, n_normal, side=TRAIN)
+        contaminating = take_anomalies("contaminants", contaminants, n_contaminating, "contamination", last=False)
+    else:
+        n_contaminating = _counts(protocol, len(left), dataclasses.replace(options, labelled=0.0, train_size=None))[1]
+        sound = draw.take(is_normal, side=TRAIN)  # first, so that with groups the contamination spreads over theirs
+        contaminating = take_anomalies("contaminants", contaminants, n_contaminating, "contamination", last=False)
+        pool = torch.cat([sound, contaminating])
+        held_out, unlabelled, n_labelled = _blind_parts(protocol, draw, pool, options)
+        sound, contaminating = unlabelled[is_normal[unlabelled]], unlabelled[~is_normal[unlabelled]]
+        if len(sound) == 0:
+            reject(protocol, "train_size", "leave room for a normal image", options.train_size)
+    # the last ones, so that they stay the same when the contamination changes
+    labelled = take_anomalies("labelled_classes", labelled_classes, n_labelled, "labelled", last=True)
     roles = {
-        "holdout": draw.take(is_normal, n_holdout),
-        "normal": draw.take(is_normal, n_normal),
-        "contaminating": take_anomalies("contaminants", contaminants, n_contaminating, "contamination", last=False),
-        # the last ones, so that they stay the same when the contamination changes
-        "labelled": take_anomalies("labelled_classes", labelled_classes, n_labelled, "labelled", last=True),
-        "test": _cut_test(protocol, *test, test_size),
+        "holdout": held_out,
+        "normal": sound,
+        "contaminating": contaminating,
+        "labelled": labelled,
+        "test": _cut_test(protocol, *test, options.test_size, may_lack_anomalies=bool(is_normal.all())),
     }
     indices = {role: positions.sort().values for role, positions in roles.items()}
     train = torch.cat([indices["normal"], indices["contaminating"], indices["labelled"]])
-    train_y = (torch.arange(len(train)) >= n_normal + n_contaminating).long()
+    parts = {TRAIN: train, HOLDOUT: indices["holdout"], TEST: indices["test"]}
+    groups = _of_parts(images.groups, parts)
+    if groups is not None:
+        _warn_of_leaks(protocol, groups)
     return Split(
         train=images.images[train],
-        train_y=train_y,
+        train_y=(torch.arange(len(train)) >= len(train) - len(labelled)).long(),
         train_labels=images.labels[train],
         train_is_anomaly=~is_normal[train],
         holdout=images.images[indices["holdout"]],
         holdout_labels=images.labels[indices["holdout"]],
+        holdout_is_anomaly=~is_normal[indices["holdout"]],
         test=images.images[indices["test"]],
         test_labels=images.labels[indices["test"]],
         test_is_anomaly=~is_normal[indices["test"]],
@@ -198,15 +352,34 @@ def fill(
         normal=tuple(normal),
         settings={
             **settings,
-            "contamination": float(contamination),
-            "contaminants": contaminants,
-            "labelled": float(labelled),
-            "labelled_classes": labelled_classes,
-            "holdout": float(holdout),
-            "train_size": None if train_size is None else int(train_size),
-            "test_size": None if test_size is None else int(test_size),
+            "contamination": float(options.contamination),
+            "contaminants": class_settings(contaminants, images),
+            "labelled": float(options.labelled),
+            "labelled_classes": class_settings(labelled_classes, images),
+            "holdout": float(options.holdout),
+            "train_size": None if options.train_size is None else int(options.train_size),
+            "test_size": None if options.test_size is None else int(options.test_size),
+            "holdout_from": options.holdout_from,
+            "by_group": options.by_group,
         },
+        masks=None if images.masks is None else {part: images.masks[rows] for part, rows in parts.items()},
+        files=_of_parts(images.files, parts),
+        groups=groups,
     )
+
+
+def _of_parts(values: tuple[str, ...] | None, parts: dict[str, Tensor]) -> dict[str, tuple[str, ...]] | None:
+    """Return the values of the images of each part; None where there are no values."""
+    return None if values is None else {part: tuple(values[k] for k in rows.tolist()) for part, rows in parts.items()}
+
+
+def _warn_of_leaks(protocol: str, groups: dict[str, tuple[str, ...]]) -> None:
+    """Warn where a group has images on both sides: in the test part, and among those trained or calibrated on."""
+    shared = sorted(set(groups[TEST]) & (set(groups[TRAIN]) | set(groups[HOLDOUT])))
+    if shared:
+        text = f"{protocol}: {len(shared)} of {len(set(groups[TEST]))} groups of the test part are also trained or "
+        text += f"calibrated on, such as {shared[0]!r}, so the test flatters the detector."
+        warnings.warn(f"{text} by_group=True splits by group.", GroupLeakWarning, stacklevel=4)
 
 
 def _anomalous_classes(
@@ -221,21 +394,28 @@ def _anomalous_classes(
     return numbers
 
 
-def _counts(
-    protocol: str, n_normal: int, contamination: float, labelled: float, train_size: int | None
-) -> tuple[int, int, int]:
+def _holdout_size(protocol: str, holdout: float, available: int) -> int:
+    """Return how many of the available images are held out: at least one where any are asked for, and not all."""
+    count = round(holdout * available)
+    if (holdout > 0 and count == 0) or count == available:
+        reject(protocol, "holdout", f"hold out at least one of {available} normal images, and not all", holdout)
+    return count
+
+
+def _counts(protocol: str, n_normal: int, options: SplitOptions) -> tuple[int, int, int]:
     """Return how many normal, contaminating and labelled images make a training part with the given shares."""
+    contamination, labelled = float(options.contamination), float(options.labelled)
 
     def added(n: int) -> tuple[int, int]:
         n_contaminating = round(contamination / (1 - contamination) * n)
         return n_contaminating, round(labelled / (1 - labelled) * (n + n_contaminating))
 
-    if train_size is not None:
-        n_normal = min(n_normal, train_size)
-        while n_normal + sum(added(n_normal)) > train_size:
+    if options.train_size is not None:
+        n_normal = min(n_normal, options.train_size)
+        while n_normal + sum(added(n_normal)) > options.train_size:
             n_normal -= 1
     if n_normal == 0:
-        reject(protocol, "train_size", "leave room for a normal image", train_size)
+        reject(protocol, "train_size", "leave room for a normal image", options.train_size)
     n_contaminating, n_labelled = added(n_normal)
     for name, rate, count in (("contamination", contamination, n_contaminating), ("labelled", labelled, n_labelled)):
         if rate > 0 and count == 0:  # a rate that is recorded must be there
@@ -244,13 +424,50 @@ def _counts(
     return n_normal, n_contaminating, n_labelled
 
 
-def _cut_test(protocol: str, normal: Tensor, anomalous: Tensor, size: int | None) -> Tensor:
+def _blind_parts(protocol: str, draw: Draw, pool: Tensor, options: SplitOptions) -> tuple[Tensor, Tensor, int]:
+    """Divide unlabelled images into held-out and training ones without looking at their classes.
+
+    They come in an order of its own, since in the usual order contaminating images were chosen first.
+
+    Returns
+    -------
+    held_out, training : Tensor
+        Positions.
+    n_labelled : int
+        How many labelled anomalies the training part needs.
+    """
+    pool = pool[draw.rank[pool].argsort()]
+    n_holdout = _holdout_size(protocol, options.holdout, len(pool))
+    if draw.group is None:
+        held_out, rest = pool[:n_holdout], pool[n_holdout:]
+    else:
+        pool = draw.group_by_group(pool)
+        in_holdout = torch.isin(draw.group[pool], draw.group[pool[:n_holdout]])
+        held_out, rest = pool[in_holdout], pool[~in_holdout]
+        if len(rest) == 0:
+            reject(protocol, "holdout", "leave a group of images to train on", options.holdout)
+    draw.assign(held_out, HOLDOUT)
+
+    def n_labelled(n: int) -> int:
+        return round(options.labelled / (1 - options.labelled) * n)
+
+    n = len(rest) if options.train_size is None else min(len(rest), options.train_size)
+    while options.train_size is not None and n + n_labelled(n) > options.train_size:
+        n -= 1
+    if options.labelled > 0 and n_labelled(n) == 0:
+        reject(protocol, "labelled", f"give at least one image beside {n} unlabelled ones", options.labelled)
+    return held_out, rest[:n], n_labelled(n)
+
+
+def _cut_test(protocol: str, normal: Tensor, anomalous: Tensor, size: int | None, may_lack_anomalies: bool) -> Tensor:
     """Return the test part, at most `size` images of it, at the same share of normal ones."""
     n_normal, n_anomalous = len(normal), len(anomalous)
-    if n_normal == 0 or n_anomalous == 0:
+    if n_normal == 0 or (n_anomalous == 0 and not may_lack_anomalies):
         reject(protocol, "the test part", "hold normal and anomalous images", [n_normal, n_anomalous])
     if size is None or size >= n_normal + n_anomalous:
         return torch.cat([normal, anomalous])
+    if n_anomalous == 0:
+        return normal[:size]
     share = n_normal / (n_normal + n_anomalous)
     kept = min(max(round(size * share), 1), size - 1)  # at least one of each, or no score can be measured
     return torch.cat([normal[:kept], anomalous[: size - kept]])

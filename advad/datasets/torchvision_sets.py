@@ -1,5 +1,8 @@
 """The named sets on the disk: MNIST, FashionMNIST, KMNIST in torchvision's layout, CIFAR in its binary version.
 
+CIFAR-100 has two names: `CIFAR100` has its 100 classes (fine labels), `CIFAR100-coarse` the same images with their
+20 superclasses (coarse labels).
+
 Torchvision gives the layout, the mirrors and the checksums; the files are read here, because its own classes
 unpickle: always for CIFAR (hence the authors' *binary* version instead), and for MNIST where an old
 `processed/*.pt` lies beside the files. Without a download, torchvision is not even imported.
@@ -7,7 +10,7 @@ unpickle: always for CIFAR (hence the authors' *binary* version instead), and fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 
@@ -40,6 +43,7 @@ class CifarFiles:
     label_bytes: int
     archive: str
     md5: str  # as published on the authors' page
+    label_byte: int = -1  # which of the label bytes is read
 
 
 CIFAR = {
@@ -62,6 +66,7 @@ CIFAR = {
         md5="03b5dce01913d631647c71ecec9e9cb8",
     ),
 }
+CIFAR["CIFAR100-coarse"] = replace(CIFAR["CIFAR100"], class_names="coarse_label_names.txt", label_byte=0)
 NAMES = (*IDX_CLASSES, *CIFAR)
 Part = tuple[Tensor, Tensor]  # images (N, C, H, W), labels (N,)
 
@@ -123,16 +128,18 @@ def _read_idx_set(name: str, root: Path, download: bool) -> tuple[Part, Part, tu
 
 
 def _read_cifar_set(name: str, root: Path, download: bool) -> tuple[Part, Part, tuple[str, ...]]:
-    """Return the training part, the test part and the classes of CIFAR-10 or CIFAR-100."""
+    """Return the training part, the test part and the classes of CIFAR-10 or CIFAR-100, with fine or coarse labels."""
     files = CIFAR[name]
     folder = root / files.folder
     if _lacks(folder, (*files.train, files.test, files.class_names), name, download):
         _download([f"https://www.cs.toronto.edu/~kriz/{files.archive}"], root, files.archive, files.md5)
 
-    batches = [read_cifar(folder / file, files.label_bytes) for file in files.train]
+    *batches, test = (
+        read_cifar(folder / file, files.label_bytes, files.label_byte) for file in (*files.train, files.test)
+    )
     images, labels = (torch.cat(tensors) for tensors in zip(*batches, strict=True))
     classes = tuple((folder / files.class_names).read_text(encoding="utf-8").split())
-    return (images, labels), read_cifar(folder / files.test, files.label_bytes), classes
+    return (images, labels), test, classes
 
 
 def _lacks(folder: Path, files: tuple[str, ...], name: str, download: bool) -> bool:

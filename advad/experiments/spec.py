@@ -198,6 +198,7 @@ def _data(given: dict[str, Any]) -> dict[str, Any]:
     ]:
         raise SpecError(f"sweep: data must name {missing[0]}, which {protocol} asks for. For example {missing[0]} = 8.")
     full = {name: _like(default, given.get(name, default)) for name, default in arguments.items()}
+    full = {k: v for k, v in full.items() if k not in protocols.ADDED_LATER or v != arguments[k]}  # keeps digests
     here = Path(str(dataset)).expanduser()
     return (
         {"dataset": dataset, "protocol": protocol, "size": given.get("size"), "channels": given.get("channels")}

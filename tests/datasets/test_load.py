@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import torch
 
 from advad.datasets.imageset import ImageSet
 from advad.datasets.load import data_folder, load
+from advad.datasets.pixels import resized, with_channels
 
 RNG = np.random.default_rng(0)
 
@@ -86,7 +90,12 @@ def test_npz_in_grey_without_test_part(tmp_path, monkeypatch):
         ({"train_labels": np.zeros((6, 14), int)}, ValueError, "must hold one label for each of 6 images; got"),
         ({"train_labels": np.zeros(5, int)}, ValueError, "must hold one label for each of 6 images; got"),
         ({"train_labels": np.zeros(6)}, TypeError, "train_labels of .* must be whole numbers"),
-        ({"train_labels": np.array([0, 1, 2, 3, -1, 0])}, ValueError, r"labels must be in \[0, 3\].*got -1 to 3"),
+        ({"train_labels": np.array([0, 1, 2, 3, -1, 0])}, ValueError, "must be class numbers from 0; got -1"),
+        ({"train_labels": np.full(6, 10**8)}, ValueError, "class numbers below 10,000; got 100000000. Such .* identif"),
+        ({"test_labels": np.full(2, 2**64 - 1, np.uint64)}, ValueError, "must be class numbers below 10,000; got 184"),
+        ({"train_images": np.zeros((6, 8, 8, 8), np.uint8)}, ValueError, r"got .*8, 8, 8.*Volumes \(3-D\) are not"),
+        ({"train_images": np.zeros((6, 8, 8, 8, 3), np.uint8)}, ValueError, r"Volumes \(3-D\) are not read: save sli"),
+        ({"train_labels": np.zeros((6, 14), int)}, ValueError, r"Several labels per image .* such as labels.any\(1\)"),
         ({"train_labels": np.array([{}] * 6)}, ValueError, "Pickled objects are never loaded"),
     ],
 )
@@ -110,6 +119,65 @@ def test_a_damaged_npz_file(tmp_path):
     path.write_bytes(broken)
     with pytest.raises(ValueError, match=r"whole.npz must be a complete .npz file; got .* damaged"):
         load(path)
+
+
+def test_npz_is_converted_while_it_is_read(tmp_path, monkeypatch):
+    arrays = medmnist()
+    arrays["test_images"] = np.asfortranarray(arrays["test_images"])
+    np.savez_compressed(tmp_path / "x.npz", **arrays, train_angles=np.zeros(6))
+    whole = load(tmp_path / "x.npz")
+    np.testing.assert_array_equal(whole.images[6:].permute(0, 2, 3, 1), arrays["test_images"])
+    assert whole.report.endswith("left out the arrays train_angles.")
+    monkeypatch.setattr("advad.datasets.pixels.CHUNK", 2 * 9 * 7 * 3)  # two images at once
+    assert torch.equal(load(tmp_path / "x.npz").images, whole.images)
+    expected = resized(with_channels(whole.images, 1), 5)
+    assert torch.equal(load(tmp_path / "x.npz", size=5, channels=1).images, expected)
+
+
+def test_npz_takes_little_memory_beside_its_result(tmp_path, monkeypatch):
+    np.savez(tmp_path / "x.npz", train_images=np.zeros((2000, 64, 64, 3), np.uint8), train_labels=np.zeros(2000, int))
+    monkeypatch.setattr("advad.datasets.pixels.CHUNK", 1 << 20)
+    tracemalloc.start()  # NumPy reports its memory, bytes are Python's; torch holds the result, 2000 * 32 * 32 bytes
+    load(tmp_path / "x.npz", size=32, channels=1)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 << 20  # the file holds 23 MiB
+
+
+def test_npz_larger_than_the_memory_is_refused_by_its_header(tmp_path, monkeypatch):
+    """A small file that says that it holds 2**50 images, and one that really holds more than the memory."""
+    header = io.BytesIO()
+    shape = (2**50, 28, 28)
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    labels = io.BytesIO()
+    np.lib.format.write_array_header_1_0(labels, {"descr": "|u1", "fortran_order": False, "shape": shape[:1]})
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive:
+        archive.writestr("train_images.npy", header.getvalue())
+        archive.writestr("train_labels.npy", labels.getvalue())
+    with pytest.raises(ValueError, match=r"train_images.npy of .*bomb.npz must hold 882,705,526,964,617,216 bytes"):
+        load(tmp_path / "bomb.npz")
+    np.savez_compressed(
+        tmp_path / "honest.npz", train_images=np.zeros((999, 64, 64), np.uint8), train_labels=np.zeros(999, int)
+    )
+    monkeypatch.setattr("advad.datasets.pixels.available_memory", lambda: 1e6)
+    with pytest.raises(ValueError, match=r"honest.npz must fit in memory; got 0.0 GiB for 0.0. Pass a smaller size"):
+        load(tmp_path / "honest.npz")
+    assert len(load(tmp_path / "honest.npz", size=8)) == 999
+
+
+def test_npz_that_ends_before_its_header_says(tmp_path):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (4, 5, 5)})
+    labels = io.BytesIO()
+    np.save(labels, np.zeros(4, np.uint8))
+    for pixels in (60, 101):
+        with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+            archive.writestr("train_images.npy", header.getvalue() + bytes(pixels))
+            archive.writestr("train_labels.npy", labels.getvalue())
+        with pytest.raises(
+            ValueError, match=rf"must hold 100 bytes, as its header says; got '{pixels}'. It is damaged"
+        ):
+            load(tmp_path / "x.npz")
 
 
 # --- names and arguments ----------------------------------------------------------------------------------------------
@@ -218,3 +286,32 @@ def test_real_folder_of_mixed_sizes_and_modes():
     assert images.images.float().std((1, 2, 3)).min() > 5  # none came out blank
     with pytest.raises(ValueError, match="must have one size"):
         load("BrainMRI")
+
+
+@has_real("mvtec_bottle")
+def test_real_mvtec_bottle(recwarn):
+    images = load("mvtec_bottle", size=32)
+    assert images.labels.bincount().tolist() == [20, 22, 21, 229]
+    assert images.classes == ("broken_large", "broken_small", "contamination", "good")
+    assert images.is_test.sum() == 83
+    assert images.masks is not None
+    marked = images.masks.flatten(1).any(1)
+    assert marked.sum() == 63
+    assert torch.equal(marked, images.is_test & (images.labels != 3))
+    assert not recwarn.list
+
+
+@has_real("coil100")
+def test_real_coil100():
+    images = load("coil100/coil100_32.npz")
+    assert images.images.shape == (7168, 3, 32, 32)
+    assert len(images.classes) == 100
+    assert images.labels.bincount().max() == 72
+    assert "left out the arrays train_angles" in images.report
+
+
+@has_real("pneumoniamnist.npz")
+def test_real_pneumoniamnist():
+    images = load("pneumoniamnist.npz")
+    assert images.images.shape == (5856, 1, 28, 28)
+    assert images.is_test.sum() == 624

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import warnings
 from itertools import combinations
 
 import numpy as np
@@ -13,6 +16,7 @@ from advad.datasets import protocols
 from advad.datasets.imageset import ImageSet
 from advad.datasets.load import load
 from advad.datasets.protocols import leave_one_out, merged, one_class
+from advad.datasets.splits import GroupLeakWarning, SplitKeywords, SplitOptions
 
 ALL = pytest.mark.parametrize(
     ("protocol", "classes"),
@@ -255,7 +259,10 @@ def test_description_says_everything():
         ({"normal": True}, TypeError, "normal must be classes .* got True"),
         ({"normal": None}, TypeError, "normal must be classes .* got None"),
         ({"normal": []}, ValueError, r"normal must name at least one class; got \[\]"),
-        ({"normal": [0, 1, 2, 3]}, ValueError, "normal must leave at least one class to be anomalous"),
+        ({"normal": 0, "normals": 1}, TypeError, "no argument 'normals'. Its options are contamination, "),
+        ({"holdout_from": "dirty"}, ValueError, "holdout_from must be one of 'clean', 'contaminated'; got 'dirty'"),
+        ({"by_group": True}, ValueError, "images must have groups where by_group is True; got 'none'. advad.load"),
+        ({"by_group": 1}, ValueError, "by_group must be one of True, False; got 1"),
         ({"contamination": 1.0}, ValueError, r"contamination must be in \[0, 1\); got 1.0"),
         ({"contamination": 5}, ValueError, r"contamination must be in \[0, 1\); got 5. It is a share"),
         ({"contamination": "5%"}, TypeError, "contamination must be a number; got '5%'"),
@@ -328,3 +335,178 @@ def test_classes_without_images(numbered):
         one_class(only_tested, normal=0)
     with pytest.raises(ValueError, match=r"the test part must hold normal and anomalous images; got \[0, 1000\]"):
         one_class(only_tested, normal=1)
+
+
+# --- the options ------------------------------------------------------------------------------------------------------
+
+
+@ALL
+def test_every_option_stands_in_the_signature_with_its_default(numbered, protocol, classes):
+    shown = inspect.signature(protocol).parameters
+    for option in dataclasses.fields(SplitOptions):
+        assert shown[option.name].default == option.default
+        assert shown[option.name].kind is inspect.Parameter.KEYWORD_ONLY
+    assert set(SplitKeywords.__annotations__) == {option.name for option in dataclasses.fields(SplitOptions)}
+    assert "options" not in shown
+    assert protocol(numbered, **classes).settings.keys() >= set(SplitKeywords.__annotations__)
+
+
+def test_classes_named_by_numbers_are_not_taken_for_positions(numbered):
+    images = dataclasses.replace(numbered, classes=("1", "2", "3", "10"))
+    for normal, expected in ((1, 0), ("1", 0), (10, 3), ([3, "2"], (1, 2))):
+        split = merged(images, normal=normal)
+        assert split.normal == (expected if isinstance(expected, tuple) else (expected,))
+        again = merged(images, normal=split.settings["normal"], contaminants=split.settings["contaminants"])
+        assert again.normal == split.normal
+    assert merged(images, normal=10).normal_names == ("10",)
+    assert merged(images, normal=10).settings["normal"] == ["10"]
+    assert leave_one_out(images, anomalous=10).normal == (0, 1, 2)
+    with pytest.raises(ValueError, match=r"classes of numbered \(1, 2, 3, 10\); got 0. .* a number is read as a name"):
+        merged(images, normal=0)
+
+
+# --- only normal images -----------------------------------------------------------------------------------------------
+
+
+def test_a_set_of_normal_images_only_can_be_split(numbered):
+    only = dataclasses.replace(numbered, labels=torch.zeros(4000, dtype=torch.int64), classes=("good",))
+    for split, n_test in ((merged(only, normal="good"), 800), (one_class(only, normal="good"), 1000)):
+        assert len(split.test) == n_test
+        assert not split.test_is_anomaly.any()
+        assert len(split.holdout) == (4000 - n_test) // 10
+        assert f"test {n_test} ({n_test} normal, 0 anomalous)" in split.describe()
+    assert len(merged(only, normal="good", test_size=50).test) == 50
+    with pytest.raises(ValueError, match=r"contaminants must have \d+ images outside the test part .* got 0"):
+        merged(only, normal="good", contamination=0.1)
+
+
+# --- held-out images --------------------------------------------------------------------------------------------------
+
+
+@ALL
+def test_a_contaminated_holdout_has_the_rate_of_the_whole_pool(numbered, protocol, classes):
+    rates, counts = [], []
+    for seed in range(20):
+        split = protocol(numbered, **classes, contamination=0.1, holdout=0.5, holdout_from="contaminated", seed=seed)
+        n_train, n_holdout = len(split.train), len(split.holdout)
+        counts.append(abs(n_train - n_holdout))
+        anomalies = int(split.train_is_anomaly.sum() + split.holdout_is_anomaly.sum())
+        normals = n_train + n_holdout - anomalies
+        assert anomalies == round(0.1 / 0.9 * normals)  # the share in both together
+        assert torch.equal(split.holdout_is_anomaly, ~torch.isin(split.holdout_labels, torch.tensor(split.normal)))
+        rates.append(split.holdout_is_anomaly.float().mean().item())
+    assert max(counts) <= 1
+    assert np.mean(rates) == pytest.approx(0.1, abs=0.01)  # no bias: its own order, not that of the choice
+    assert np.std(rates) > 0.002  # by chance, as nobody looks at the classes
+    assert f"holdout {n_holdout} ({int(split.holdout_is_anomaly.sum())} contaminating)" in split.describe()
+
+
+def test_a_contaminated_holdout_keeps_the_test_part_the_labels_and_the_caps(numbered):
+    clean = one_class(numbered, normal=0, contamination=0.1, labelled=0.2)
+    split = one_class(numbered, normal=0, contamination=0.1, labelled=0.2, holdout_from="contaminated", train_size=300)
+    assert torch.equal(split.indices["test"], clean.indices["test"])
+    assert not clean.holdout_is_anomaly.any()
+    assert len(split.train) in (299, 300)
+    assert split.train_y.sum() == round(0.25 * len(split.train_y[split.train_y == 0]))
+    assert split.settings["holdout_from"] == "contaminated"
+    for a, b in combinations(split.indices, 2):
+        assert not set(split.indices[a].tolist()) & set(split.indices[b].tolist()), (a, b)
+    same = one_class(numbered, normal=0, holdout_from="contaminated")  # nothing contaminates
+    assert not same.holdout_is_anomaly.any()
+    assert len(same.holdout) == 75
+
+
+# --- shares, groups, masks, files -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.9])
+def test_the_training_share_can_be_chosen(numbered, share):
+    split = merged(numbered, normal=1, train_share=share)
+    assert len(split.train) + len(split.holdout) == round(1000 * share)
+    assert (~split.test_is_anomaly).sum() == split.test_is_anomaly.sum() == round(1000 * (1 - share))
+    left = leave_one_out(numbered, anomalous=1, train_share=share)
+    assert left.test_is_anomaly.sum() == round(1000 * (1 - share))
+    assert left.settings["train_share"] == share
+    for wrong in (0, 1, 0.9999):
+        with pytest.raises(ValueError, match=r"merged: train_share must (be in \(0, 1\)|leave at least one of 1000)"):
+            merged(numbered, normal=1, train_share=wrong)
+
+
+@pytest.fixture(scope="module")
+def grouped(numbered):
+    """The numbered images of 100 patients, with 40 images each, 10 of every class."""
+    groups = tuple(f"patient {number // 40:02d}" for number in range(4000))
+    return dataclasses.replace(numbered, groups=groups)
+
+
+@ALL
+@pytest.mark.parametrize("holdout_from", ["clean", "contaminated"])
+def test_a_split_by_group_keeps_each_group_on_one_side(grouped, protocol, classes, holdout_from):
+    given = {"contamination": 0.1, "labelled": 0.1, "holdout_from": holdout_from, "holdout": 0.2, "by_group": True}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        split = protocol(grouped, **classes, **given)
+    sides = {part: set(names) for part, names in split.groups.items()}
+    for a, b in combinations(sides, 2):
+        assert not sides[a] & sides[b], (a, b)
+    n_normal = len(split.normal) * 1000
+    assert (~split.test_is_anomaly).sum() == pytest.approx(0.25 * n_normal if protocol is one_class else 0.2 * n_normal)
+    unlabelled = len(split.train) - int(split.train_y.sum())
+    assert len(split.holdout) == pytest.approx(0.2 * (unlabelled + len(split.holdout)), rel=0.2)
+    assert len(split.indices["contaminating"]) > 0
+    assert len(split.indices["labelled"]) > 0
+
+
+@ALL
+def test_a_group_on_both_sides_is_said(grouped, protocol, classes):
+    mixed = dataclasses.replace(grouped, groups=tuple(f"patient {number % 40}" for number in range(4000)))
+    with pytest.warns(
+        GroupLeakWarning, match=rf"{protocol.__name__}: \d+ of \d+ groups .* such as 'patient \d+'.*by_group"
+    ):
+        protocol(mixed, **classes)
+
+
+def test_groups_of_the_official_test_part_are_not_trained_on(grouped):
+    mixed = dataclasses.replace(grouped, groups=tuple(f"patient {number % 50}" for number in range(4000)))
+    with pytest.raises(ValueError, match="normal must be classes with images outside the test part"):
+        one_class(mixed, normal=0, by_group=True)  # every patient is in the test part
+
+
+def test_masks_files_and_groups_follow_their_images(grouped):
+    masks = (torch.arange(4000) % 2).to(torch.uint8).reshape(-1, 1, 1).expand(-1, 1, 2).contiguous()
+    files = tuple(f"{number}.png" for number in range(4000))
+    images = dataclasses.replace(grouped, masks=masks, files=files)
+    split = merged(images, normal="cat", by_group=True, contamination=0.1)
+    for part, pixels in (("train", split.train), ("holdout", split.holdout), ("test", split.test)):
+        expected = numbers(pixels)
+        assert split.files[part] == tuple(f"{number}.png" for number in expected.tolist())
+        assert split.groups[part] == tuple(grouped.groups[number] for number in expected.tolist())
+        assert torch.equal(split.masks[part][:, 0, 0], (expected % 2).to(torch.uint8))
+    bare = merged(dataclasses.replace(grouped, groups=None), normal="cat")
+    assert (bare.masks, bare.files, bare.groups) == (None, None, None)
+
+
+@pytest.mark.parametrize("place", ["sources", "protocols"])
+def test_the_examples_of_the_documentation_run(place):
+    import doctest
+    import importlib
+
+    result = doctest.testmod(importlib.import_module(f"advad.datasets.{place}"))
+    assert (result.attempted > 1, result.failed) == (True, 0)
+
+
+def test_options_added_later_leave_the_identity_of_older_runs_as_it_was():
+    from advad.experiments.spec import read_plan
+
+    def identity(**data) -> dict:
+        spec = {
+            "data": {"dataset": "digits", "protocol": "merged", "normal": 8, **data},
+            "methods": [{"method": "PCA"}],
+        }
+        return read_plan(spec).trials[0].identity()["data"]
+
+    older = {"dataset", "protocol", "size", "channels", "normal", "test_normal_share", "contamination", "contaminants"}
+    older |= {"labelled", "labelled_classes", "holdout", "train_size", "test_size"}
+    assert identity().keys() == identity(train_share=0.8, holdout_from="clean").keys() == older
+    assert identity(train_share=0.5)["train_share"] == 0.5
+    assert identity(holdout_from="contaminated")["holdout_from"] == "contaminated"

@@ -157,6 +157,19 @@ def test_cifar100_has_fine_labels(tmp_path):
     assert images.labels.tolist() == [*range(100), 0, 1, 2]
 
 
+def test_cifar100_coarse_has_the_superclasses_of_the_same_images(tmp_path):
+    folder = tmp_path / "cifar-100-binary"
+    write_cifar(folder, {"train.bin": 100, "test.bin": 3}, 2, 100, "fine_label_names.txt")
+    with pytest.raises(FileNotFoundError, match="CIFAR100-coarse must lie in .* got no coarse_label_names.txt"):
+        load("CIFAR100-coarse", root=tmp_path)
+    (folder / "coarse_label_names.txt").write_text("\n".join(f"super_{i}" for i in range(20)))
+    coarse, fine = load("CIFAR100-coarse", root=tmp_path), load("CIFAR100", root=tmp_path)
+    assert torch.equal(coarse.images, fine.images)
+    assert coarse.labels.tolist() == [19] * 103
+    assert (coarse.name, coarse.classes[19], len(coarse.classes)) == ("CIFAR100-coarse", "super_19", 20)
+    assert fine.labels.max() == 99
+
+
 def test_a_truncated_cifar_file(tmp_path):
     folder = tmp_path / "cifar-10-batches-bin"
     write_cifar(folder, CIFAR10_FILES, 1, 10, "batches.meta.txt")
