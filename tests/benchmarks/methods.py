@@ -1,4 +1,4 @@
-"""Each method on real images, beside the published figure. `python -m tests.bench_methods [METHOD …] [--write]`.
+"""Each method on real images, beside the published figure. `python -m tests.benchmarks.methods [METHOD …] [--write]`.
 
 Last epoch, no choice made on test data, all test images. `--write` puts the rows into data/measured.csv, in place of
 older rows of the same method, data, metric, budget and hardware. Needs ADVAD_DATA (or data/) with MNIST, and
@@ -7,7 +7,6 @@ cifar10_part.npz for the GANs.
 
 from __future__ import annotations
 
-import csv
 import datetime
 import functools
 import inspect
@@ -15,62 +14,37 @@ import json
 import platform
 import statistics
 import time
-from pathlib import Path
 
 import click
 import torch
 
 import advad
-from advad.methods.adae import PAPER as PAPER_ADAE
-from advad.methods.anogan import PAPER as PAPER_ANOGAN
-from advad.methods.berg import PAPER as PAPER_BERG
-from advad.methods.egbad import PAPER as PAPER_EGBAD
-from advad.methods.fanogan import PAPER as PAPER_FANOGAN
-from advad.methods.ganomaly import PAPER as PAPER_GANOMALY
-from advad.methods.geotrans import PAPER as PAPER_GEOTRANS
-from advad.methods.lsa import PAPER as PAPER_LSA
-from advad.methods.ocgan import PAPER as PAPER_OCGAN
-from advad.methods.oled import PAPER as PAPER_OLED
-from advad.methods.skip_ganomaly import PAPER as PAPER_SKIP
+from advad.experiments.evaluate import measured
 from advad.scoreboard.measured import write_lines
-from advad.scoreboard.rows import SIZES
+from advad.scoreboard.published import DATASETS
+from advad.scoreboard.rows import SIZES, Row, compare
 
-DATA = Path(__file__).resolve().parents[1] / "data"
 RELU = {"activation": "relu"}
 SHORT = {"epochs": 8, "conv_width": 8, "learning_rate": 1e-3}  # 664 steps where the paper has 12,000: larger ones
-# method -> budget -> settings; "lab" is some minutes on a laptop's core, "paper" the paper's own, for a GPU
+# method -> the settings of its "lab" budget, some minutes on one core of a laptop; "paper" are the published ones
 SETTINGS = {
-    "AE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
-    "DAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
-    "ARAE": {"lab": {"epochs": 40, "attack_steps": 5, **RELU}, "paper": {"epochs": 1600, "batch_size": 256}},
-    "ALCN": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
-    "OLED": {"lab": {"epochs": 12}, "paper": PAPER_OLED["MNIST"]},
-    "VAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500}},
-    "DeepSVDD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
-    "DeepSAD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
-    **{name: {"lab": {}, "paper": {}} for name in ("PCA", "OCSVM", "LOF", "IForest", "KDE")},
-    "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, "batch_size": 256, "conv_width": 64}},
-    "GANomaly": {"lab": SHORT, "paper": PAPER_GANOMALY},
-    "SkipGANomaly": {"lab": SHORT, "paper": PAPER_SKIP},
-    "AAE": {"lab": {}, "paper": {"epochs": 1000, "widths": (1000, 1000), "critic_widths": (1000, 1000)}},
-    "ITSR": {"lab": {}, "paper": {"pretrain_epochs": 500, "refine_epochs": 100, "epochs": 1000}},
-    "Berg": {"lab": {}, "paper": PAPER_BERG},
-    "FAnoGAN": {"lab": {}, "paper": PAPER_FANOGAN},
-    "AnoGAN": {"lab": {}, "paper": PAPER_ANOGAN},
-    "EGBAD": {"lab": {"epochs": 20, "width": 8}, "paper": PAPER_EGBAD},
-    "ADAE": {"lab": {"epochs": 20, "conv_width": 8}, "paper": PAPER_ADAE},
-    "LSA": {"lab": {"epochs": 20}, "paper": PAPER_LSA},
-    "OCGAN": {"lab": {"epochs": 10, "mining_start": 5}, "paper": PAPER_OCGAN},
-    "GeoTrans": {"lab": {}, "paper": PAPER_GEOTRANS},
+    "AE": {"epochs": 40},
+    "DAE": {"epochs": 40, "activation": "sigmoid"},  # "the same network" as ARAE
+    "ARAE": {"epochs": 40, "attack_steps": 5, **RELU},
+    "ALCN": {"epochs": 40},
+    "OLED": {"epochs": 12},
+    "VAE": {"epochs": 40},
+    **{name: {} for name in ("DeepSVDD", "DeepSAD", "OCSVM", "LOF", "IForest", "KDE")},
+    "PCA": {"n_components": 32},
+    "AGAD": {"epochs": 10},
+    "GANomaly": SHORT,
+    "SkipGANomaly": SHORT,
+    **{name: {} for name in ("AAE", "ITSR", "Berg", "FAnoGAN", "AnoGAN", "GeoTrans")},
+    "EGBAD": {"epochs": 20, "width": 8},
+    "ADAE": {"epochs": 20, "conv_width": 8},
+    "LSA": {"epochs": 20},
+    "OCGAN": {"epochs": 10, "mining_start": 5},
 }
-# published name of a method where it is another than ours
-PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
-PUBLISHED |= {"AAE": ("itsr", "AAE"), "FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
-PUBLISHED |= {"EGBAD": ("alcn", "EGBAD"), "ADAE": ("alcn", "ADAE")}  # leave-one-out only
-PUBLISHED |= {"OLED": ("alcn", "OLED")}
-PUBLISHED |= {"GeoTrans": ("agad", "GeoTrans"), "LSA": ("arae", "LSA"), "OCGAN": ("arae", "OCGAN")}
-PUBLISHED |= {"GANomaly": ("alcn", "GANomaly"), "SkipGANomaly": ("alcn", "Skip-GANomaly")}
-PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
 def one_of(images: str, normal: int, seed: int, **given: float) -> advad.Split:
@@ -106,34 +80,33 @@ TASKS_OF |= {"Berg": ["CIFAR10-automobile"], "FAnoGAN": ["CIFAR10-automobile"]}
 
 
 def figures_of(detector: advad.Detector, split: advad.Split) -> dict[str, float]:
-    """Return the metrics of a fitted detector: AUROC; with contamination, also the paper's balanced accuracies."""
-    scores = detector.anomaly_score(split.test)
-    found = {"auroc": advad.auroc(split.test_is_anomaly, scores)}
-    if split.settings["contamination"]:
-        # Beggel et al. 2019, Sec. 3.3: the threshold is the 90th percentile of the training errors
-        in_training = advad.threshold_at(detector.anomaly_score(split.train), 0.1)
-        held_out = advad.threshold_at(detector.anomaly_score(split.holdout), 0.1)
-        normal = ~split.test_is_anomaly
-        observed = normal | (split.test_labels == 2)
-        for part, rows in {"observed": observed, "unobserved": normal | (split.test_labels != 2)}.items():
-            truth, some = split.test_is_anomaly[rows], scores[rows.numpy()]
-            found[f"auroc_{part}"] = advad.auroc(truth, some)
-            found[f"balanced_accuracy_{part}"] = advad.balanced_accuracy(truth, some, in_training)
-            found[f"balanced_accuracy_{part}_holdout"] = advad.balanced_accuracy(truth, some, held_out)
-    return found
+    """Return the metrics of a fitted detector: AUROC; with contamination, also the balanced accuracies of ITSR."""
+    return {
+        name: interval.value
+        for name, interval in measured(detector, split).items()
+        if name == "auroc" or (split.settings["contamination"] and name.endswith("observed"))
+    }
 
 
-def published(method: str, split: advad.Split, metric: str) -> str:
+def published(method: str, split: advad.Split, metric: str, settings: dict[str, object] | None = None) -> str:
     """Return the published figure for this method, data and metric, or a dash."""
-    paper, name = PUBLISHED.get(method, (method.lower(), method))
-    dataset = {"cifar10_part": "CIFAR10"}.get(split.settings["images"], split.settings["images"])
-    with open(DATA / "published.csv", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            same = (row["paper"], row["method"], row["dataset"], row["metric"]) == (paper, name, dataset, metric)
-            rate = float(row["contamination"] or 0)
-            if same and row["normal"] == str(split.normal[0]) and rate == split.settings["contamination"]:
-                return row["value"]
-    return "–"
+    rate = split.settings["contamination"]
+    row = Row(
+        method=method,
+        dataset=split.settings["images"],
+        protocol=split.settings["protocol"],
+        normal=str(split.normal[0]),
+        metric=metric,
+        value=0.0,
+        n=3,
+        settings=settings or {},
+        source="bench",
+        contamination=f"{rate:g}" if rate else "",
+        contaminants="+".join(map(str, split.settings["contaminants"])) if rate else "",
+        labelled=f"{split.settings['labelled']:g}" if split.settings["labelled"] else "",
+    )
+    found = compare(row).published
+    return "–" if found is None else f"{found:.3f}"
 
 
 def hardware(device: str) -> str:
@@ -145,12 +118,13 @@ def hardware(device: str) -> str:
 
 def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> list[dict[str, object]]:
     """Train one method with several seeds on one task; return its rows of measured.csv and print them."""
-    settings = SETTINGS[method][budget]
     values: dict[str, list[float]] = {}
-    seconds, split, detector = [], None, None
+    seconds, split, detector, settings, dataset = [], None, None, {}, ""
     for seed in range(seeds):
         split = TASKS[task](seed)
         cls = getattr(advad, method)
+        dataset = DATASETS.get(split.settings["images"], split.settings["images"])
+        settings = SETTINGS[method] if budget == "lab" else cls.paper_settings(dataset)
         common = {name: v for name, v in {"seed": seed, "device": device}.items() if name in cls().get_params()}
         detector = cls(**settings, **common)
         clock = time.process_time if device == "cpu" else time.perf_counter  # one thread's own, whatever else runs
@@ -173,7 +147,7 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
         rows.append(
             {
                 "method": method,
-                "dataset": {"cifar10_part": "CIFAR10"}.get(split.settings["images"], split.settings["images"]),
+                "dataset": dataset,
                 "protocol": split.settings["protocol"],
                 "normal": split.normal[0],
                 "contamination": split.settings["contamination"] or "",
@@ -188,13 +162,14 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
                 "settings": json.dumps(given),
                 "hardware": hardware(device),
                 "date": datetime.date.today().isoformat(),
-                "command": f"python -m tests.bench_methods {method} --budget {budget} --device {device}",
+                "command": f"python -m tests.benchmarks.methods {method} --budget {budget} --device {device}",
             }
         )
         row = rows[-1]
+        theirs = published(method, split, metric, settings)
         print(
             f"{method:12} {task:22} {metric:34} {row['value']} ± {row['spread']}  (n = {seeds})  published "
-            f"{published(method, split, metric):>6}  {row['seconds']:>5} s  {n_parameters / 1e6:.2f} M parameters",
+            f"{theirs:>6}  {row['seconds']:>5} s  {n_parameters / 1e6:.2f} M parameters",
             flush=True,
         )
     return rows

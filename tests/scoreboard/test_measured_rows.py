@@ -10,7 +10,7 @@ from advad.cli.main import main
 from advad.experiments.sweep import collected, sweep
 from advad.scoreboard import measured
 from advad.scoreboard.rows import measured_rows
-from tests.test_measured import test_every_row_is_whole_and_says_what_gave_it as check_rows
+from tests.scoreboard.test_measured import test_every_row_is_whole_and_says_what_gave_it as check_rows
 
 TOML = """
 seed = [0, 1, 2]
@@ -68,8 +68,8 @@ def test_a_shipped_sweeps_figures_are_kept_once(here, monkeypatch):
     (back,) = (row for row in measured_rows(here / "measured.csv") if (row.method, row.normal) == ("AE", "8"))
     assert back.flags == ("train subset",)
     assert back.settings == {"epochs": 1, "widths": [16], "latent_dim": 4}
-    monkeypatch.setattr("tests.test_measured.rows", lambda: [row | {"seconds": "1"} for row in rows])
-    monkeypatch.setattr("tests.test_measured.SPECS", here / "sweeps")
+    monkeypatch.setattr("tests.scoreboard.test_measured.rows", lambda: [row | {"seconds": "1"} for row in rows])
+    monkeypatch.setattr("tests.scoreboard.test_measured.SPECS", here / "sweeps")
     for row in rows:
         row["command"] = row["command"].replace(here.name, "data")
     check_rows()
@@ -81,9 +81,21 @@ def test_what_cannot_be_run_again_is_not_kept(here):
     result = call("out", "--keep")
     assert result.exit_code == 2
     assert result.stderr.startswith("advad: sweep: --keep must be of a sweep whose spec is in ")
-    (here / "sweeps" / "small.toml").write_text(TOML.replace("[0, 1, 2]", "[0, 1]"))
-    sweep("sweeps/small.toml", folder="two", progress=False)
-    result = call("two", "--keep")
+    for path in (here / "out").glob("*/results.json"):
+        path.unlink()
+    (here / "sweeps" / "small.toml").write_text(TOML)
+    result = call("out", "--keep")
     assert result.exit_code == 2
-    assert "--keep must find rows of 3 seeds or more; got 'two'" in result.stderr
+    assert "--keep must find finished runs of SWEEPS; got 'out'" in result.stderr
     assert not (here / "measured.csv").exists()
+
+
+def test_a_table_is_kept_with_its_command_and_the_number_of_seeds(here):
+    text = TOML.replace("[0, 1, 2]", "[0, 1]").replace('device = "cpu"', 'device = "cpu"\npaper = "arae"\ntable = "2"')
+    (here / "sweeps" / "small.toml").write_text(text)
+    sweep("sweeps/small.toml", folder="two", progress=False)
+    assert call("two", "--keep").exit_code == 0
+    rows = measured_rows(here / "measured.csv")
+    assert {row.n for row in rows} == {2}
+    commands = {line["command"] for line in csv.DictReader((here / "measured.csv").open(encoding="utf-8"))}
+    assert commands == {"advad reproduce arae 2 --budget laptop"}
