@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, lab, tour, run, sweep, board, app.
+"""The command `advad`: doctor, lab, tour, run, sweep, reproduce, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it, so that `advad --help` answ
 from __future__ import annotations
 
 import contextlib
+import io
 import shutil
 import subprocess
 import sys
@@ -70,7 +71,11 @@ def main() -> None:
                  advad tour     run them all and look at what they found
                  advad sweep    many runs, each done once
                  advad board    our results beside the published values
+                 advad reproduce    one published table again
     """
+    for stream in (sys.stdout, sys.stderr):  # a terminal without "α" or "─" shows "?" instead of a traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 @main.command()
@@ -237,6 +242,71 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 
 
 @main.command()
+@click.argument("paper")
+@click.argument("table", required=False)
+@click.option("--budget", type=click.Choice(["laptop", "paper"]), default="laptop", show_default=True, help="Settings.")
+@click.option("--normal", multiple=True, metavar="CLASS", help="Only this class, 8 or 0+1; repeat for more.")
+@click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this data set; repeat for more.")
+@click.option("--seeds", type=click.IntRange(1), help="Only so many seeds  [default: all of the spec]")
+@click.option("--out", type=PATH, default=Path("runs/reproduce"), show_default=True, help="Where to write the tables.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--dry-run", is_flag=True, help="Only list the runs, and how long they may take.")
+@click.option("--show", is_flag=True, help="Only show the table with what has been run before.")
+def reproduce(
+    paper: str,
+    table: str | None,
+    budget: str,
+    normal: Sequence[str],
+    datasets: Sequence[str],
+    seeds: int | None,
+    out: Path,
+    workers: int,
+    dry_run: bool,
+    show: bool,
+) -> None:
+    r"""Run a published TABLE of a PAPER again, or all tables of the paper, and show ours beside each cell.
+
+    PAPER is arae, alcn, itsr, berg, agad, or all; the specs are data/sweeps/PAPER-TABLE.toml. The runs are those of a
+    sweep: stop at any time and start again. The table is also written as CSV and as a page.
+
+    \b
+    advad reproduce arae 2 --dry-run
+    advad reproduce arae 2 --normal 8 --dataset MNIST --seeds 1
+    advad reproduce all --show
+    """
+    from advad.experiments import time_estimate
+    from advad.experiments.sweep import folder_of
+    from advad.lessons.run import shown
+    from advad.scoreboard import reproduce as tables
+
+    asked = [*(f"--normal {name}" for name in normal), *(f"--dataset {name}" for name in datasets)]
+    asked += [f"--seeds {seeds}"] if seeds else []
+    failed, results = [], []
+    with one_line_errors():
+        pairs = [pair for pair in tables.tables() if paper in ("all", pair[0]) and table in (None, pair[1])]
+        for name, number in pairs or [(paper, table or "")]:  # what is unknown is refused below
+            if show:
+                plan = tables.outline_of(name, number, budget)
+            else:
+                plan = tables.plan_of(name, number, budget)
+                names = tables.chosen(plan, normal, datasets, seeds)
+                if dry_run:
+                    click.echo(time_estimate.listing(plan, folder_of(plan, None), workers, names))
+                    continue
+                failed += [outcome for outcome in tables.run(plan, names, workers=workers) if outcome.error]
+            result = tables.table_of(plan)
+            results.append(result)
+            page = tables.write(result, out.resolve(), " ".join([tables.command_of(plan), *asked]))
+            click.echo(f"{tables.text(result)}\n\nPage: {shown(page)}\n")
+        if len(results) > 1:
+            click.echo(f"All tables: {tables.summary(*results)}")
+    for outcome in failed:
+        click.echo(f"failed: {outcome.trial.name}: {outcome.error}", err=True)
+    if failed:
+        raise OneLine(f"{len(failed)} runs failed; error.txt in their folders says why")
+
+
+@main.command()
 @click.argument("sweeps", nargs=-1, type=PATH)
 @click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
 @click.option("--keep", is_flag=True, help="Put the figures of SWEEPS, whose specs ship, into data/measured.csv.")
@@ -251,6 +321,9 @@ def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
 
     with one_line_errors():
         rows = boards.rows(sweeps or None)
+        if not rows:
+            remedy = "advad sweep SPEC.toml makes some; data/measured.csv comes with the repository."
+            raise OneLine(f"board: there must be figures to show; got none. {remedy}", BAD_ARGUMENT)
         if keep:
             kept = keeping.keep(rows, sweeps)
             click.echo(f"{len(kept)} rows: {shown(keeping.MEASURED)}\n")

@@ -1,8 +1,8 @@
-"""Runs of a sweep that differ in class and seed only, trained in one loop of stacked weights on a GPU.
+"""Runs of a sweep that differ only in class and seed, trained in one loop on a GPU with `advad.engine.stacking`.
 
-A small network leaves most of a GPU idle, and ten of them, stacked, cost little more than one. On a processor a stack
-brings nothing (`tests/benchmarks/many.py`), and there each run is done by itself. What is trained together has no
-checkpoints: where the sweep is killed, up to `AT_ONCE` runs begin anew.
+A small network leaves most of a GPU idle, and ten of them, stacked, cost little more than one. On a processor stacking
+saves nothing (`tests/benchmarks/many.py`), so each run is done by itself there. Runs that are trained together have no
+checkpoints: if the sweep is killed, up to `AT_ONCE` runs begin anew.
 """
 
 from __future__ import annotations

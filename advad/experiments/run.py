@@ -1,14 +1,15 @@
-"""One run of a sweep: what it is, how it is done, and the folder that it leaves behind.
+"""One run of a sweep: its identity, how it is computed, and the files in its folder.
 
     <sweep>/ARAE-MNIST-8-seed0-1f3a9c0e/
-        results.json    once it is finished: parameters, seed, hash of the split, metrics with intervals, …
-        error.txt       where it failed; it is tried again when the sweep is started again
-        starts.jsonl    a line each time that it was begun
-        checkpoint.safetensors    while it is in flight
+        results.json    after the run: parameters, seed, hash of the split, metrics with intervals, …
+        error.txt       if the run failed; it is tried again when the sweep is started again
+        starts.jsonl    one line for each time that the run was started
+        checkpoint.safetensors            during the run
+        checkpoint.safetensors.damaged    a checkpoint that could not be read, after which the run began anew
 
-What a run *is* decides the hash in its folder's name: method, every parameter (defaults too), data and seed; not where
-it is computed. A parameter that is changed, or a default, is another run. Versions and git state are recorded, not
-compared.
+What a run *is* decides the hash in the name of its folder: the method, every parameter (also the defaults), the data
+and the seed; not where it is computed. A parameter or a default that is changed makes another run, and so do images of
+a folder or file that have changed. Versions and the git state are recorded, but not compared.
 """
 
 from __future__ import annotations
@@ -31,13 +32,16 @@ import torch
 from filelock import FileLock
 
 import advad
+from advad.checks import brief, reject
 from advad.datasets import protocols
+from advad.datasets.torchvision_sets import NAMES
 from advad.engine.base import BaseDetector
 from advad.engine.detector import CHECKPOINT
 from advad.environment import hardware, versions
 from advad.experiments.evaluate import measured
 from advad.files import plain, write_json
 from advad.lessons.record import FILE
+from advad.methods import METHODS
 
 ERROR, STARTS, LOCK = "error.txt", "starts.jsonl", ".lock"
 STARTS_AT_MOST = 3  # in one sweep: a run whose worker died so often (of memory, say) will kill the next one, too
@@ -50,14 +54,14 @@ class Run(ABC):
     Attributes
     ----------
     varied : dict
-        What tells it from the sweep's other runs: the grid's names with its own values.
+        How the run differs from the other runs of the sweep: the names of the grid with the values of this run.
     """
 
     varied: dict[str, Any] = field(default_factory=dict)
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:
-        """Return what makes it the run that it is, as JSON holds it."""
+        """Return what distinguishes this run from all others, as JSON can hold it."""
 
     @property
     @abstractmethod
@@ -66,9 +70,9 @@ class Run(ABC):
 
     @abstractmethod
     def execute(self, home: Path, slot: int) -> dict[str, Any]:
-        """Do it, with checkpoints in `home` where it can; return its part of `results.json`.
+        """Do the run, with checkpoints in `home` if it can have them; return its part of `results.json`.
 
-        `slot` is its place in the sweep, by which runs are dealt to several GPUs.
+        `slot` is the position of the run in the sweep, by which runs are distributed over several GPUs.
         """
 
     @property
@@ -82,12 +86,10 @@ class Run(ABC):
         return f"{self.label}-{self.digest[:8]}"
 
     def results(self, folder: Path) -> dict[str, Any] | None:
-        """Return what it has left in a sweep's folder, or None while it is not finished."""
-        try:
-            found = json.loads((folder / self.name / FILE).read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
-        return found if found.get("digest") == self.digest else None
+        """Return the results of this run in the folder of a sweep; None if it is not finished or they are damaged."""
+        path = folder / self.name / FILE
+        found = None if fault_of(path) else json.loads(path.read_text(encoding="utf-8"))
+        return found if found is not None and found.get("digest") == self.digest else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +109,8 @@ class MethodRun(Run):
     device : str
     source, root : str
         Where the data set lies on the machine that planned the sweep.
+    fingerprint : str
+        A hash of all images and labels, where the data set is a folder or file; "" for a named data set.
     """
 
     method: str
@@ -116,20 +120,18 @@ class MethodRun(Run):
     device: str = "auto"
     source: str = ""
     root: str = ""
+    fingerprint: str = ""
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes it the run that it is, in the words of the version that first had each parameter.
-
-        A parameter that is newer than a finished sweep does not appear where it does what was done before it existed.
-        """
-        cls = getattr(advad, self.method)
-        former, old_names = getattr(cls, "former_values", {}), {new: old for old, new in cls.renamed_parameters.items()}
-        parameters = {
-            old_names.get(name, name): value
-            for name, value in plain(self.settings, "settings").items()
-            if name not in former or plain(former[name], name) != value
-        }
-        return {"method": self.method, "parameters": parameters, "data": self.data, "seed": self.seed}
+        parameters = plain(self.settings, "settings")
+        # A parameter that the method got later does not count while it says what was so before: else every sweep that
+        # is finished would have to be done again.
+        former = plain(getattr(getattr(advad, self.method), "former_values", {}), "former_values")
+        parameters = {name: value for name, value in parameters.items() if name not in former or value != former[name]}
+        old_names = {new: old for old, new in _renamed(self.method).items()}
+        parameters = {old_names.get(name, name): value for name, value in parameters.items()}
+        images = {"images": self.fingerprint} if self.fingerprint else {}
+        return {"method": self.method, "parameters": parameters, "data": self.data, "seed": self.seed, **images}
 
     @property
     def label(self) -> str:
@@ -139,13 +141,25 @@ class MethodRun(Run):
         return "".join(letter if letter.isalnum() or letter in "-+_." else "_" for letter in words)
 
     def split(self) -> advad.Split:
-        """Return its split; raises what `load` and the protocol raise."""
-        images = _load(self.source, self.root, self.data["size"], self.data["channels"])
+        """Return its split.
+
+        Raises
+        ------
+        ValueError
+            The images are no longer those that the sweep was planned with; also what `load` and the protocol raise.
+        """
+        images = self._images()
         given = {name: value for name, value in self.data.items() if name not in NOT_THE_PROTOCOLS}
         return getattr(protocols, self.data["protocol"])(images, **given, seed=self.seed)
 
+    def _images(self) -> advad.ImageSet:
+        images, fingerprint = _load(self.source, self.root, self.data["size"], self.data["channels"])
+        if self.fingerprint and fingerprint != self.fingerprint:
+            reject("sweep", f"the images of {self.data['dataset']}", "stay as they are", "others", "Start it again.")
+        return images
+
     def detector(self, slot: int = 0) -> BaseDetector:
-        """Return the untrained detector, its device dealt by `slot` where there are several GPUs."""
+        """Return the untrained detector; if there are several GPUs, `slot` decides which it gets."""
         device, gpus = self.device, torch.cuda.device_count()
         if device in ("auto", "cuda") and gpus > 1:
             device = f"cuda:{slot % gpus}"
@@ -156,19 +170,36 @@ class MethodRun(Run):
     def execute(self, home: Path, slot: int) -> dict[str, Any]:
         split, detector = self.split(), self.detector(slot)
         begin = time.perf_counter()
-        resumed: dict[str, Any] = {"run_dir": home} if isinstance(detector, advad.Detector) else {}
-        detector.fit(split.train, split.train_y, progress=False, **resumed)
-        return self.report(split, detector, time.perf_counter() - begin)
+        set_aside = self._fit(detector, split, home)
+        report = self.report(split, detector, time.perf_counter() - begin)
+        return report | {"damaged": set_aside} if set_aside else report
+
+    def _fit(self, detector: BaseDetector, split: advad.Split, home: Path) -> str:
+        """Train; return the new name of a damaged checkpoint that was set aside, or ""."""
+        if not isinstance(detector, advad.Detector):
+            detector.fit(split.train, split.train_y, progress=False)
+            return ""
+        checkpoint = home / CHECKPOINT
+        how: dict[str, Any] = {"progress": False, "run_dir": home}
+        try:
+            detector.fit(split.train, split.train_y, **how)
+        except ValueError as error:
+            if not checkpoint.exists() or str(checkpoint) not in str(error):  # something else is wrong
+                raise
+            damaged = checkpoint.replace(checkpoint.with_name(f"{CHECKPOINT}.damaged"))
+            detector.fit(split.train, split.train_y, **how)
+            return damaged.name
+        return ""
 
     def report(self, split: advad.Split, detector: BaseDetector, took: float) -> dict[str, Any]:
-        """Return its part of `results.json` once the detector is trained, in `took` seconds unless it knows better."""
+        """Return its part of `results.json`; `took` seconds of training count unless the detector has its own."""
         trained = isinstance(detector, advad.Detector)
         seconds = sum(detector.history_.get("seconds", [])) if trained else 0.0  # a resumed run's, from its beginning
         parts = {role: chosen.numpy().tobytes() for role, chosen in sorted(split.indices.items())}
         return {
             "method": self.method,
             "parameters": detector.get_params(deep=False),
-            "data": split.settings | {"size": self.data["size"], "channels": self.data["channels"]},
+            "data": self._named(split.settings) | {"size": self.data["size"], "channels": self.data["channels"]},
             "seed": self.seed,
             "images": {role: len(chosen) for role, chosen in split.indices.items()},
             "indices": hashlib.sha256(b"".join(role.encode() + part for role, part in parts.items())).hexdigest()[:16],
@@ -178,7 +209,21 @@ class MethodRun(Run):
             "device": hardware(detector.device_ if trained else torch.device("cpu")),
         }
 
+    def _named(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a split's settings, with the classes of a folder or file by their names.
 
+        Classes of a named data set stay numbers, as the papers print them.
+        """
+        if not self.fingerprint:
+            return dict(settings)
+        names = self._images().classes
+        return {
+            name: [names[one] if isinstance(one, int) else one for one in value] if name in CLASSES and value else value
+            for name, value in settings.items()
+        }
+
+
+CLASSES = ("normal", "anomalous", "contaminants", "labelled_classes")  # settings of a split that hold class numbers
 NOT_THE_PROTOCOLS = ("dataset", "protocol", "size", "channels")
 
 
@@ -219,7 +264,7 @@ class LessonRun(Run):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What became of a run: `results`, or an `error` in one line; `fresh` where it was computed just now."""
+    """Outcome of a run: `results`, or an `error` of one line; `fresh` if it was computed just now."""
 
     trial: Run
     results: dict[str, Any] | None = None
@@ -230,7 +275,7 @@ class RunResult:
 def attempt(
     trial: Run, folder: Path, *, slot: int, threads: int | None, session: str, git: Mapping[str, Any] | None
 ) -> RunResult:
-    """Do a run unless it is finished, and write what became of it; errors are returned in the result, not raised.
+    """Do a run unless it is finished, and write its outcome; errors are returned in the outcome, not raised.
 
     Parameters
     ----------
@@ -261,16 +306,93 @@ def attempt(
 
 
 def begun_in(home: Path, session: str | None = None) -> int:
-    """Return how often a run was begun, in one start of the sweep or in all."""
-    lines = (home / STARTS).read_text(encoding="utf-8").splitlines() if (home / STARTS).is_file() else []
-    return sum(session is None or json.loads(line)["session"] == session for line in lines)
+    """Return how often a run was begun, in one start of the sweep or in all.
+
+    A line that was cut off, by a full disk for example, counts as a start, but of no known session.
+    """
+    return sum(session is None or start.get("session") == session for start in _starts(home))
+
+
+def _starts(home: Path) -> list[dict[str, Any]]:
+    """Return the lines of `starts.jsonl`; {} for one that cannot be read."""
+    try:
+        lines = (home / STARTS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    starts = []
+    for line in lines:
+        try:
+            start = json.loads(line)
+        except ValueError:
+            start = {}
+        starts.append(start if isinstance(start, dict) else {})
+    return starts
+
+
+def damage_in(home: Path) -> list[str]:
+    """Return what is damaged in the folder of a run and how that is dealt with, one line a file."""
+    found = []
+    if (fault := fault_of(home / FILE)) and fault != MISSING:
+        found.append(f"{home / FILE} is damaged ({fault}): the run counts as not done")
+    if any("session" not in start for start in _starts(home)):
+        found.append(f"{home / STARTS} is damaged: what can be read of it counts")
+    return found
+
+
+MISSING = "it is missing"
+KINDS = {  # of what the results of a method must hold
+    "data": dict,
+    "parameters": dict,
+    "metrics": dict,
+    "seed": int,
+    "seconds": (int, float),
+    "weights": int,
+    "device": str,
+    "finished": str,
+}
+DATA = ("images", "protocol", "contamination", "labelled", "size", "channels", "train_size", "test_size")
+
+
+def fault_of(path: Path) -> str:
+    """Return what is wrong with a `results.json`, in a few words; "" where nothing is."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return MISSING
+    except (OSError, ValueError):
+        return "not JSON"
+    if not isinstance(found, dict):
+        return "not a table of results"
+    if "method" not in found:
+        about_a_run = isinstance(found.get("lesson"), str) or isinstance(found.get("digest"), str)
+        return "" if about_a_run else "neither a method's nor a lesson's"
+    if not isinstance(found["method"], str) or found["method"] not in METHODS:
+        return f"unknown method {brief(found['method'])}"
+    for name, kind in KINDS.items():
+        if not isinstance(found.get(name), kind):
+            return f"no usable {name!r}"
+    data, metrics = found["data"], found["metrics"]
+    if missing := [name for name in DATA if name not in data]:
+        return f"no {missing[0]!r} in its data"
+    if not isinstance(data.get("normal", data.get("anomalous")), list):
+        return "no classes in its data"
+    if not all(
+        isinstance(metric, dict) and isinstance(metric.get("value"), (int, float)) for metric in metrics.values()
+    ):
+        return "a metric without a value"
+    return ""
 
 
 def begin(home: Path, session: str) -> None:
     """Write that a run is begun."""
-    mine = {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()}
-    with (home / STARTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(mine) + "\n")
+    path, mine = (
+        home / STARTS,
+        {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()},
+    )
+    before = path.read_bytes() if path.is_file() else b""
+    torn = bool(before) and not before.endswith(b"\n")  # a line that was cut off must not swallow this one
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" * torn + json.dumps(mine) + "\n")
 
 
 def complete(
@@ -285,7 +407,7 @@ def complete(
 
 
 def finish(trial: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
-    """Write the results of a run, and clear away what was only needed until then."""
+    """Write the results of a run, and delete the files that were only needed until then."""
     home = folder / trial.name
     about = {"run": trial.name, "digest": trial.digest, "varied": trial.varied}
     surroundings = {
@@ -311,7 +433,32 @@ def _failed(trial: Run, home: Path, error: str, text: str = "") -> RunResult:
     return RunResult(trial, error=" ".join(error.split()))
 
 
+def with_new_names(method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters under the names that the method has for them now."""
+    return {_renamed(method).get(name, name): value for name, value in parameters.items()}
+
+
+def _renamed(method: str) -> Mapping[str, str]:
+    return getattr(getattr(advad, method), "renamed_parameters", {})  # old name -> new name
+
+
+def fingerprint_of(source: str, root: str, size: int | None, channels: int | None) -> str:
+    """Return a hash of all images and labels of a folder or file; "" for a named data set."""
+    return _load(source, root, size, channels)[1]
+
+
+def forget_images() -> None:
+    """Read image sets anew from now on."""
+    _load.cache_clear()
+
+
 @functools.lru_cache(maxsize=2)
-def _load(source: str, root: str, size: int | None, channels: int | None) -> advad.ImageSet:
-    """Return an image set; the next runs of this process find it in memory."""
-    return advad.load(source, root=root, size=size, channels=channels)
+def _load(source: str, root: str, size: int | None, channels: int | None) -> tuple[advad.ImageSet, str]:
+    """Return an image set and its fingerprint; both stay in memory for the next runs of this process."""
+    images = advad.load(source, root=root, size=size, channels=channels)
+    if source == "digits" or source in NAMES:
+        return images, ""
+    digest = hashlib.sha256(json.dumps([list(images.images.shape), images.classes]).encode())
+    for part in (images.images, images.labels, images.is_test):
+        digest.update(part.contiguous().numpy().tobytes())
+    return images, digest.hexdigest()[:16]

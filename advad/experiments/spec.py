@@ -1,6 +1,6 @@
-"""What a sweep is asked to do: a TOML file, or the same as a dictionary, becomes a list of runs.
+"""The spec of a sweep: a TOML file, or the same as a dictionary, becomes a list of runs.
 
-Methods directly, each combination of everything that is a list:
+A spec names methods, and gives a run for each combination of everything that is a list:
 
     seed = [0, 1, 2]
     device = "auto"
@@ -19,7 +19,7 @@ Methods directly, each combination of everything that is a list:
     epochs = 40
     attack_radius = [0.1, 0.2]
 
-or the parameters of a lesson:
+or it names a lesson and its parameters:
 
     lesson = "05"
 
@@ -28,7 +28,36 @@ or the parameters of a lesson:
     strength = [0.1, 0.25]
 
 A list is a grid. Where a parameter is a list by nature (`widths`, `contaminants`), a list of lists is the grid.
-`name` is the sweep's; without one it has the file's. All is checked before anything runs.
+`name` is the name of the sweep; without it, the name of the file is taken. Everything is checked before a run starts.
+
+The specs of published tables (`data/sweeps/arae-2.toml`) use more words:
+
+    paper = "arae"              # which published table this is for: see `advad reproduce`
+    table = "2"
+    seeds_first = true          # all runs with the first seed come before those with the second
+
+    [[data]]                    # several image sets, each with its own grid
+    dataset = "MNIST"
+    normal = [0, 1, 8]
+
+    [[methods]]
+    method = "LOF"
+    seeds = 1                   # how many of the seeds; one is enough where nothing depends on it
+
+    [[methods]]
+    method = "ARAE"
+    [methods.laptop]            # the settings of one budget …
+    attack_steps = 2
+    [methods.laptop.FashionMNIST]    # … and of one data set within it
+    attack_radius = 0.05
+
+    [[causes]]                  # why a result of ours is below the published one: the first entry that fits
+    method = "ARAE"             # as printed; more columns of data/published.csv may follow
+    cause = "a tenth of the epochs"
+
+There are two budgets. "laptop" is what the spec says. "paper" begins with the published settings that the method
+itself gives (`ARAE.paper_settings("MNIST")`), and `[methods.paper]` can change them. Settings that stand directly under
+`[[methods]]` hold for both.
 """
 
 from __future__ import annotations
@@ -36,7 +65,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
@@ -46,66 +75,83 @@ from advad.checks import brief, check_number
 from advad.datasets import protocols
 from advad.datasets.load import data_folder
 from advad.engine.training import choose_device
-from advad.experiments.run import LessonRun, MethodRun, Run
+from advad.experiments.run import LessonRun, MethodRun, Run, fingerprint_of, forget_images, with_new_names
 from advad.files import plain
 from advad.lessons.catalogue import find_lesson
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import ParameterError, SpecError, check_parameters, closest, read_parameters
 from advad.methods import METHODS
+from advad.scoreboard.published import DATASETS
+
+BUDGETS = ("laptop", "paper")
+TABLE_WORDS = ("paper", "table", "seeds_first", "causes")  # what only the spec of a published table needs
+MOST_RUNS = 10_000  # more are a mistake in the spec
+LONGEST_NAME = 100
 
 SWEPT = [name for name in METHODS if name != "PyOD"]  # whose detector is an object, and no TOML can hold one
 PROTOCOLS = protocols.__all__[1:]  # without Split
+WHERE = ("source", "root", "fingerprint")  # what a planned data set has besides the arguments of its protocol
 LISTS = ("contaminants", "labelled_classes")  # arguments of a protocol that are lists by nature
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep: its name, the spec as given, and its runs."""
+    """A sweep: its name, the spec as given, its runs, and its budget ("" where the spec knows no budgets)."""
 
     name: str
     spec: dict[str, Any]
     trials: list[Run]
+    budget: str = ""
 
     @property
     def subject(self) -> str:
         """What is swept: "methods", or a lesson's name."""
-        first = self.trials[0]
+        first = self.trials[0] if self.trials else None
         return first.notebook.stem if isinstance(first, LessonRun) else "methods"
 
 
-def read_plan(spec: str | Path | Mapping[str, Any]) -> Plan:
+def read_plan(spec: str | Path | Mapping[str, Any], budget: str = "") -> Plan:
     """Return the runs that a spec asks for.
 
     Parameters
     ----------
     spec : path of a TOML file, or mapping
         See the head of this module.
+    budget : {"", "laptop", "paper"}
+        Which settings to take from the spec of a published table; "" takes "laptop".
 
     Raises
     ------
     SpecError
         Something unknown, empty, or out of range.
     """
-    name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else _read_file(Path(spec))
+    name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else read_spec(Path(spec))
     name = str(given.pop("name", name))
-    if not name or Path(name).name != name:
+    if "lesson" in given:
+        budget, trials = "", _lesson_trials(given)
+    else:
+        budget = _budget(given, budget)
+        name = f"{name}-{budget}" if budget else name
+        trials = _method_trials(given, budget)
+    if name in ("", ".", "..") or Path(name).name != name or not name.isprintable() or len(name) > LONGEST_NAME:
         refuse("name", "be a word fit for a folder", name)
-    trials = _lesson_trials(given) if "lesson" in given else _method_trials(given)
-    return Plan(name, given, list({trial.name: trial for trial in trials}.values()))  # each once
+    return Plan(name, given, list({trial.name: trial for trial in trials}.values()), budget)  # each run once
+
+
+def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return the name and the content of a spec; SpecError where it is no TOML file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte-order mark
+        return path.stem, tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"sweep: {path.name} must be TOML; {str(error).splitlines()[0]}.") from None
+    except OSError as error:
+        raise SpecError(f"sweep: the spec must be a file that can be read; got {path} ({error.strerror}).") from None
 
 
 def refuse(what: str, rule: str, got: Any, remedy: str = "") -> NoReturn:
     """Raise SpecError in the house's form."""
     raise SpecError(f"sweep: {what} must {rule}; got {brief(got, 200)}. {remedy}".strip())
-
-
-def _read_file(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        return path.stem, tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"sweep: {path.name} must be TOML; {str(error).splitlines()[0]}.") from None
-    except OSError as error:
-        raise SpecError(f"sweep: the spec must be a file that can be read; got {path} ({error.strerror}).") from None
 
 
 def _lesson_trials(spec: dict[str, Any]) -> list[Run]:
@@ -130,45 +176,138 @@ def _lesson_trials(spec: dict[str, Any]) -> list[Run]:
         raise SpecError(f"sweep: {str(error).removeprefix('sweep: ')}") from None
 
 
-def _method_trials(spec: dict[str, Any]) -> list[Run]:
-    _know("the spec", spec, ["seed", "device", "data", "methods", "name", "lesson"])
+def _budget(spec: Mapping[str, Any], asked: str) -> str:
+    """Return the budget to plan for; "" where the spec knows none."""
+    methods = spec.get("methods")
+    tables = [table for table in methods if isinstance(table, Mapping)] if isinstance(methods, list) else []
+    if "table" not in spec and not any(name in table for table in tables for name in BUDGETS):
+        if asked:
+            refuse("the spec", "have budgets", f"none, and budget={asked!r} was asked for")
+        return ""
+    asked = asked or BUDGETS[0]
+    if asked not in BUDGETS:
+        refuse("budget", f"be one of {', '.join(BUDGETS)}", asked)
+    return asked
+
+
+def _method_trials(spec: dict[str, Any], budget: str) -> list[Run]:
+    _know("the spec", spec, ["seed", "device", "data", "methods", "name", "lesson", *TABLE_WORDS])
     methods = spec.get("methods", [])
     if not (isinstance(methods, list) and methods and all(isinstance(table, Mapping) for table in methods)):
         refuse("methods", "be one table or more", methods, 'Write [[methods]], and under it method = "AE".')
+    causes = spec.get("causes", [])
+    if not (isinstance(causes, list) and all(isinstance(entry, dict) and "cause" in entry for entry in causes)):
+        refuse("causes", "be tables with a cause each", causes, 'Write [[causes]], and under it cause = "…".')
     device = spec.get("device", "auto")
     _checked(lambda: choose_device(device, "sweep"))
-    around = list(_points("the spec", {"seed": spec.get("seed", 0)}))
-    for point, _ in around:
+    seeds = list(_points("the spec", {"seed": spec.get("seed", 0)}))
+    if len(seeds) > MOST_RUNS:
+        refuse("the spec", f"ask for at most {MOST_RUNS:,} runs", len(seeds))
+    for point, _ in seeds:
         _checked(lambda seed=point["seed"]: check_number("sweep", "seed", seed, 0, 2**32 - 1, integer=True))
-    data = [(full, varied) for point, varied in _points("data", _table(spec, "data"), LISTS) for full in [_data(point)]]
+    data = _data_points(spec)
     trials: list[Run] = []
     for number, table in enumerate(methods, 1):
-        method, settings = table.get("method"), {name: value for name, value in table.items() if name != "method"}
+        method = table.get("method")
         if not isinstance(method, str) or method not in SWEPT:
             near = closest(str(method), SWEPT)
             refuse(f"methods[{number}].method", f"be one of {', '.join(SWEPT)}", method, near.strip())
-        for (given, by_method), (where, by_data), (point, by_seed) in itertools.product(
-            _points(method, settings, _lists_of(method)), data, around
-        ):
-            known = {name: where[name] for name in where if name not in ("source", "root")}
-            trial = MethodRun(
-                method=method,
-                settings=_settings(method, given),
-                data=known,
-                seed=point["seed"],
-                device=device,
-                source=where["source"],
-                root=where["root"],
-                varied={"method": method} | by_method | by_data | by_seed,
-            )
-            trials.append(trial)
+        _know_data_sets(method, table, {where["dataset"] for where, _ in data})
+        n_seeds = table.get("seeds", len(seeds))
+        _checked(lambda n=n_seeds, owner=method: check_number(owner, "seeds", n, 1, len(seeds), integer=True))
+        asked = [_given(table, budget, where["dataset"], str(spec.get("paper", ""))) for where, _ in data]
+        lists = _lists_of(method)
+        grids = [[] if settings is None else _points(method, settings, lists) for settings in asked]
+        if (n_runs := len(trials) + sum(map(len, grids)) * len(seeds)) > MOST_RUNS:
+            refuse("the spec", f"ask for at most {MOST_RUNS:,} runs", n_runs)
+        for place in range(max(map(len, grids))):
+            here = [(grid[place], point) for grid, point in zip(grids, data, strict=True) if place < len(grid)]
+            for ((settings, by_method), (where, by_data)), (point, by_seed) in itertools.product(here, seeds[:n_seeds]):
+                trial = MethodRun(
+                    method=method,
+                    settings=_settings(method, settings),
+                    data={name: where[name] for name in where if name not in WHERE},
+                    seed=point["seed"],
+                    device=device,
+                    source=where["source"],
+                    root=where["root"],
+                    fingerprint=where["fingerprint"],
+                    varied={"method": method} | by_method | by_data | by_seed,
+                )
+                trials.append(trial)
     for trial in {str(trial.data): trial for trial in trials if isinstance(trial, MethodRun)}.values():
         _checked(trial.split)  # classes, rates and sizes: the first seed stands for all
+    if spec.get("seeds_first"):
+        rank = {point["seed"]: place for place, (point, _) in reversed(list(enumerate(seeds)))}
+        trials.sort(key=lambda trial: rank[trial.seed] if isinstance(trial, MethodRun) else 0)
     return trials
 
 
+def _data_points(spec: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the points of the grid over the data, of one [data] table or of several [[data]]."""
+    forget_images()  # a folder may have changed since this process read it
+    given = spec.get("data", {})
+    tables: list[Any] = given if isinstance(given, list) and given else [given]
+    if not all(isinstance(table, Mapping) for table in tables):
+        refuse("data", "be a table", given, "Write [data], and its entries under it.")
+    points = [point for table in tables for point in _points("data", table, LISTS)]
+    names = {name for name in tables[0] if len({str(table.get(name)) for table in tables}) > 1}
+    return [
+        (_data(point), {name: point[name] for name in point if name in varied or name in names})
+        for point, varied in points
+    ]
+
+
+def _given(table: Mapping[str, Any], budget: str, dataset: str, paper: str) -> dict[str, Any] | None:
+    """Return the settings that a table of methods gives for a budget and a data set.
+
+    None where it gives none: no settings of a trained method are published, and `[methods.paper]` has none either.
+    """
+    common = {name: value for name, value in table.items() if name not in ("method", "seeds", *BUDGETS)}
+    if not budget:
+        return common
+    mine = table.get(budget, {})
+    own = {name: value for name, value in mine.items() if not isinstance(value, Mapping)}
+    own |= _tables(mine).get(Path(dataset).name, {})
+    published = _published_settings(table["method"], dataset, paper) if budget == "paper" else {}
+    if published is None and not own and issubclass(getattr(advad, table["method"]), advad.Detector):
+        return None
+    return (published or {}) | common | own
+
+
+def _know_data_sets(method: str, table: Mapping[str, Any], datasets: Collection[str]) -> None:
+    """Raise SpecError where a budget is no table, or has settings for a data set that the spec does not use."""
+    names = sorted(Path(dataset).name for dataset in datasets)
+    for budget in BUDGETS:
+        mine = table.get(budget, {})
+        if not isinstance(mine, Mapping):
+            refuse(f"{method}: {budget}", "be a table", mine, f"Write [methods.{budget}], and its entries under it.")
+        for name in _tables(mine):
+            if name not in names:
+                refuse(f"{method}: the table {budget}.{name}", f"name one of the data sets {', '.join(names)}", name)
+
+
+def _tables(table: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return {name: value for name, value in table.items() if isinstance(value, Mapping)}
+
+
+def _published_settings(method: str, dataset: str, paper: str) -> dict[str, Any] | None:
+    """Return the published settings of a method for a data set, as a spec would say them; None where there are none.
+
+    Those of the paper whose table it is come first, then those of the method's own paper.
+    """
+    dataset = DATASETS.get(Path(dataset).stem, dataset)
+    for whose in ({"paper": paper}, {}):
+        try:
+            found = getattr(advad, method).paper_settings(dataset, **whose)
+        except ValueError:
+            continue
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+    return None
+
+
 def _points(
-    owner: str, given: Mapping[str, Any], lists: Iterable[str] = ()
+    owner: str, given: Mapping[str, Any], lists: Collection[str] = ()
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return each point of the grid that a table spans: all its values, and those of the names that vary."""
     sides = {}
@@ -200,19 +339,20 @@ def _data(given: dict[str, Any]) -> dict[str, Any]:
     full = {name: _like(default, given.get(name, default)) for name, default in arguments.items()}
     full = {k: v for k, v in full.items() if k not in protocols.ADDED_LATER or v != arguments[k]}  # keeps digests
     here = Path(str(dataset)).expanduser()
+    source, root = str(here.resolve()) if here.exists() else dataset, str(data_folder())
+    size, channels = given.get("size"), given.get("channels")
+    fingerprint = _checked(lambda: fingerprint_of(source, root, size, channels))
     return (
-        {"dataset": dataset, "protocol": protocol, "size": given.get("size"), "channels": given.get("channels")}
+        {"dataset": dataset, "protocol": protocol, "size": size, "channels": channels}
         | full
-        | {
-            "source": str(here.resolve()) if here.exists() else dataset,
-            "root": str(data_folder()),
-        }
+        | {"source": source, "root": root, "fingerprint": fingerprint}
     )
 
 
 def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return all parameters of a method but seed and device, checked by the method itself."""
     defaults = getattr(advad, method)().get_params(deep=False)
+    given = with_new_names(method, given)
     for name in ("seed", "device"):
         defaults.pop(name, None)  # the classical methods have no device, and few have a seed
         if name in given:
@@ -250,9 +390,9 @@ def _know(owner: str, given: Iterable[str], names: Iterable[str]) -> None:
             raise SpecError(f"sweep: {owner}: no parameter {name!r}.{closest(name, names)} It has {', '.join(names)}.")
 
 
-def _checked(check: Any) -> None:
-    """Call what checks itself; its errors are the spec's."""
+def _checked(check: Callable[[], Any]) -> Any:
+    """Return what a call returns; its errors become errors of the spec."""
     try:
-        check()
+        return check()
     except (ValueError, TypeError, FileNotFoundError) as error:
         raise SpecError(f"sweep: {str(error).removeprefix('sweep: ')}") from None

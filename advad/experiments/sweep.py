@@ -1,11 +1,11 @@
-"""Do the runs of a sweep: on this machine or a cluster, each once, never losing a finished one.
+"""Do the runs of a sweep on this machine or on a cluster: each run once, and no finished run is lost.
 
     from advad.experiments.sweep import sweep
 
     outcomes = sweep("spec.toml", workers=2)
 
-`advad.experiments.run` defines what a run leaves behind. A run is finished when its `results.json` exists, so a sweep
-that was killed is simply started again: it does the runs that are missing.
+`advad.experiments.run` says which files a run leaves behind. A run is finished if its `results.json` can be read. A
+sweep that was killed is started again in the same way and does what is missing; nothing else is remembered.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import contextlib
 import json
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from advad.environment import git_state
 from advad.experiments.batched import attempt_all, groups
-from advad.experiments.run import Run, RunResult
+from advad.experiments.run import MISSING, Run, RunResult, damage_in, fault_of
 from advad.experiments.spec import Plan, read_plan, refuse
 from advad.files import write_json
 from advad.lessons.parameters import SpecError
@@ -43,60 +43,62 @@ def sweep(
     workers: int = 1,
     dask: str | None = None,
     progress: bool = True,
+    only: Collection[str] | None = None,
 ) -> list[RunResult]:
-    """Do all runs of a sweep that are not finished; return what became of each, in the spec's order.
+    """Do all runs of a sweep that are not finished; return the outcome of each, in the order of the spec.
 
     Parameters
     ----------
     spec : path, mapping or Plan
         See `advad.experiments.spec`.
     folder : path, optional
-        Where the runs' folders lie; else `runs/sweeps/<name>`. On a cluster, the workers must see it, too.
+        Folder of the runs' folders; `runs/sweeps/<name>` unless given. The workers of a cluster must see it, too.
     workers : int
-        Processes on this machine, which share its cores. 1 computes in this very process.
+        Number of processes on this machine, which share its cores. 1 computes in the current process.
     dask : str, optional
         The address of a running scheduler, `tcp://host:port`, whose workers do the runs instead.
     progress : bool
         Whether to show a progress bar.
+    only : collection of str, optional
+        Names of the runs to do and to return; all unless given.
 
     Returns
     -------
     list of RunResult
-        A run that failed has its `error` in one line, and the rest of it in its folder.
+        A run that failed has an `error` of one line; `error.txt` in its folder has the traceback.
 
     Raises
     ------
     SpecError
-        The spec, the folder or the cluster is not as it should be; nothing has run.
+        The spec, the folder or the cluster cannot be used; nothing has run.
     KeyboardInterrupt
-        Passed on. What was finished is kept, and a method's run goes on from its last checkpoint.
+        Passed on. Finished runs are kept, and the interrupted run of a method continues from its last checkpoint.
     """
     from tqdm.auto import tqdm
 
     plan = spec if isinstance(spec, Plan) else read_plan(spec)
     home = folder_of(plan, folder)
+    wanted = [trial for trial in plan.trials if only is None or trial.name in only]
     done = finished(plan, home)
-    outcomes = {
-        name: RunResult(trial, done[name], fresh=False) for trial in plan.trials if (name := trial.name) in done
-    }
-    todo = [trial for trial in plan.trials if trial.name not in done]
+    outcomes = {name: RunResult(trial, done[name], fresh=False) for trial in wanted if (name := trial.name) in done}
+    todo = [trial for trial in wanted if trial.name not in done]
     if workers < 1:
         refuse("workers", "be at least 1", workers)
     with _backend(workers, dask) as options:
         _claim(plan, home)
-        with tqdm(
-            total=len(plan.trials), initial=len(outcomes), desc=plan.name, unit="run", disable=not progress
-        ) as bar:
+        for line in (line for trial in todo for line in damage_in(home / trial.name)):
+            say(line)
+        with tqdm(total=len(wanted), initial=len(outcomes), desc=plan.name, unit="run", disable=not progress) as bar:
             for outcome in _outcomes(todo, home, options, partial(bar.write, file=sys.stderr)):
                 outcomes[outcome.trial.name] = outcome
                 if failed := sum(bool(outcome.error) for outcome in outcomes.values()):
                     bar.set_postfix({"failed": failed}, refresh=False)
                 bar.update()
-    return [outcomes[trial.name] for trial in plan.trials]
+    return [outcomes[trial.name] for trial in wanted]
 
 
 def folder_of(plan: Plan, folder: str | Path | None) -> Path:
-    """Return the absolute path of a sweep's folder; SpecError where it is no place for this sweep."""
+    """Return the absolute path of the folder of a sweep; SpecError if it is in use for something else."""
     home = Path(folder or HOME / plan.name).resolve()
     mine = {"name": plan.name, "subject": plan.subject}
     remedy = "--out names another folder."
@@ -105,9 +107,11 @@ def folder_of(plan: Plan, folder: str | Path | None) -> Path:
     except FileNotFoundError:
         if home.is_dir() and any(home.iterdir()):
             refuse("the folder", "be empty or a sweep's", str(home), remedy)
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise SpecError(f"sweep: the folder {home} must be readable; got {error}. {remedy}") from None
     else:
+        if not isinstance(found, dict):
+            refuse(f"{RECORD} in {home}", "say which sweep it is of", found, remedy)
         theirs = {name: found.get(name) for name in mine}
         if theirs != mine:
             text = "the sweep {name!r} of {subject}".format
@@ -122,27 +126,48 @@ def finished(plan: Plan, home: Path) -> dict[str, dict[str, Any]]:
 
 
 def collected(home: str | Path) -> list[dict[str, Any]]:
-    """Return the results in a sweep's folder: of the finished runs that its spec, as last started, asks for.
+    """Return the results of the finished runs that the spec of a sweep, as last started, asks for.
+
+    Results that are damaged are named on stderr and left out.
 
     Raises
     ------
     SpecError
-        No sweep's folder.
+        The folder is not that of a sweep.
     """
-    home = Path(home)
+    home, results = Path(home), []
+    for name in record_of(home)["runs"]:
+        path = home / str(name) / FILE
+        fault = fault_of(path)
+        if not fault:
+            results.append(json.loads(path.read_text(encoding="utf-8")))
+        elif fault != MISSING:
+            say(f"{path} is damaged ({fault}): left out")
+    return results
+
+
+def say(text: str) -> None:
+    """Print one line for the user, beside the results and not among them."""
+    print(f"sweep: {text}", file=sys.stderr)
+
+
+def record_of(home: str | Path) -> dict[str, Any]:
+    """Return what a sweep's folder says about the sweep; SpecError where it is no sweep's folder."""
     try:
-        names = json.loads((home / RECORD).read_text(encoding="utf-8"))["runs"]
-    except (OSError, json.JSONDecodeError, KeyError):
+        found = json.loads((Path(home) / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
         refuse("the folder", "be a sweep's", str(home), "advad sweep SPEC.toml makes one.")
-    files = [home / name / FILE for name in names]
-    return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
+    return found
 
 
 def _claim(plan: Plan, home: Path) -> None:
-    """Write whose folder it is."""
-    names = [trial.name for trial in plan.trials]
+    """Write which sweep the folder belongs to."""
+    about: dict[str, Any] = {"name": plan.name, "subject": plan.subject, "spec": plan.spec}
+    about |= {"budget": plan.budget} if plan.budget else {}
     try:
-        write_json(home / RECORD, {"name": plan.name, "subject": plan.subject, "spec": plan.spec, "runs": names})
+        write_json(home / RECORD, about | {"runs": [trial.name for trial in plan.trials]})
     except OSError as error:
         refuse("the folder", f"be writable ({error.strerror})", str(home), "--out names another folder.")
 
@@ -150,11 +175,11 @@ def _claim(plan: Plan, home: Path) -> None:
 def _outcomes(
     todo: Sequence[Run], home: Path, options: Mapping[str, Any], tell: Callable[[str], object]
 ) -> Iterator[RunResult]:
-    """Do the runs; yield what became of each, in the order in which they end."""
+    """Do the runs; yield their outcomes in the order in which they end."""
     session, git = uuid.uuid4().hex[:12], git_state()
     threads = options["threads"]
     left = {trial.name: trial for trial in todo}
-    alone: set[str] = set()  # what was tried together with others, in vain
+    alone: set[str] = set()  # runs that could not be trained together with others
     told: set[str] = set()
     while left:
         tasks = [
@@ -169,6 +194,9 @@ def _outcomes(
                     told.add(why)
                     tell(f"sweep: {why}.")
                 for outcome in outcomes:
+                    if outcome.fresh and outcome.results and (damaged := outcome.results.get("damaged")):
+                        what = f"the checkpoint of {outcome.trial.name} was damaged"
+                        tell(f"sweep: {what}: it is set aside as {damaged}, and the run was begun anew.")
                     if outcome.results is not None and outcome.trial.results(home) is None:
                         write_json(home / outcome.trial.name / FILE, outcome.results)  # its worker wrote elsewhere
                     del left[outcome.trial.name]

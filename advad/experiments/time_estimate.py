@@ -6,6 +6,7 @@ import contextlib
 import json
 import statistics
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from advad.experiments.spec import Plan
 from advad.experiments.sweep import finished
 
 
-def estimate(plan: Plan, home: Path, workers: int = 1) -> tuple[dict[str, float | None], float | None]:
-    """Return the seconds that each unfinished run may take, and all of them together.
+def estimate(
+    plan: Plan, home: Path, workers: int = 1, only: Collection[str] | None = None
+) -> tuple[dict[str, float | None], float | None]:
+    """Return the seconds that each unfinished run (of those in `only`) may take, and all of them together.
 
     A run takes as long as finished runs of the same kind (the same but for class and seed). Where there is none, two
     batches are trained and the time of the second is multiplied; lessons without a finished run have no estimate.
@@ -36,20 +39,20 @@ def estimate(plan: Plan, home: Path, workers: int = 1) -> tuple[dict[str, float 
     guesses: dict[str, float | None] = {kind: statistics.median(seconds) for kind, seconds in known.items()}
     by_run: dict[str, float | None] = {}
     for trial in plan.trials:
-        if trial.name not in done:
+        if trial.name not in done and (only is None or trial.name in only):
             kind = _kind(trial)
             if kind not in guesses:
-                guesses[kind] = _probe(trial) if isinstance(trial, MethodRun) else None
+                guesses[kind] = _probed(trial) if isinstance(trial, MethodRun) else None
             by_run[trial.name] = guesses[kind]
     seconds = [guess for guess in by_run.values() if guess is not None]
     return by_run, sum(seconds) / workers if len(seconds) == len(by_run) else None
 
 
-def listing(plan: Plan, home: Path, workers: int = 1) -> str:
+def listing(plan: Plan, home: Path, workers: int = 1, only: Collection[str] | None = None) -> str:
     """Return the runs of a plan as text, one a line: finished or how long it may take, its name, what it varies."""
-    by_run, total = estimate(plan, home, workers)
+    by_run, total = estimate(plan, home, workers, only)
     lines = []
-    for trial in plan.trials:
+    for trial in (trial for trial in plan.trials if only is None or trial.name in only):
         state = spoken(by_run[trial.name]) if trial.name in by_run else "finished"
         lines.append((state, trial.name, " ".join(f"{name}={value}" for name, value in trial.varied.items())))
     width, wide = (max(len(line[column]) for line in lines) for column in (0, 1))
@@ -60,7 +63,7 @@ def listing(plan: Plan, home: Path, workers: int = 1) -> str:
 
 
 def spoken(seconds: float | None) -> str:
-    """Return a duration as one would say it."""
+    """Return a duration in words, with the unit that fits it."""
     if seconds is None:
         return "unknown"
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
@@ -79,6 +82,14 @@ def _kind(trial: Run) -> str:
 
 class _Enough(Exception):
     """Two epochs have been timed."""
+
+
+def _probed(trial: MethodRun) -> float | None:
+    """Return what `_probe` returns; None where the run fails, which the sweep itself will report."""
+    try:
+        return _probe(trial)
+    except (ValueError, RuntimeError, MemoryError):
+        return None
 
 
 def _probe(trial: MethodRun) -> float:

@@ -1,4 +1,4 @@
-"""The figures of a sweep that ships, put into `data/measured.csv`."""
+"""Write the results of a shipped sweep to `data/measured.csv`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from advad.experiments.spec import read_plan, refuse
-from advad.experiments.sweep import RECORD
+from advad.experiments.sweep import record_of
 from advad.files import replacing
-from advad.scoreboard.rows import ENOUGH_SEEDS, MEASURED, Row
+from advad.scoreboard.rows import MEASURED, Row
 
 SPECS = MEASURED.with_name("sweeps")
 COLUMNS: Sequence[str] = (
@@ -22,35 +22,41 @@ KEY = (*COLUMNS[: COLUMNS.index("value")], "hardware", "command")
 
 
 def keep(rows: Iterable[Row], sweeps: Iterable[str | Path]) -> list[dict[str, str]]:
-    """Write the sweeps' rows to `data/measured.csv`: single classes, of three seeds or more; return those written.
+    """Write the rows of the sweeps to `data/measured.csv`, single classes only; return those written.
+
+    A row says of how many seeds it is the mean; a later one, of more seeds, takes its place.
 
     Parameters
     ----------
     rows : iterable of Row
         As `advad.scoreboard.table.rows` gives them.
     sweeps : paths
-        Folders of sweeps. Their specs must be those of `data/sweeps`, so that whoever reads the row can run it again.
+        Folders of sweeps. Their specs must be those of `data/sweeps`, so that a reader of the row can run it again.
 
     Raises
     ------
     SpecError
-        Another spec, or no row with enough seeds.
+        Another spec, or no finished run.
     """
     commands = {Path(folder).name: command_of(Path(folder)) for folder in sweeps}
-    mine = [row for row in rows if row.source in commands and row.normal != "mean" and row.n >= ENOUGH_SEEDS]
+    mine = [row for row in rows if row.source in commands and not row.normal.startswith("mean")]
     if not mine:
-        refuse("--keep", f"find rows of {ENOUGH_SEEDS} seeds or more", ", ".join(commands) or "no sweep")
+        refuse("--keep", "find finished runs of SWEEPS", ", ".join(commands) or "no sweep")
     lines = [line_of(row, commands[row.source]) for row in mine]
     write_lines(lines, MEASURED)
     return lines
 
 
 def command_of(folder: Path) -> str:
-    """Return what to run to get a sweep again; SpecError unless its spec, as it ran, is the one that ships."""
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    path = SPECS / f"{record['name']}.toml"
-    if not path.is_file() or read_plan(path).spec != record["spec"]:
+    """Return the command that repeats a sweep; SpecError unless the runs are those of a spec in `data/sweeps`."""
+    record = record_of(folder)
+    spec, budget = record.get("spec", {}), record.get("budget", "")
+    path = SPECS / f"{str(record.get('name')).removesuffix(f'-{budget}')}.toml"
+    shipped = [trial.name for trial in read_plan(path, budget).trials] if path.is_file() else []
+    if shipped != record["runs"]:  # runs, not words: a parameter that got another name since is the same
         refuse("--keep", f"be of a sweep whose spec is in {SPECS.parent.name}/{SPECS.name}", str(folder))
+    if "table" in spec:
+        return f"advad reproduce {spec['paper']} {spec['table']} --budget {budget}"
     return f"advad sweep {SPECS.parent.name}/{SPECS.name}/{path.name}"
 
 
@@ -68,7 +74,7 @@ def line_of(row: Row, command: str) -> dict[str, str]:
         "value": f"{row.value:.4f}",
         "spread": f"{row.spread:.4f}" if row.spread is not None else "",
         "n_seeds": str(row.n),
-        "seconds": f"{row.seconds:.0f}",
+        "seconds": f"{row.seconds:.3g}",
         "parameters": str(row.weights),
         "settings": json.dumps(row.settings | row.sizes),
         "hardware": row.hardware,
@@ -78,7 +84,7 @@ def line_of(row: Row, command: str) -> dict[str, str]:
 
 
 def write_lines(lines: Sequence[Mapping[str, Any]], path: Path = MEASURED) -> None:
-    """Put lines into a file of measured results, in place of older ones of the same key, all or nothing."""
+    """Write lines to a file of measured results, in place of older ones of the same key, all or nothing."""
     new = [{name: str(value) for name, value in line.items()} for line in lines]
     taken = {tuple(line[name] for name in KEY) for line in new}
     old: list[dict[str, str]] = []

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from advad.pages.html import write_html
-from advad.scoreboard.rows import Row
-from advad.scoreboard.table import ours, signed
+from advad.scoreboard.rows import Row, ours, signed
 
 NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1"}
 PROTOCOLS = {

@@ -1,9 +1,11 @@
-"""The rows of the scoreboard: where our figures come from, and which published one is for the same thing."""
+"""The rows of the scoreboard: where our results come from, and which published value each is compared with."""
 
 from __future__ import annotations
 
 import csv
+import functools
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import advad
+from advad.experiments.run import with_new_names
 from advad.experiments.sweep import collected
+from advad.scoreboard.published import DATASETS, published
 from advad.scoreboard.published import FILE as PUBLISHED
-from advad.scoreboard.published import published
 
 MEASURED = PUBLISHED.with_name("measured.csv")
 OWN_PAPER = {"ARAE": "arae", "ALCN": "alcn", "ITSR": "itsr", "Berg": "berg", "AGAD": "agad"}
@@ -25,6 +28,9 @@ PRINTED = {  # our name -> theirs, where they differ (data/README.md, "Names of 
     "SkipGANomaly": "Skip-GANomaly",
 }
 DAE_NOISE = {"uniform": "DAE", "speckle": "DAE+Random Noise", "gaussian": "DAE+Gaussian Noise"}
+SCORES = {"residual": "L_r", "normalised_residual": "L_n", "origin": "L_o", "discriminator": "A"}  # Berg, Table 2
+GENERATORS = {"unet": "UNet", "unet++": "UNet++"}  # AGAD, Tables 4 and 9
+EITHER_OR = ("AAE", "ITSR")  # Beggel et al. 2019 judge these by error or likelihood, and their AE by the error alone
 DOUBTS = {  # what data/README.md says of a paper's own figures
     "alcn": "paper: own 80:20 split",
     "agad": "paper: best test epoch?",
@@ -40,7 +46,8 @@ class Row:
     Attributes
     ----------
     method, dataset, protocol, normal, contamination, labelled, metric : str
-        As in `data/README.md`; "" for none. `normal` is "mean" over `n_classes` classes, too.
+        As in `data/README.md`; "" for none. `normal` is "mean" over `n_classes` classes, or "mean-of-pairs" over
+        `n_classes` pairs, too.
     n_classes : int
         1 unless a mean.
     value : float
@@ -63,6 +70,10 @@ class Row:
         Of the last run, ISO 8601.
     contaminants : str
         The contaminating classes, "2" or "2+3"; "" where that is not known.
+    command : str
+        What to run to get it again; "" where that is not known.
+    splits : tuple of str
+        Hashes of the image indices of its splits, one a run; none where they are not known.
     flags : tuple of str
         What must be known before comparing.
     published : float, optional
@@ -90,6 +101,8 @@ class Row:
     weights: int = 0
     date: str = ""
     contaminants: str = ""
+    command: str = ""
+    splits: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     published: float | None = None
     paper: str = ""
@@ -106,10 +119,14 @@ class Row:
 
 
 def measured_rows(path: Path = MEASURED) -> list[Row]:
-    """Return the project's own results, as `data/measured.csv` holds them."""
+    """Return the project's own results, as `data/measured.csv` holds them, and the means over their classes.
+
+    The file has single classes only. The spread of a mean over k of them is √(Σ s²) / k, with s the spreads of the
+    classes, whose runs are independent of each other.
+    """
     if not path.is_file():
         return []
-    rows = []
+    rows: list[Row] = []
     with path.open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
             settings = json.loads(line["settings"])
@@ -133,14 +150,40 @@ def measured_rows(path: Path = MEASURED) -> list[Row]:
                 seconds=float(line["seconds"]),
                 weights=int(line["parameters"]),
                 date=line["date"],
+                command=line["command"],
                 flags=(("lab budget",) if "--budget lab" in line["command"] else ()) + _subsets(sizes),
             )
             rows.append(row)
-    return rows
+    return rows + _means(rows)
+
+
+def _means(rows: Sequence[Row]) -> list[Row]:
+    """Return the means over single classes of rows that differ in the class only, where all have as many seeds."""
+    grouped: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.normal.isdigit():
+            same = [row.method, row.dataset, row.protocol, row.contamination, row.contaminants, row.labelled]
+            same += [row.metric, row.settings, row.sizes, row.hardware, row.command, row.n]
+            grouped.setdefault(json.dumps(same, sort_keys=True), []).append(row)
+    return [
+        replace(
+            group[0],
+            normal="mean",
+            n_classes=len(group),
+            value=statistics.mean(row.value for row in group),
+            spread=None
+            if any(row.spread is None for row in group)
+            else math.sqrt(sum((row.spread or 0) ** 2 for row in group)) / len(group),
+            seconds=statistics.mean(row.seconds for row in group),
+            date=max(row.date for row in group),
+        )
+        for group in grouped.values()
+        if len(group) > 1
+    ]
 
 
 def sweep_rows(folder: str | Path) -> list[Row]:
-    """Return a sweep's figures: one a class and metric, and the means over its classes.
+    """Return the results of a sweep: one for each class and metric, and the means over its classes.
 
     A mean over classes is taken for each seed first; its spread is that of these means.
     """
@@ -151,7 +194,7 @@ def sweep_rows(folder: str | Path) -> list[Row]:
         data = {name: value for name, value in results["data"].items() if name not in ("seed", "normal", "anomalous")}
         others = {"contaminants", "labelled_classes"} if not (data["contamination"] or data["labelled"]) else set()
         data = {name: value for name, value in data.items() if name not in others}  # without contamination, no matter
-        settings = _settings(results["method"], results["parameters"])
+        settings = changed_settings(results["method"], results["parameters"])
         key = json.dumps([results["method"], settings, data], sort_keys=True)
         by_class = grouped.setdefault(key, (results, settings, {}))[2]
         by_class.setdefault(_normal(results["data"]), {})[results["seed"]] = results
@@ -162,17 +205,21 @@ def sweep_rows(folder: str | Path) -> list[Row]:
                 normal: {seed: results for seed, results in by_seed.items() if metric in results["metrics"]}
                 for normal, by_seed in by_class.items()
             }
+            of_class = {normal: runs for normal, runs in of_class.items() if runs}
             for normal, runs in of_class.items():
                 values = [run["metrics"][metric]["value"] for run in runs.values()]
                 found.append(_row(folder, list(runs.values()), settings, metric, normal, values, 1))
-            seeds = sorted(set.intersection(*(set(runs) for runs in of_class.values())))
-            if len(of_class) > 1 and seeds:
+            single = {normal: runs for normal, runs in of_class.items() if "+" not in normal}
+            pairs = {normal: runs for normal, runs in of_class.items() if normal.count("+") == 1}
+            for name, group in (("mean", single), ("mean-of-pairs", pairs)):
+                seeds = sorted(set.intersection(*map(set, group.values()))) if group else []
+                if len(group) < 2 or not seeds:
+                    continue
                 means = [
-                    statistics.mean(runs[seed]["metrics"][metric]["value"] for runs in of_class.values())
-                    for seed in seeds
+                    statistics.mean(runs[seed]["metrics"][metric]["value"] for runs in group.values()) for seed in seeds
                 ]
-                runs = [runs[seed] for runs in of_class.values() for seed in seeds]
-                found.append(_row(folder, runs, settings, metric, "mean", means, len(of_class)))
+                runs = [runs[seed] for runs in group.values() for seed in seeds]
+                found.append(_row(folder, runs, settings, metric, name, means, len(group)))
     return found
 
 
@@ -203,6 +250,7 @@ def _row(
         seconds=statistics.mean(run["seconds"] for run in runs),
         weights=first["weights"],
         date=max(run["finished"] for run in runs)[:10],
+        splits=tuple(sorted({run["indices"] for run in runs if "indices" in run})),
         flags=(*_subsets(sizes), *resized),
     )
 
@@ -217,39 +265,62 @@ def _normal(data: Mapping[str, Any]) -> str:
     return "+".join(map(str, data["normal"]))
 
 
-def _settings(method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+def changed_settings(method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that differ from the method's defaults."""
     defaults = json.loads(json.dumps(getattr(advad, method)().get_params(deep=False)))
     return {
         name: value
-        for name, value in parameters.items()
+        for name, value in with_new_names(method, parameters).items()
         if name not in ("seed", "device") and value != defaults.get(name)
     }
 
 
 def printed_name(method: str, settings: Mapping[str, Any]) -> str:
     """Return what the papers call a method of ours with these settings."""
+    printed = PRINTED.get(method, method)
     if method == "DAE":
         return DAE_NOISE[settings.get("noise", "uniform")]
     if method == "ARAE" and settings.get("target") == "reconstruction":
         return "ARAE-R"
     if method == "ARAE" and list(settings.get("attacks", ["linf"])) != ["linf"]:
         return "ARAE-A"
-    return PRINTED.get(method, method)
+    if method in ("Berg", "FAnoGAN") and settings.get("score") in SCORES:
+        return f"{printed} [{SCORES[settings['score']]}]"
+    return printed
+
+
+def printed_metric(method: str, metric: str) -> str:
+    """Return what the papers call a metric of ours for a method; "" where it is by another rule than theirs."""
+    if metric.startswith("balanced_accuracy_either_or_"):
+        return metric.replace("_either_or", "")
+    return "" if method in EITHER_OR and metric.startswith("balanced_accuracy_") else metric
+
+
+def is_same(row: Row, other: Mapping[str, Any]) -> bool:
+    """Return whether a published figure is for the same thing as a row of ours."""
+    return (
+        other["method"] == printed_name(row.method, row.settings)
+        and other["dataset"] == DATASETS.get(row.dataset, row.dataset)
+        and other["protocol"] == row.protocol
+        and other["normal"] == row.normal
+        and other["metric"] == printed_metric(row.method, row.metric)
+        and _rate(other["contamination"]) == _rate(row.contamination)
+        and _rate(other["labelled"]) == _rate(row.labelled)
+        and (not row.normal.startswith("mean") or other["n_classes"] == str(row.n_classes))
+        and row.contaminants in ("", other["settings"].get("contaminants", row.contaminants))
+        and _generator(row) in ("", other["settings"].get("generator", ""))
+    )
+
+
+def _generator(row: Row) -> str:
+    """Return AGAD's generator as the paper prints it; "" for other methods."""
+    return GENERATORS.get(row.settings.get("generator", ""), "naive") if row.method == "AGAD" else ""
 
 
 def compare(row: Row) -> Row:
     """Return a row with the published figure for the same thing, where there is one, and the flags of both."""
     own = OWN_PAPER.get(row.method, "")
-    asked = {"dataset": row.dataset, "protocol": row.protocol, "normal": row.normal, "metric": row.metric}
-    found = [
-        other
-        for other in published(method=printed_name(row.method, row.settings), **asked)
-        if _rate(other["contamination"]) == _rate(row.contamination)
-        and _rate(other["labelled"]) == _rate(row.labelled)
-        and (row.normal != "mean" or other["n_classes"] == str(row.n_classes))
-        and row.contaminants in ("", other["settings"].get("contaminants", row.contaminants))
-    ]
+    found = [other for other in _published_of(printed_name(row.method, row.settings)) if is_same(row, other)]
     flags = list(row.flags)
     if row.n < ENOUGH_SEEDS:
         flags.append("1 seed" if row.n == 1 else f"{row.n} seeds")
@@ -264,5 +335,21 @@ def compare(row: Row) -> Row:
     return replace(row, flags=tuple(flags), published=best["value"], paper=f"{best['paper']}, {place}")
 
 
+@functools.lru_cache(maxsize=64)
+def _published_of(method: str) -> list[dict[str, Any]]:
+    return published(method=method)
+
+
 def _rate(text: str) -> float:
     return float(text or 0)
+
+
+def ours(row: Row) -> str:
+    """Return "0.894 ± 0.003 (n = 3)"."""
+    spread = "" if row.spread is None else f" ± {row.spread:.3f}"
+    return f"{row.value:.3f}{spread} (n = {row.n})"
+
+
+def signed(number: float) -> str:
+    """Return "+0.012" or "−0.012", with a true minus."""
+    return f"{number:+.3f}".replace("-", "−")

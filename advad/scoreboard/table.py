@@ -7,7 +7,7 @@
     board.write(rows, "runs/board")
 
 Ours are means over seeds with their standard deviation, from the last epoch, with no choice made on test data. The
-published figure is the method's own paper's where that has one, else the first that another paper prints.
+published value is taken from the method's own paper if it prints one, else from the first other paper that does.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from advad.experiments.sweep import HOME, RECORD
-from advad.scoreboard.rows import Row, compare, measured_rows, sweep_rows
+from advad.experiments.sweep import HOME, RECORD, record_of, say
+from advad.lessons.parameters import SpecError
+from advad.scoreboard.page import write_board_page
+from advad.scoreboard.rows import Row, compare, measured_rows, ours, signed, sweep_rows
 
 
 def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
-    """Return our figures with the published ones beside them.
+    """Return our results with the published values beside them.
 
-    A metric that no paper prints is left out, but AUROC.
+    AUROC is always shown; another metric only if a paper prints it.
 
     Parameters
     ----------
@@ -38,12 +40,25 @@ def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
     SpecError
         One of them is no sweep's folder.
     """
-    folders = sorted(path.parent for path in HOME.glob(f"*/{RECORD}")) if sweeps is None else map(Path, sweeps)
-    ours = [row for folder in folders for row in sweep_rows(folder)]
-    there = {_figure(row) for row in ours}  # of a sweep that data/measured.csv holds, each figure stands once
-    compared = [compare(row) for row in [*(row for row in measured_rows() if _figure(row) not in there), *ours]]
+    folders = _sweeps_at_home() if sweeps is None else map(Path, sweeps)
+    from_sweeps = [row for folder in folders for row in sweep_rows(folder)]
+    there = {_figure(row) for row in from_sweeps}  # so that a result that data/measured.csv holds, too, appears once
+    compared = [compare(row) for row in [*(row for row in measured_rows() if _figure(row) not in there), *from_sweeps]]
     kept = [row for row in compared if row.published is not None or row.metric == "auroc"]
     return sorted(kept, key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)))
+
+
+def _sweeps_at_home() -> list[Path]:
+    """Return the folders of all sweeps in `runs/sweeps`; one that cannot be read is named and left out."""
+    folders = []
+    for path in sorted(HOME.glob(f"*/{RECORD}")):
+        try:
+            record_of(path.parent)
+        except SpecError:
+            say(f"{path} is damaged: the sweep is left out")
+        else:
+            folders.append(path.parent)
+    return folders
 
 
 def _figure(row: Row) -> str:
@@ -51,7 +66,7 @@ def _figure(row: Row) -> str:
 
 
 def _order(row: Row) -> tuple[Any, ...]:
-    return row.normal == "mean", len(row.normal), row.normal, row.method, row.source, json.dumps(row.settings)
+    return row.normal.startswith("mean"), len(row.normal), row.normal, row.method, row.source, json.dumps(row.settings)
 
 
 COLUMNS = (
@@ -95,21 +110,8 @@ def text(rows: Sequence[Row]) -> str:
     return "\n".join(line.rstrip() for line in shaped)
 
 
-def ours(row: Row) -> str:
-    """Return "0.894 ± 0.003 (n = 3)"."""
-    spread = "" if row.spread is None else f" ± {row.spread:.3f}"
-    return f"{row.value:.3f}{spread} (n = {row.n})"
-
-
-def signed(number: float) -> str:
-    """Return "+0.012" or "−0.012", with a true minus."""
-    return f"{number:+.3f}".replace("-", "−")
-
-
 def write(rows: Sequence[Row], folder: str | Path) -> Path:
     """Write `board.csv` and the page `index.html`; return the page's path."""
-    from advad.scoreboard.page import write_board_page
-
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "board.csv").write_text(table(rows), encoding="utf-8")

@@ -7,7 +7,6 @@ cifar10_part.npz for the GANs.
 
 from __future__ import annotations
 
-import csv
 import datetime
 import functools
 import inspect
@@ -20,46 +19,32 @@ import click
 import torch
 
 import advad
+from advad.experiments.evaluate import measured
 from advad.scoreboard.measured import write_lines
-from advad.scoreboard.rows import SIZES
-from tests import ROOT
+from advad.scoreboard.published import DATASETS
+from advad.scoreboard.rows import SIZES, Row, compare
 
-DATA = ROOT / "data"
 RELU = {"activation": "relu"}
 SHORT = {"epochs": 8, "conv_width": 8, "learning_rate": 1e-3}  # 664 steps where the paper has 12,000: larger ones
-# method -> budget -> settings; "lab" is some minutes on a laptop's core, "paper" the paper's own, for a GPU
+# method -> the settings of its "lab" budget, some minutes on one core of a laptop; "paper" are the published ones
 SETTINGS = {
-    "AE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
-    "DAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500, "batch_size": 256}},
-    "ARAE": {"lab": {"epochs": 40, "attack_steps": 5, **RELU}, "paper": {"epochs": 1600, "batch_size": 256}},
-    "ALCN": {"lab": {"epochs": 40}, "paper": advad.ALCN.paper_settings("MNIST") | {"epochs": 500}},  # epochs: ours
-    "OLED": {"lab": {"epochs": 12}, "paper": advad.OLED.paper_settings("MNIST")},
-    "VAE": {"lab": {"epochs": 40}, "paper": {"epochs": 500}},
-    "DeepSVDD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
-    "DeepSAD": {"lab": {}, "paper": {"pretrain_epochs": 350, "epochs": 250}},
-    **{name: {"lab": {}, "paper": {}} for name in ("PCA", "OCSVM", "LOF", "IForest", "KDE")},
-    "AGAD": {"lab": {"epochs": 10}, "paper": {"epochs": 100, **advad.AGAD.paper_settings("MNIST")}},
-    "GANomaly": {"lab": SHORT, "paper": advad.GANomaly.paper_settings("MNIST")},
-    "SkipGANomaly": {"lab": SHORT, "paper": advad.SkipGANomaly.paper_settings("CIFAR10")},
-    "AAE": {"lab": {}, "paper": advad.AAE.paper_settings("MNIST", paper="itsr")},
-    "ITSR": {"lab": {}, "paper": advad.ITSR.paper_settings("MNIST")},
-    "Berg": {"lab": {}, "paper": advad.Berg.paper_settings("CIFAR10")},
-    "FAnoGAN": {"lab": {}, "paper": advad.FAnoGAN.paper_settings("CIFAR10", paper="berg")},
-    "AnoGAN": {"lab": {}, "paper": advad.AnoGAN.paper_settings("OCT")},
-    "EGBAD": {"lab": {"epochs": 20, "width": 8}, "paper": advad.EGBAD.paper_settings("MNIST")},
-    "ADAE": {"lab": {"epochs": 20, "conv_width": 8}, "paper": advad.ADAE.paper_settings("MNIST")},
-    "LSA": {"lab": {"epochs": 20}, "paper": advad.LSA.paper_settings("MNIST")},
-    "OCGAN": {"lab": {"epochs": 10, "mining_start": 5}, "paper": advad.OCGAN.paper_settings("MNIST")},
-    "GeoTrans": {"lab": {}, "paper": advad.GeoTrans.paper_settings("FashionMNIST")},
+    "AE": {"epochs": 40},
+    "DAE": {"epochs": 40, "activation": "sigmoid"},  # "the same network" as ARAE
+    "ARAE": {"epochs": 40, "attack_steps": 5, **RELU},
+    "ALCN": {"epochs": 40},
+    "OLED": {"epochs": 12},
+    "VAE": {"epochs": 40},
+    **{name: {} for name in ("DeepSVDD", "DeepSAD", "OCSVM", "LOF", "IForest", "KDE")},
+    "PCA": {"n_components": 32},
+    "AGAD": {"epochs": 10},
+    "GANomaly": SHORT,
+    "SkipGANomaly": SHORT,
+    **{name: {} for name in ("AAE", "ITSR", "Berg", "FAnoGAN", "AnoGAN", "GeoTrans")},
+    "EGBAD": {"epochs": 20, "width": 8},
+    "ADAE": {"epochs": 20, "conv_width": 8},
+    "LSA": {"epochs": 20},
+    "OCGAN": {"epochs": 10, "mining_start": 5},
 }
-# published name of a method where it is another than ours
-PUBLISHED = {"AE": ("itsr", "AE"), "DAE": ("arae", "DAE"), "ARAE": ("arae", "ARAE")}
-PUBLISHED |= {"AAE": ("itsr", "AAE"), "FAnoGAN": ("berg", "f-AnoGAN"), "AnoGAN": ("arae", "AnoGAN")}
-PUBLISHED |= {"EGBAD": ("alcn", "EGBAD"), "ADAE": ("alcn", "ADAE")}  # leave-one-out only
-PUBLISHED |= {"OLED": ("alcn", "OLED")}
-PUBLISHED |= {"GeoTrans": ("agad", "GeoTrans"), "LSA": ("arae", "LSA"), "OCGAN": ("arae", "OCGAN")}
-PUBLISHED |= {"GANomaly": ("alcn", "GANomaly"), "SkipGANomaly": ("alcn", "Skip-GANomaly")}
-PUBLISHED |= {"OCSVM": ("arae", "OCSVM"), "DeepSVDD": ("arae", "DSVDD"), "VAE": ("arae", "VAE")}
 
 
 def one_of(images: str, normal: int, seed: int, **given: float) -> advad.Split:
@@ -95,40 +80,33 @@ TASKS_OF |= {"Berg": ["CIFAR10-automobile"], "FAnoGAN": ["CIFAR10-automobile"]}
 
 
 def figures_of(detector: advad.Detector, split: advad.Split) -> dict[str, float]:
-    """Return the metrics of a fitted detector: AUROC; with contamination, also the paper's balanced accuracies."""
-    scores = detector.anomaly_score(split.test)
-    found = {"auroc": advad.auroc(split.test_is_anomaly, scores)}
-    if split.settings["contamination"]:
-        # Beggel et al. 2019, Sec. 5: thresholds at the 90th percentile of the training errors, and for "either_or" also
-        # at the 10th percentile of the training likelihoods
-        decisions = {
-            "": scores > advad.threshold_at(detector.anomaly_score(split.train), 0.1),
-            "_holdout": scores > advad.threshold_at(detector.anomaly_score(split.holdout), 0.1),
-        }
-        rules = detector.decisions(split.test, split.train, 0.1)
-        decisions |= {f"_{rule}": alarms for rule, alarms in rules.items()}
-        normal = ~split.test_is_anomaly
-        contaminating = torch.isin(split.test_labels, torch.tensor(split.settings["contaminants"]))
-        for part, rows in {"observed": normal | contaminating, "unobserved": normal | ~contaminating}.items():
-            truth = split.test_is_anomaly[rows]
-            found[f"auroc_{part}"] = advad.auroc(truth, scores[rows.numpy()])
-            for rule, alarms in decisions.items():
-                stem = f"balanced_accuracy_{part}_holdout" if rule == "_holdout" else f"balanced_accuracy{rule}_{part}"
-                found[stem] = advad.balanced_accuracy(truth, alarms[rows.numpy()].astype(float), 0.5)
-    return found
+    """Return the metrics of a fitted detector: AUROC; with contamination, also the balanced accuracies of ITSR."""
+    return {
+        name: interval.value
+        for name, interval in measured(detector, split).items()
+        if name == "auroc" or (split.settings["contamination"] and name.endswith("observed"))
+    }
 
 
-def published(method: str, split: advad.Split, metric: str) -> str:
+def published(method: str, split: advad.Split, metric: str, settings: dict[str, object] | None = None) -> str:
     """Return the published figure for this method, data and metric, or a dash."""
-    paper, name = PUBLISHED.get(method, (method.lower(), method))
-    dataset = {"cifar10_part": "CIFAR10"}.get(split.settings["images"], split.settings["images"])
-    with open(DATA / "published.csv", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            same = (row["paper"], row["method"], row["dataset"], row["metric"]) == (paper, name, dataset, metric)
-            rate = float(row["contamination"] or 0)
-            if same and row["normal"] == str(split.normal[0]) and rate == split.settings["contamination"]:
-                return row["value"]
-    return "–"
+    rate = split.settings["contamination"]
+    row = Row(
+        method=method,
+        dataset=split.settings["images"],
+        protocol=split.settings["protocol"],
+        normal=str(split.normal[0]),
+        metric=metric,
+        value=0.0,
+        n=3,
+        settings=settings or {},
+        source="bench",
+        contamination=f"{rate:g}" if rate else "",
+        contaminants="+".join(map(str, split.settings["contaminants"])) if rate else "",
+        labelled=f"{split.settings['labelled']:g}" if split.settings["labelled"] else "",
+    )
+    found = compare(row).published
+    return "–" if found is None else f"{found:.3f}"
 
 
 def hardware(device: str) -> str:
@@ -140,12 +118,13 @@ def hardware(device: str) -> str:
 
 def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> list[dict[str, object]]:
     """Train one method with several seeds on one task; return its rows of measured.csv and print them."""
-    settings = SETTINGS[method][budget]
     values: dict[str, list[float]] = {}
-    seconds, split, detector = [], None, None
+    seconds, split, detector, settings, dataset = [], None, None, {}, ""
     for seed in range(seeds):
         split = TASKS[task](seed)
         cls = getattr(advad, method)
+        dataset = DATASETS.get(split.settings["images"], split.settings["images"])
+        settings = SETTINGS[method] if budget == "lab" else cls.paper_settings(dataset)
         common = {name: v for name, v in {"seed": seed, "device": device}.items() if name in cls().get_params()}
         detector = cls(**settings, **common)
         clock = time.process_time if device == "cpu" else time.perf_counter  # one thread's own, whatever else runs
@@ -168,7 +147,7 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
         rows.append(
             {
                 "method": method,
-                "dataset": {"cifar10_part": "CIFAR10"}.get(split.settings["images"], split.settings["images"]),
+                "dataset": dataset,
                 "protocol": split.settings["protocol"],
                 "normal": split.normal[0],
                 "contamination": split.settings["contamination"] or "",
@@ -187,9 +166,10 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
             }
         )
         row = rows[-1]
+        theirs = published(method, split, metric, settings)
         print(
             f"{method:12} {task:22} {metric:34} {row['value']} ± {row['spread']}  (n = {seeds})  published "
-            f"{published(method, split, metric):>6}  {row['seconds']:>5} s  {n_parameters / 1e6:.2f} M parameters",
+            f"{theirs:>6}  {row['seconds']:>5} s  {n_parameters / 1e6:.2f} M parameters",
             flush=True,
         )
     return rows

@@ -8,8 +8,10 @@ import signal
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 import advad
 from advad.cli.main import main
@@ -20,6 +22,7 @@ from advad.experiments.sweep import collected, sweep
 from advad.experiments.time_estimate import listing
 from advad.lessons import catalogue
 from advad.lessons.parameters import SpecError
+from advad.scoreboard import table as board
 from tests.waiting import Waits
 
 TINY = {"method": "AE", "epochs": 3, "widths": [16], "latent_dim": 4}
@@ -326,6 +329,220 @@ def test_a_run_that_kills_its_workers_is_given_up(here):
     assert outcome.error == "its worker died 3 times; there may be too little memory"
     assert "died 3 times" in (folder / ERROR).read_text()
     assert attempt(trial, here / "out", session="another", **about).results["starts"] == STARTS_AT_MOST + 1
+
+
+# ------------------------------------------------------------------ what a run is
+
+
+def test_a_finished_sweep_stays_finished():
+    """Digests of version 0.1: if one changes, every finished sweep of a user would run again."""
+    spec = {"seed": 0, "data": {"dataset": "digits", "normal": 0}}
+    methods = [TINY, {"method": "PCA", "components": 4}]
+    names = [trial.name for trial in read_plan(spec | {"methods": methods}).trials]
+    assert names == ["AE-digits-0-seed0-f60d4ce2", "PCA-digits-0-seed0-616e33c9"]
+
+
+def test_a_later_parameter_and_a_new_name_do_not_change_a_run(monkeypatch):
+    data = {"dataset": "digits", "normal": 0}
+    before = read_plan(changed(seed=0, data=data, methods=[TINY])).trials[0]
+    monkeypatch.setattr(advad.AE, "former_values", {"activation": "relu"}, raising=False)
+    (after,) = read_plan(changed(seed=0, data=data, methods=[TINY])).trials
+    assert "activation" not in after.identity()["parameters"]
+    (other,) = read_plan(changed(seed=0, data=data, methods=[TINY | {"activation": "sigmoid"}])).trials
+    assert other.identity()["parameters"]["activation"] == "sigmoid"
+    monkeypatch.setattr(advad.AE, "former_values", {}, raising=False)
+    monkeypatch.setattr(advad.AE, "renamed_parameters", {"code_size": "latent_dim"}, raising=False)
+    old = {name: value for name, value in TINY.items() if name != "latent_dim"} | {"code_size": 4}
+    (renamed,) = read_plan(changed(seed=0, data=data, methods=[old])).trials
+    assert renamed.settings == before.settings
+    assert renamed.identity()["parameters"]["code_size"] == 4
+
+
+def folder_of_images(root, bad=200):
+    rng = np.random.default_rng(0)
+    for name, value in {"1": 60, "2": bad}.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for number in range(20):
+            pixels = np.full((8, 8), value, np.uint8) + rng.integers(0, 12, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+
+
+def test_changed_images_of_a_folder_are_another_run_and_classes_have_names(here, capsys):
+    folder_of_images(here / "images")
+    spec = {"data": {"dataset": "images", "protocol": "merged", "normal": "1"}, "methods": [{"method": "PCA"}]}
+    (first,) = sweep(spec, folder="out", progress=False)
+    assert first.results["data"]["normal"] == ["1"]
+    assert [row.normal for row in board.sweep_rows("out")][0] == "1"
+    (again,) = sweep(spec, folder="out", progress=False)
+    assert (again.fresh, again.trial.name) == (False, first.trial.name)
+    planned = read_plan(spec)
+    folder_of_images(here / "images", bad=60)
+    (second,) = sweep(spec, folder="out", progress=False)
+    assert second.fresh
+    assert second.results["metrics"]["auroc"]["value"] < 0.9 < first.results["metrics"]["auroc"]["value"]
+    (late,) = sweep(planned, folder="late", progress=False)
+    assert "the images of images must stay as they are" in late.error
+
+
+# ------------------------------------------------------------------ damaged files
+
+
+NOT_RESULTS = [
+    "",
+    "{",
+    "null",
+    "[1, 2]",
+    '{"digest": 1}',
+    '{"method": "Nope"}',
+    '{"method": "AE", "seed": 0}',
+    "\udcff",
+]
+
+
+@pytest.mark.parametrize("text", NOT_RESULTS)
+def test_damaged_results_are_named_left_out_and_computed_again(here, capsys, text):
+    outcomes = sweep(SPEC, folder="out", progress=False)
+    path = here / "out" / outcomes[1].trial.name / "results.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert len(collected("out")) == 3
+    assert f"sweep: {Path('out') / path.parent.name / path.name} is damaged (" in capsys.readouterr().err
+    assert CliRunner().invoke(main, ["board", "out"], catch_exceptions=False).exit_code == 0
+    again = sweep(SPEC, folder="out", progress=False)
+    assert [outcome.fresh for outcome in again] == [False, True, False, False]
+    assert again[1].results["metrics"] == outcomes[1].results["metrics"]
+    assert f"{path} is damaged (" in capsys.readouterr().err
+
+
+def test_results_of_an_unknown_method_do_not_stop_the_board(here, capsys):
+    outcomes = sweep(SPEC, folder="out", progress=False)
+    path = here / "out" / outcomes[0].trial.name / "results.json"
+    path.write_text(json.dumps(outcomes[0].results | {"method": "Nope"}))
+    result = CliRunner().invoke(main, ["board", "out"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "is damaged (unknown method 'Nope'): left out" in result.stderr
+
+
+def test_a_torn_record_of_starts_does_not_stop_the_sweep(here, capsys):
+    trials = read_plan(SPEC).trials
+    home = here / "out" / trials[0].name
+    sweep(changed(seed=[0]), folder="out", progress=False)
+    (home / "results.json").unlink()
+    (home / STARTS).write_text((home / STARTS).read_text() + '{"session": "x", "ti')
+    outcomes = sweep(SPEC, folder="out", progress=False)
+    assert [outcome.error for outcome in outcomes] == [""] * 4
+    assert outcomes[0].results["starts"] == 3
+    assert f"{home / STARTS} is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "null", '"x"'])
+def test_a_damaged_record_of_a_sweep_is_one_line(here, text):
+    (here / "out").mkdir()
+    (here / "out" / "sweep.json").write_text(text)
+    with pytest.raises(SpecError, match="sweep.json in .*out must say which sweep it is of"):
+        sweep(SPEC, folder="out", progress=False)
+    with pytest.raises(SpecError, match="the folder must be a sweep's"):
+        collected("out")
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_anew(here, capsys):
+    trials = read_plan(SPEC).trials
+    home = here / "out" / trials[0].name
+    sweep(changed(seed=[1]), folder="out", progress=False)
+    home.mkdir()
+    (home / CHECKPOINT).write_bytes(b"not a checkpoint")
+    outcomes = sweep(SPEC, folder="out", progress=False)
+    assert [outcome.error for outcome in outcomes] == [""] * 4
+    assert (home / f"{CHECKPOINT}.damaged").read_bytes() == b"not a checkpoint"
+    assert outcomes[0].results["damaged"] == f"{CHECKPOINT}.damaged"
+    said = f"sweep: the checkpoint of {trials[0].name} was damaged: it is set aside as {CHECKPOINT}.damaged"
+    assert said in capsys.readouterr().err
+
+
+def test_a_spec_from_windows(here):
+    (here / "spec.toml").write_bytes(b"\xef\xbb\xbf" + TOML.encode())
+    assert len(read_plan(here / "spec.toml").trials) == 4
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "x\0y", "x" * 101])
+def test_a_name_that_is_no_folder(name):
+    with pytest.raises(SpecError, match="sweep: name must be a word fit for a folder"):
+        read_plan(changed(name=name))
+
+
+def test_too_many_runs_are_refused_at_once():
+    with pytest.raises(SpecError, match="the spec must ask for at most 10,000 runs; got 100001"):
+        read_plan(changed(seed=list(range(100_001))))
+    with pytest.raises(SpecError, match="the spec must ask for at most 10,000 runs; got 10002"):
+        read_plan(changed(seed=list(range(5001))))
+
+
+# ------------------------------------------------------------------ published tables
+
+TABLE = {
+    "paper": "arae",
+    "table": "2",
+    "seed": [0, 1],
+    "seeds_first": True,
+    "device": "cpu",
+    "data": [{"dataset": "digits", "normal": [0, 8]}, {"dataset": "digits", "normal": 1, "holdout": 0.2}],
+    "methods": [
+        {"method": "PCA"},
+        {"method": "AE", "latent_dim": 4, "laptop": {"epochs": 2, "digits": {"learning_rate": 2e-3}}, "paper": {}},
+    ],
+}
+
+
+def test_a_table_has_several_data_sets_and_all_runs_of_a_seed_first():
+    plan = read_plan(TABLE)
+    assert (plan.name, plan.budget) == ("sweep-laptop", "laptop")
+    found = [(trial.seed, trial.method, trial.data["normal"], trial.data["holdout"]) for trial in plan.trials]
+    one = [(method, normal, holdout) for method in ("PCA", "AE") for normal, holdout in ((0, 0.1), (8, 0.1), (1, 0.2))]
+    assert found == [(seed, *rest) for seed in (0, 1) for rest in one]
+    settings = plan.trials[3].settings
+    assert (settings["epochs"], settings["learning_rate"], settings["latent_dim"]) == (2, 2e-3, 4)
+
+
+def test_a_method_may_take_fewer_seeds():
+    methods = [{"method": "PCA", "seeds": 1}, TINY]
+    found = [(trial.method, trial.seed) for trial in read_plan(changed(methods=methods)).trials]
+    assert found == [("PCA", 0)] * 2 + [("AE", 0), ("AE", 1)] * 2
+    with pytest.raises(SpecError, match=r"PCA: seeds must be in \[1, 2\]; got 3"):
+        read_plan(changed(methods=[{"method": "PCA", "seeds": 3}]))
+
+
+def test_the_paper_budget_begins_with_the_published_settings(monkeypatch):
+    def settings_of(published):
+        @classmethod
+        def paper_settings(cls, dataset, paper=None):
+            if (dataset, paper) not in published:
+                raise ValueError("none")
+            return published[dataset, paper]
+
+        return paper_settings
+
+    def found(published):
+        monkeypatch.setattr(advad.AE, "paper_settings", settings_of(published), raising=False)
+        monkeypatch.setattr(advad.PCA, "paper_settings", settings_of({}), raising=False)
+        return read_plan(TABLE, "paper").trials
+
+    own = {("digits", None): {"epochs": 7, "widths": (9,)}}
+    trials = [trial for trial in found(own) if trial.method == "AE"]
+    assert {(trial.settings["epochs"], trial.settings["widths"], trial.settings["latent_dim"]) for trial in trials} == {
+        (7, (9,), 4)
+    }
+    theirs = own | {("digits", "arae"): {"epochs": 8}}
+    assert {trial.settings["epochs"] for trial in found(theirs) if trial.method == "AE"} == {8}
+    assert {trial.method for trial in found({})} == {"PCA"}  # nothing is published of AE, and the spec says nothing
+
+
+def test_a_budget_that_is_not_there():
+    with pytest.raises(SpecError, match="sweep: budget must be one of laptop, paper; got 'lab'"):
+        read_plan(TABLE, "lab")
+    with pytest.raises(SpecError, match="sweep: the spec must have budgets"):
+        read_plan(SPEC, "paper")
+    methods = [{"method": "AE", "laptop": {"MNISTT": {"epochs": 2}}}]
+    with pytest.raises(SpecError, match="AE: the table laptop.MNISTT must name one of the data sets digits"):
+        read_plan(TABLE | {"methods": methods})
 
 
 # ------------------------------------------------------------------ kills

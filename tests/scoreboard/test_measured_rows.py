@@ -81,9 +81,21 @@ def test_what_cannot_be_run_again_is_not_kept(here):
     result = call("out", "--keep")
     assert result.exit_code == 2
     assert result.stderr.startswith("advad: sweep: --keep must be of a sweep whose spec is in ")
-    (here / "sweeps" / "small.toml").write_text(TOML.replace("[0, 1, 2]", "[0, 1]"))
-    sweep("sweeps/small.toml", folder="two", progress=False)
-    result = call("two", "--keep")
+    for path in (here / "out").glob("*/results.json"):
+        path.unlink()
+    (here / "sweeps" / "small.toml").write_text(TOML)
+    result = call("out", "--keep")
     assert result.exit_code == 2
-    assert "--keep must find rows of 3 seeds or more; got 'two'" in result.stderr
+    assert "--keep must find finished runs of SWEEPS; got 'out'" in result.stderr
     assert not (here / "measured.csv").exists()
+
+
+def test_a_table_is_kept_with_its_command_and_the_number_of_seeds(here):
+    text = TOML.replace("[0, 1, 2]", "[0, 1]").replace('device = "cpu"', 'device = "cpu"\npaper = "arae"\ntable = "2"')
+    (here / "sweeps" / "small.toml").write_text(text)
+    sweep("sweeps/small.toml", folder="two", progress=False)
+    assert call("two", "--keep").exit_code == 0
+    rows = measured_rows(here / "measured.csv")
+    assert {row.n for row in rows} == {2}
+    commands = {line["command"] for line in csv.DictReader((here / "measured.csv").open(encoding="utf-8"))}
+    assert commands == {"advad reproduce arae 2 --budget laptop"}

@@ -2,7 +2,10 @@
 
 import csv
 import io
+import os
 import statistics
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -55,10 +58,19 @@ def test_the_published_figure_is_that_of_the_same_thing(ours, figure, paper):
 
 
 def test_contamination_must_be_by_the_same_class():
-    given = {"method": "ITSR", "normal": "0", "contamination": "0.01", "metric": "balanced_accuracy_observed"}
+    metric = "balanced_accuracy_either_or_observed"
+    given = {"method": "ITSR", "normal": "0", "contamination": "0.01", "metric": metric}
     assert board.compare(row(**given, contaminants="2")).published == 0.94
     assert board.compare(row(**given, contaminants="3")).published is None
     assert board.compare(row(**given | {"contamination": "0.001"}, contaminants="2")).published == 0.91
+
+
+def test_a_balanced_accuracy_is_compared_by_the_rule_of_the_paper():
+    given = {"normal": "0", "contamination": "0.01", "contaminants": "2"}
+    by_error, either = "balanced_accuracy_observed", "balanced_accuracy_either_or_observed"
+    assert board.compare(row(**given, method="ITSR", metric=by_error)).published is None
+    assert board.compare(row(**given, method="AE", metric=by_error)).published == 0.69
+    assert board.compare(row(**given, method="AAE", metric=either)).published == 0.91
 
 
 def test_flags_say_what_must_be_known():
@@ -176,3 +188,27 @@ def test_a_lessons_sweep_has_no_row(here):
     write_json(here / "mine" / "run" / "results.json", {"lesson": "00_start", "metrics": {"auroc": 0.9}})
     write_json(here / "mine" / "sweep.json", {"name": "mine", "subject": "00_start", "runs": ["run"]})
     assert board.sweep_rows("mine") == []
+
+
+def test_no_figures_at_all_is_one_line(here, monkeypatch):
+    monkeypatch.setattr(board, "measured_rows", list)
+    result = CliRunner().invoke(main, ["board"], catch_exceptions=False)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("advad: board: there must be figures to show; got none.")
+
+
+def test_a_damaged_sweep_does_not_stop_the_board(here, capsys):
+    sweep(SPEC, progress=False)
+    (here / "runs" / "sweeps" / "other").mkdir()
+    (here / "runs" / "sweeps" / "other" / "sweep.json").write_text("{")
+    assert {line.source for line in board.rows()} >= {"sweep"}
+    assert "other/sweep.json is damaged: the sweep is left out" in capsys.readouterr().err
+
+
+def test_a_terminal_of_latin_letters_shows_the_board(here):
+    """PYTHONIOENCODING stands for the code page of a Windows terminal, which has no "─"."""
+    code = "from advad.cli.main import main; main(['board'])"
+    surroundings = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    ran = subprocess.run([sys.executable, "-c", code], env=surroundings, capture_output=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    assert b"??????" in ran.stdout

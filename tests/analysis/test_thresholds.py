@@ -1,7 +1,6 @@
 """A threshold at a false-alarm rate means one thing: whoever sets one, the same scores give the same number."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +9,8 @@ import torch
 import advad
 from advad.explorers.threshold import ThresholdExplorer
 from advad.thresholds import lowest_threshold
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 RATES = (0.02, 0.05, 0.1, 0.29, 0.5)
 
 

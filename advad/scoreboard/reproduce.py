@@ -1,0 +1,396 @@
+"""A published table again: each of its cells with our result beside it, and a verdict.
+
+    from advad.scoreboard import reproduce
+
+    plan = reproduce.plan_of("arae", "2", "laptop")
+    reproduce.run(plan, normal=["8"])
+    table = reproduce.table_of(plan)
+    print(reproduce.text(table))
+
+The specs are `data/sweeps/<paper>-<table>.toml`, each a sweep with two budgets (see `advad.experiments.spec`); the
+published values are those of `data/published.csv`. A run that is finished is not done again.
+
+Verdicts: "agrees" where the published value lies within 0.01 of ours or within our interval, the 95 % interval of the
+mean over seeds by Student's t; else "better" or "worse". A "worse" has a cause where the spec states one.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from advad.experiments.run import MethodRun, RunResult
+from advad.experiments.spec import BUDGETS, Plan, read_plan, read_spec, refuse
+from advad.experiments.sweep import RECORD, folder_of, sweep
+from advad.lessons.parameters import closest
+from advad.pages.html import render, write_html
+from advad.scoreboard.measured import SPECS
+from advad.scoreboard.published import published
+from advad.scoreboard.rows import Row, is_same, measured_rows, ours, printed_name, signed, sweep_rows
+
+NEAR = 0.01  # a difference that counts as none, whatever the seeds say
+ROUNDING = 1e-9  # 0.924 − 0.914 is a little above 0.01 in binary numbers
+WIDE, MEAN_IMAGE = 100.0, "mean image"  # KDE's bandwidth, in units of Scott's rule, from which it is a mean image
+SIGNS = {"agrees": "=", "better": "+", "worse": "−", "not run": "·", "yardstick": " "}
+SECTION = ("dataset", "protocol", "metric")  # what tells the parts of a table from each other
+CONDITIONS = ("contamination", "contaminants", "labelled", "attack_radius", "normal_classes", "tau")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A published figure and ours.
+
+    Attributes
+    ----------
+    section, column : str
+        Where it stands: the part of the table, and the column there.
+    method : str
+        As printed; of a yardstick, ours.
+    published : float, optional
+        None for a yardstick, which the paper's table does not have.
+    row : Row, optional
+        Our result; None where it has not been run.
+    cause : str
+        Why ours is worse; "" where that is not known or ours is not.
+    """
+
+    section: str
+    column: str
+    method: str
+    published: float | None
+    row: Row | None = None
+    cause: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Return "agrees", "better", "worse", "not run", or "yardstick" where there is nothing to agree with."""
+        if self.row is None:
+            return "not run"
+        if self.published is None:
+            return "yardstick"
+        if abs(self.row.value - self.published) <= max(NEAR, half_width(self.row)) + ROUNDING:
+            return "agrees"
+        return "better" if self.row.value > self.published else "worse"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A published table with our results.
+
+    Attributes
+    ----------
+    paper, table, budget : str
+    cells : list of Cell
+        In the paper's order, section by section and row by row; the yardsticks of a section come last.
+    """
+
+    paper: str
+    table: str
+    budget: str
+    cells: list[Cell]
+
+
+def half_width(row: Row) -> float:
+    """Return half the 95 % interval of a mean over seeds, by Student's t; 0 for a single seed."""
+    from scipy.stats import t
+
+    if row.spread is None or row.n < 2:
+        return 0.0
+    return float(t.ppf(0.975, row.n - 1)) * row.spread / row.n**0.5
+
+
+# ------------------------------------------------------------------ the runs
+
+
+def tables() -> list[tuple[str, str]]:
+    """Return the paper and the table of each spec that ships, ("arae", "2") and so on."""
+    names = (path.stem.split("-", 1) for path in sorted(SPECS.glob("*-*.toml")))
+    papers = {row["paper"] for row in published()}
+    return [(paper, table) for paper, table in names if paper in papers]
+
+
+def plan_of(paper: str, table: str, budget: str = BUDGETS[0]) -> Plan:
+    """Return the runs of a published table; SpecError where no spec of it ships."""
+    _know(paper, table)
+    return read_plan(SPECS / f"{paper}-{table}.toml", budget)
+
+
+def outline_of(paper: str, table: str, budget: str = BUDGETS[0]) -> Plan:
+    """Return a plan without its runs, which is enough for `table_of` and needs no images."""
+    _know(paper, table)
+    name, spec = read_spec(SPECS / f"{paper}-{table}.toml")
+    return Plan(f"{name}-{budget}", spec, [], budget)
+
+
+def _know(paper: str, table: str) -> None:
+    if (paper, table) not in tables():
+        names = [" ".join(pair) for pair in tables()]
+        asked = f"{paper} {table}".strip()
+        refuse("the table", f"be one of {', '.join(names)}", asked, closest(asked, names).strip())
+
+
+def chosen(
+    plan: Plan, normal: Collection[str] = (), datasets: Collection[str] = (), seeds: int | None = None
+) -> list[str]:
+    """Return the names of the runs of some classes, data sets and seeds; all unless restricted.
+
+    Parameters
+    ----------
+    plan : Plan
+    normal : collection of str
+        Classes as the table names them, "8" or "0+1".
+    datasets : collection of str
+    seeds : int, optional
+        How many, from the first.
+
+    Raises
+    ------
+    SpecError
+        A class, a data set or a number of seeds that the table does not have.
+    """
+    trials = [trial for trial in plan.trials if isinstance(trial, MethodRun)]
+    for what, wanted, there in (
+        ("--normal", normal, {_class_of(trial) for trial in trials}),
+        ("--dataset", datasets, {trial.data["dataset"] for trial in trials}),
+    ):
+        for name in wanted:
+            if name not in there:
+                refuse(what, f"be one of {', '.join(sorted(there))}", name)
+    order = list(dict.fromkeys(trial.seed for trial in trials))
+    if seeds is not None and seeds > len(order):
+        refuse("--seeds", f"be at most {len(order)}", seeds, "The spec in data/sweeps says which.")
+    return [
+        trial.name
+        for trial in trials
+        if (not normal or _class_of(trial) in normal)
+        and (not datasets or trial.data["dataset"] in datasets)
+        and trial.seed in order[:seeds]
+    ]
+
+
+def run(
+    plan: Plan,
+    names: Collection[str] | None = None,
+    *,
+    folder: str | Path | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> list[RunResult]:
+    """Do the runs of a table that are not finished; `names` restricts them, see `chosen`."""
+    return sweep(plan, folder=folder, workers=workers, progress=progress, only=names)
+
+
+def _class_of(trial: MethodRun) -> str:
+    normal = trial.data.get("normal", trial.data.get("anomalous"))
+    return "+".join(map(str, normal if isinstance(normal, list) else [normal]))
+
+
+# ------------------------------------------------------------------ the table
+
+
+def table_of(plan: Plan, folder: str | Path | None = None) -> Table:
+    """Return the published table with what has been run: in the sweep's folder, and in `data/measured.csv`.
+
+    Where both have a result, the one of more seeds counts, and of two alike the one in the folder.
+    """
+    paper, number = plan.spec["paper"], plan.spec["table"]
+    home = folder_of(plan, folder)
+    command = command_of(plan)
+    rows = sweep_rows(home) if (home / RECORD).is_file() else []
+    rows += [row for row in measured_rows() if row.command == command]
+    printed = [figure for figure in published(paper=paper, table=number) if "unassigned" not in figure["metric"]]
+    if not printed:
+        refuse("the table", "be one of data/published.csv", f"{paper} {number}")
+    placed = _placed(printed)
+    causes = plan.spec.get("causes", [])
+    cells: list[Cell] = []
+    for section in dict.fromkeys(section for section, _, _ in placed):
+        mine = [(column, figure) for where, column, figure in placed if where == section]
+        used: list[Row] = []
+        for column, figure in mine:
+            row = _best([row for row in rows if is_same(row, figure)])
+            used += [row] if row else []
+            cell = Cell(section=section, column=column, method=figure["method"], published=figure["value"], row=row)
+            cells.append(_with_cause(cell, figure, causes))
+        cells += _yardsticks(section, mine, [row for row in rows if row not in used])
+    return Table(paper=paper, table=number, budget=plan.budget, cells=cells)
+
+
+def command_of(plan: Plan) -> str:
+    """Return the command that makes a table."""
+    return f"advad reproduce {plan.spec['paper']} {plan.spec['table']} --budget {plan.budget}"
+
+
+def _placed(printed: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """Return section, column and figure of each printed figure.
+
+    Classes are the columns, and the conditions tell sections apart; where a table has one class only, the conditions
+    are the columns.
+    """
+    conditions = [{**figure["settings"], **figure} for figure in printed]
+    varied = [name for name in CONDITIONS if len({row.get(name, "") for row in conditions}) > 1]
+    many_classes = len({figure["normal"] for figure in printed}) > 1
+    tells = [name for name in SECTION if len({row[name] for row in conditions}) > 1] or ["dataset"]
+    found = []
+    for figure, row in zip(printed, conditions, strict=True):
+        words = [f"{name.replace('_', ' ')} {row.get(name) or 0}" for name in varied]
+        section = [str(row[name]).replace("_", " ") for name in tells]
+        column = figure["normal"] if many_classes else (", ".join(words) or figure["normal"] or "all")
+        found.append((", ".join([*section, *words] if many_classes else section), column, figure))
+    return found
+
+
+def _yardsticks(section: str, mine: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Row]) -> list[Cell]:
+    """Return cells of our methods that the paper's table does not have, in its columns."""
+    printed = {figure["method"] for _, figure in mine}
+    best: dict[tuple[str, str], Cell] = {}
+    for column, figure in dict(mine).items():
+        for row in rows:
+            name = printed_name(row.method, row.settings)
+            if name in printed or not is_same(row, {**figure, "method": name}):
+                continue
+            name = MEAN_IMAGE if _is_mean_image(row) else name
+            cell = Cell(section=section, column=column, method=name, published=None, row=row)
+            rival = best.get((cell.method, column))
+            if rival is None or rival.row is None or row.n > rival.row.n:
+                best[cell.method, column] = cell
+    order = list(dict.fromkeys(method for method, _ in best))
+    return sorted(best.values(), key=lambda cell: order.index(cell.method))
+
+
+def _is_mean_image(row: Row) -> bool:
+    """Return whether a yardstick scores images by their distance from the mean of the training images.
+
+    So does PCA without components, and a density estimate with a very wide kernel orders images in this way.
+    """
+    if row.method == "PCA":
+        return row.settings.get("n_components") == 0
+    return row.method == "KDE" and row.settings.get("bandwidth", 1) >= WIDE
+
+
+def _best(rows: Sequence[Row]) -> Row | None:
+    return max(rows, key=lambda row: row.n) if rows else None  # the first of several
+
+
+def _with_cause(cell: Cell, figure: Mapping[str, Any], causes: Sequence[Mapping[str, str]]) -> Cell:
+    """Return a cell that is worse with its cause, the first in the spec that fits it."""
+    if cell.verdict != "worse":
+        return cell
+    for entry in causes:
+        if all(figure[name] == text for name, text in entry.items() if name != "cause"):
+            return replace(cell, cause=entry["cause"])
+    return cell
+
+
+# ------------------------------------------------------------------ what is shown
+
+
+def summary(*several: Table) -> str:
+    """Return in one sentence how many cells of tables agree, are better, are worse, and have not been run."""
+    cells = [cell for table in several for cell in table.cells if cell.published is not None]
+    counts = Counter(cell.verdict for cell in cells)
+    near = sum(
+        cell.row is not None and cell.published is not None and abs(cell.row.value - cell.published) <= NEAR + ROUNDING
+        for cell in cells
+    )
+    caused = sum(cell.verdict == "worse" and bool(cell.cause) for cell in cells)
+    run = len(cells) - counts["not run"]
+    return (
+        f"{run} of {len(cells)} published cells have a result of ours: {counts['agrees']} agree, {near} within {NEAR}, "
+        f"{counts['better']} are better, {counts['worse']} are worse ({caused} with a stated cause)."
+    )
+
+
+def text(table: Table) -> str:
+    """Return the table for the terminal: under each published figure ours, its verdict, and its spread."""
+    lines = []
+    for section in dict.fromkeys(cell.section for cell in table.cells):
+        cells = [cell for cell in table.cells if cell.section == section]
+        columns = list(dict.fromkeys(cell.column for cell in cells))
+        lines += [section, ""]
+        grid = [["", *columns]]
+        for method in dict.fromkeys(cell.method for cell in cells):
+            mine = {cell.column: cell for cell in cells if cell.method == method}
+            rows = [cell.row for cell in mine.values() if cell.row]
+            if any(cell.published is not None for cell in mine.values()):
+                grid.append([method, *(_number(mine[name].published) if name in mine else "" for name in columns)])
+            if rows:
+                seeds = "-".join(map(str, sorted({min(row.n for row in rows), max(row.n for row in rows)})))
+                label = f"  ours, n={seeds}" if grid[-1][0] == method else f"{method}, n={seeds}"
+                grid.append([label, *(_ours(mine.get(name)) for name in columns)])
+                grid.append(["", *(_spread(mine.get(name)) for name in columns)])
+        widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+        for first, *rest in grid:
+            shaped = [
+                first.ljust(widths[0]),
+                *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
+            ]
+            lines.append("  ".join(shaped).rstrip())
+        lines.append("")
+    signs = ", ".join(f"{sign} {verdict}" for verdict, sign in SIGNS.items() if sign.strip() and verdict != "not run")
+    lines += [f"Budget {table.budget}. {signs}.", summary(table)]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f} "
+
+
+def _ours(cell: Cell | None) -> str:
+    return "· " if cell is None or cell.row is None else f"{cell.row.value:.3f}{SIGNS[cell.verdict]}"
+
+
+def _spread(cell: Cell | None) -> str:
+    return "" if cell is None or cell.row is None or cell.row.spread is None else f"±{cell.row.spread:.3f} "
+
+
+COLUMNS: Sequence[str] = (
+    "paper table budget section column method published value spread n difference verdict cause settings splits "
+    "hardware source command"
+).split()
+
+
+def as_csv(table: Table, command: str) -> str:
+    """Return the table as CSV, one cell a line."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for cell in table.cells:
+        row = cell.row
+        line: dict[str, Any] = {"paper": table.paper, "table": table.table, "budget": table.budget}
+        line |= {name: getattr(cell, name) for name in ("section", "column", "method", "published", "verdict", "cause")}
+        if row is not None:
+            line |= {"value": f"{row.value:.4f}", "n": row.n, "hardware": row.hardware, "source": row.source}
+            line |= {"spread": "" if row.spread is None else f"{row.spread:.4f}"}
+            line |= {"settings": _settings(row), "splits": " ".join(row.splits), "command": command}
+            line |= {} if cell.published is None else {"difference": f"{row.value - cell.published:.4f}"}
+        writer.writerow(line)
+    return buffer.getvalue()
+
+
+def _settings(row: Row) -> str:
+    return ", ".join(f"{name}={value}" for name, value in (row.settings | row.sizes).items()) or "defaults"
+
+
+def write(table: Table, folder: str | Path, command: str) -> Path:
+    """Write `<paper>-<table>.csv` and the page `<paper>-<table>.html`; return the path of the page."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    name = f"{table.paper}-{table.table}"
+    (folder / f"{name}.csv").write_text(as_csv(table, command), encoding="utf-8")
+    sections = []
+    for section in dict.fromkeys(cell.section for cell in table.cells):
+        cells = [cell for cell in table.cells if cell.section == section]
+        by_method = {
+            method: {cell.column: cell for cell in cells if cell.method == method}
+            for method in dict.fromkeys(cell.method for cell in cells)
+        }
+        sections.append((section, list(dict.fromkeys(cell.column for cell in cells)), by_method))
+    values = {"table": table, "sections": sections, "summary": summary(table), "command": command, "signs": SIGNS}
+    body = render("reproduce", **values, settings=_settings, signed=signed, ours=ours)
+    return write_html(folder / f"{name}.html", f"advad: {table.paper}, table {table.table}", body, "board")
