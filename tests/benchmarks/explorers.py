@@ -1,6 +1,6 @@
 """From click to picture in the kernel, at 28×28 with the networks of ARAE's paper, 10,000 pictures.
 
-    python -m tests.bench_explorers
+    python -m tests.benchmarks.explorers
 
 An event goes in as the page sends it; the clock stops when all widgets have their new state. It is to take less
 than 150 ms. The images are MNIST's where `ADVAD_DATA` holds it, else noise: how long it takes does not depend on that.

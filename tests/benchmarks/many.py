@@ -1,4 +1,4 @@
-"""Many models in one loop against one by one. `python -m tests.bench_many [--device cuda] [--epochs E]`.
+"""Many models in one loop against one by one. `python -m tests.benchmarks.many [--device cuda] [--epochs E]`.
 
 ARAE, ten MNIST classes of 4,800 training images each (the embedded digits, 100 each, where ADVAD_DATA is not set),
 dense network 784-512-256-128, batch 128, PGD of 5 steps. Training time alone: the clock's on a GPU; on a CPU, with one

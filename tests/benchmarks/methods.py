@@ -1,4 +1,4 @@
-"""Each method on real images, beside the published figure. `python -m tests.bench_methods [METHOD …] [--write]`.
+"""Each method on real images, beside the published figure. `python -m tests.benchmarks.methods [METHOD …] [--write]`.
 
 Last epoch, no choice made on test data, all test images. `--write` puts the rows into data/measured.csv, in place of
 older rows of the same method, data, metric, budget and hardware. Needs ADVAD_DATA (or data/) with MNIST, and
@@ -188,7 +188,7 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
                 "settings": json.dumps(given),
                 "hardware": hardware(device),
                 "date": datetime.date.today().isoformat(),
-                "command": f"python -m tests.bench_methods {method} --budget {budget} --device {device}",
+                "command": f"python -m tests.benchmarks.methods {method} --budget {budget} --device {device}",
             }
         )
         row = rows[-1]

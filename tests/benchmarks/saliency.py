@@ -1,6 +1,6 @@
 """Occlusion at every pixel of a 28×28 image: ours against Captum's `Occlusion` at its best setting.
 
-    python -m tests.bench_saliency
+    python -m tests.benchmarks.saliency
 
 Captum is no dependency of advad: `pip install captum` brings it. Both get the same score function, networks and image,
 on one thread; the runs alternate in one process, and the figure is the median of the ratios of neighbouring runs.

@@ -1,4 +1,4 @@
-"""What a sweep costs beside its training, and what a second worker brings. `python -m tests.bench_sweep [--seconds S]`.
+"""What a sweep costs beside its training, and what a second worker brings. `python -m tests.benchmarks.sweep [--seconds S]`.
 
 AE on MNIST class 8 (the embedded digits where ADVAD_DATA is not set), one thread a worker; the number of epochs is
 chosen so that a run takes about S seconds. Overhead: the processor's seconds of a sweep of two runs in this process,

@@ -1,4 +1,4 @@
-"""What the engine costs: one epoch of AE.fit against a bare hand-written loop. `python -m tests.bench_training`.
+"""What the engine costs: one epoch of AE.fit against a bare hand-written loop. `python -m tests.benchmarks.training`.
 
 MNIST class 8 (noise images of the same number and size where ADVAD_DATA is not set), network 784-512-256-128,
 batch 128, Adam, one thread. The two run in turn in one process, each first in every other round, and are timed in

@@ -8,7 +8,7 @@ import torch
 
 import advad
 from tests.cases import CASES, digits, make
-from tests.test_contract import QUICK, check_k_then_m, check_kill_and_resume, check_whose_weights_move
+from tests.contract.test_contract import QUICK, check_k_then_m, check_kill_and_resume, check_whose_weights_move
 
 LABELLED = [case for case, (cls, _, _) in CASES.items() if cls.uses_labels]
 

@@ -19,7 +19,7 @@ from advad.experiments import batched
 from advad.experiments.run import STARTS
 from advad.experiments.spec import read_plan
 from advad.experiments.sweep import collected, sweep
-from tests.test_sweep import begin, finished, starts, wait_for
+from tests.experiments.test_sweep import begin, finished, starts, wait_for
 
 SMALL = {"epochs": 3, "widths": [16], "latent_dim": 4}
 DATA = {"dataset": "digits", "normal": [0, 8], "train_size": 60}

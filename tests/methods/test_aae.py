@@ -13,7 +13,7 @@ import advad
 from advad.engine.training import Networks
 from advad.networks.priors import PRIORS, draw_prior, log_prior, mixture_means
 from tests.cases import GAME, SMALL, digits
-from tests.test_autoencoder import linear_networks
+from tests.methods.test_autoencoder import linear_networks
 
 
 def networks_by_hand():

@@ -10,7 +10,7 @@ from advad.analysis.metrics import auroc
 from advad.engine.training import Networks
 from advad.networks.losses import squared_error
 from tests.cases import CONV, SMALL, digits
-from tests.test_autoencoder import linear_networks
+from tests.methods.test_autoencoder import linear_networks
 
 QUICK = SMALL | {"batch_size": 32, "conv_width": 8}
 

@@ -10,7 +10,7 @@ from advad.engine.training import Networks
 from advad.methods.anogan import normalised
 from advad.networks.autoencoders import conv_decoder
 from tests.cases import GAN, digits
-from tests.test_berg import linear_critic
+from tests.methods.test_berg import linear_critic
 
 QUICK = GAN | {"epochs": 2, "search_steps": 10}
 

@@ -8,7 +8,7 @@ import advad
 from advad.analysis.metrics import auroc
 from advad.attacks import pgd, random_linf, transform
 from tests.cases import SMALL, digits
-from tests.test_autoencoder import linear_networks
+from tests.methods.test_autoencoder import linear_networks
 
 
 def test_equations_by_hand():

@@ -7,7 +7,7 @@ import torch
 import advad
 from advad.analysis.metrics import auroc
 from tests.cases import SPHERE, digits
-from tests.test_deep_svdd import C, X, flat
+from tests.methods.test_deep_svdd import C, X, flat
 
 
 def test_objective_by_hand():

@@ -9,7 +9,7 @@ import advad
 from advad.engine.training import Networks
 from advad.networks.residual import residual_critic, residual_generator
 from tests.cases import GAN, digits
-from tests.test_berg import linear_critic
+from tests.methods.test_berg import linear_critic
 
 QUICK = GAN | {"gan_epochs": 2, "epochs": 2}
 

@@ -10,7 +10,7 @@ from torch import nn
 import advad
 from advad.engine.training import Networks
 from tests.cases import DCGAN, digits
-from tests.test_agad import Look, X, softplus
+from tests.methods.test_agad import Look, X, softplus
 
 
 class Times(nn.Module):

@@ -11,7 +11,7 @@ from sklearn.svm import OneClassSVM
 import advad
 from advad.analysis.metrics import auroc
 from tests.cases import GAME
-from tests.test_aae import networks_by_hand, sigmoid
+from tests.methods.test_aae import networks_by_hand, sigmoid
 
 SHORT = GAME | {"batch_size": 32, "pretrain_epochs": 4, "rounds": 3, "refine_epochs": 2, "epochs": 3, "nu": 0.1}
 

@@ -14,7 +14,7 @@ from advad.engine.storage import read_state, write_state
 from advad.explorers import LatentExplorer
 from advad.methods import METHODS
 from tests.cases import CLASSICAL, SMALL, digits, make
-from tests.test_contract import (  # what the contract asks of anything with the face, over CLASSICAL
+from tests.contract.test_contract import (  # what the contract asks of anything with the face, over CLASSICAL
     test_bad_images_get_one_clear_line,  # noqa: F401
     test_fit_returns_self_and_clone_is_unfitted,  # noqa: F401
     test_it_beats_chance_clearly_on_digits,  # noqa: F401

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 import advad
 from advad.engine.training import Networks
 from tests.cases import CONV, SMALL, digits
-from tests.test_autoencoder import linear_networks
+from tests.methods.test_autoencoder import linear_networks
 
 
 def trained(**settings):

@@ -11,7 +11,7 @@ import advad
 from advad.engine import training
 from advad.engine.training import Networks
 from tests.cases import DCGAN, digits
-from tests.test_agad import BY_HAND, X, softplus
+from tests.methods.test_agad import BY_HAND, X, softplus
 
 L_LAT = math.hypot(0.1, 0.3) / math.sqrt(2)  # x = (0.2, 0.6), x̂ = (0.1, 0.3); features are pixels, logits sums
 

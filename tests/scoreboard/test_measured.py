@@ -8,7 +8,7 @@ from pathlib import Path
 import advad
 from advad.scoreboard.measured import COLUMNS, SPECS
 from advad.scoreboard.rows import SIZES
-from tests.bench_methods import published
+from tests.benchmarks.methods import published
 
 PATH = Path(__file__).resolve().parents[1] / "data" / "measured.csv"
 

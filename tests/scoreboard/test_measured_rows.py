@@ -10,7 +10,7 @@ from advad.cli.main import main
 from advad.experiments.sweep import collected, sweep
 from advad.scoreboard import measured
 from advad.scoreboard.rows import measured_rows
-from tests.test_measured import test_every_row_is_whole_and_says_what_gave_it as check_rows
+from tests.scoreboard.test_measured import test_every_row_is_whole_and_says_what_gave_it as check_rows
 
 TOML = """
 seed = [0, 1, 2]
@@ -68,8 +68,8 @@ def test_a_shipped_sweeps_figures_are_kept_once(here, monkeypatch):
     (back,) = (row for row in measured_rows(here / "measured.csv") if (row.method, row.normal) == ("AE", "8"))
     assert back.flags == ("train subset",)
     assert back.settings == {"epochs": 1, "widths": [16], "latent_dim": 4}
-    monkeypatch.setattr("tests.test_measured.rows", lambda: [row | {"seconds": "1"} for row in rows])
-    monkeypatch.setattr("tests.test_measured.SPECS", here / "sweeps")
+    monkeypatch.setattr("tests.scoreboard.test_measured.rows", lambda: [row | {"seconds": "1"} for row in rows])
+    monkeypatch.setattr("tests.scoreboard.test_measured.SPECS", here / "sweeps")
     for row in rows:
         row["command"] = row["command"].replace(here.name, "data")
     check_rows()
