@@ -1,24 +1,40 @@
 """Attacks on what a detector says: images moved a little, so that their scores rise or fall as far as they can.
 
-An analysis knows no engine, and an attack needs its projected gradient descent; so it stands here, above both.
+`attack_scores` and `attack_curve` run one attack. `evaluate` runs an ensemble, checks it, and says whether its figure
+may be called a robust AUROC. An analysis knows no engine, and an attack needs its gradient ascent; so it stands here,
+above both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
+from tqdm.auto import tqdm
 
+from advad.analysis.attack_checks import Check, attack_checks, random_score
+from advad.analysis.attack_ensemble import (
+    PIXEL_UNITS,
+    Budget,
+    WorstCase,
+    attackable,
+    rising_radii,
+    scores_of,
+    worst_case,
+)
 from advad.analysis.inputs import Score, as_pixels, as_score
-from advad.attacks import pgd
+from advad.analysis.metrics import auroc
+from advad.attacks import apgd, pgd
 from advad.checks import as_images, check_choice, check_number, reject
 from advad.images import as_float
 
 NO_GRADIENT = "Attack another detector, and show its images to this one."
+SIGNS = {"raise": {"normals": 1}, "lower": {"anomalies": -1}, "both": {"normals": 1, "anomalies": -1}}
 
 
 class Attacked(NamedTuple):
@@ -44,6 +60,7 @@ def attack_scores(
     goal: str = "raise",
     norm: str = "linf",
     steps: int = 40,
+    step_size: float | None = None,
     restarts: int = 1,
     start: ArrayLike | Tensor | None = None,
     seed: int = 0,
@@ -51,8 +68,10 @@ def attack_scores(
 ) -> Attacked:
     """Move each image within a ball so that its score rises (a false alarm) or falls (a miss): max ±A(x + δ).
 
-    Projected gradient descent (`advad.attacks.pgd`) with steps of 2.5 · radius / steps. The attacker knows the
-    detector and its weights. No image ends worse for the attacker than it began, nor than where its search started.
+    APGD, which chooses its steps itself (`advad.attacks.apgd`), or projected gradient descent with a fixed step
+    (`advad.attacks.pgd`) where a step size is given. The attacker knows the detector and its weights. No image
+    ends worse for the attacker than it began, nor than where its search started. One attack is a lower bound on the
+    harm; for a figure of robustness, see `evaluate`.
 
     Parameters
     ----------
@@ -69,6 +88,8 @@ def attack_scores(
         Norm that bounds δ.
     steps : int
         Gradient steps; a single one is no test of a detector.
+    step_size : float, optional
+        Size of each step, in pixel units: then the attack is PGD. Papers often take 2.5 · radius / steps.
     restarts : int
         How many searches; the best end is kept. Each begins at a random point of the ball.
     start : array-like like images, optional
@@ -87,7 +108,8 @@ def attack_scores(
     TypeError, ValueError
         Bad images or numbers; a score that is not finite, or through which no gradient flows.
 
-    Source : Madry et al. 2018, Sec. 2.1; on normal images and the reconstruction error: Salehi et al. 2020, Table 5.
+    Source : Croce and Hein 2020, Alg. 1; PGD: Madry et al. 2018, Sec. 2.1; on normal images and the reconstruction
+    error: Salehi et al. 2020, Table 5.
     """
     owner = "attack_scores"
     score = as_score(owner, detector)
@@ -96,8 +118,9 @@ def attack_scores(
     x = as_pixels(owner, "images", images, detector)  # (N, C, H, W)
     check_choice(owner, "goal", goal, ["raise", "lower"])
     check_choice(owner, "norm", norm, ["linf", "l2"])
-    percent = "It is in pixel units of [0, 1], so 0.1 is 10 %."
-    check_number(owner, "radius", radius, 0, 1 if norm == "linf" else float("inf"), remedy=percent)
+    check_number(owner, "radius", radius, 0, 1 if norm == "linf" else float("inf"), remedy=PIXEL_UNITS)
+    if step_size is not None:
+        check_number(owner, "step_size", step_size, 0, ends="()", remedy=PIXEL_UNITS)
     check_number(owner, "steps", steps, 1, integer=True)
     check_number(owner, "restarts", restarts, 1, integer=True)
     check_number(owner, "seed", seed, 0, integer=True)
@@ -105,15 +128,18 @@ def attack_scores(
     first = _first_change(owner, start, x)
     sign = 1 if goal == "raise" else -1
     generator = torch.Generator(x.device).manual_seed(seed)
-    parts, searches = [], {"norm": norm, "radius": radius, "steps": steps, "generator": generator}
+    attack = apgd if step_size is None else pgd
+    searches = {"norm": norm, "radius": radius, "steps": steps, "generator": generator}
+    searches |= {} if step_size is None else {"step_size": step_size}
+    parts = []
     for begin in range(0, len(x), batch_size):
         batch = x[begin : begin + batch_size]
         before = best = _differentiable(owner, score, batch)
         found = batch
-        for search in range(restarts):
+        for search in range(restarts if radius else 0):
             delta = first[begin : begin + batch_size] if first is not None and search == 0 else None
             with torch.enable_grad():  # a caller may be inside no_grad
-                moved = pgd(lambda images: sign * score(images), batch, start=delta, **searches)
+                moved = attack(lambda images: sign * score(images), batch, start=delta, **searches)
             with torch.no_grad():
                 after = score(moved)
             better = sign * after > sign * best  # (B,)
@@ -147,13 +173,291 @@ def attack_curve(detector: Any, images: ArrayLike | Tensor, radii: Sequence[floa
     TypeError, ValueError
         As in `attack_scores`; radii that do not rise.
     """
-    radii, found = list(radii), []
-    if not radii or any(b <= a for a, b in zip(radii, radii[1:], strict=False)):
-        reject("attack_curve", "radii", "be rising numbers", radii, "Sort them.")
-    for radius in radii:
+    found = []
+    for radius in rising_radii("attack_curve", radii):
         found.append(attack_scores(detector, images, radius=radius, **settings))
         settings["start"] = found[-1].images
     return found
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """What an ensemble of attacks left of a detector, and how far to trust the figure. Print it.
+
+    Attributes
+    ----------
+    norm : {"linf", "l2"}
+    radius : float
+        In pixel units.
+    direction : {"raise", "lower", "both"}
+        Which images were attacked: normals, whose scores rise; anomalies, whose scores fall; or both.
+    budget : Budget
+        How long the attacks searched.
+    is_anomaly : ndarray of shape (N,), bool
+        The normals come first.
+    attacked : ndarray of shape (N,), bool
+        Which images were attacked; the others are as they were given.
+    images : ndarray of shape (N, C, H, W), float32 in [0, 1]
+        The worst image that was found for each.
+    before, after : ndarray of shape (N,), float32
+        The score of each image unattacked and attacked; higher = more anomalous.
+    found : dict of str to ndarray of shape (N,), float32
+        The score that each attack reached; NaN where it was not run.
+    checks : dict of str to Check
+        By "normals: zero gradients" and the like.
+    differentiable : bool
+        Whether gradient attacks were possible.
+    draws : int
+        Draws of a random score that were averaged; 1 = the score is not random.
+    """
+
+    norm: str
+    radius: float
+    direction: str
+    budget: Budget
+    is_anomaly: np.ndarray
+    attacked: np.ndarray
+    images: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
+    found: dict[str, np.ndarray]
+    checks: dict[str, Check]
+    differentiable: bool
+    draws: int
+
+    @property
+    def auroc_before(self) -> float:
+        """AUROC without an attack."""
+        return auroc(self.is_anomaly, self.before)
+
+    @property
+    def auroc(self) -> float:
+        """AUROC under the worst case of the ensemble, for each image."""
+        return auroc(self.is_anomaly, self.after)
+
+    @property
+    def gain(self) -> np.ndarray:
+        """How far each attacked image's score moved in the attacker's direction, ndarray of shape (n attacked,)."""
+        return np.abs(self.after - self.before)[self.attacked]
+
+    @property
+    def warnings(self) -> list[str]:
+        """One sentence for each check that warns."""
+        return [f"{name}: {check.text}" for name, check in self.checks.items() if check.warns]
+
+    @property
+    def is_robust_auroc(self) -> bool:
+        """Whether the AUROC may be called robust: gradient attacks were possible, and no check forbids it."""
+        return self.differentiable and not any(check.warns and check.blocks for check in self.checks.values())
+
+    @property
+    def verdict(self) -> str:
+        """One sentence that says what the AUROC may be called."""
+        norm = {"linf": "l∞", "l2": "l2"}[self.norm]
+        figure = f"AUROC {self.auroc:.3f} (unattacked {self.auroc_before:.3f}; {norm}, radius {self.radius:g})"
+        if self.is_robust_auroc:
+            expected = f", in the mean of {self.draws} draws" if self.draws > 1 else ""
+            return f"{figure} may be called a robust AUROC{expected}: no check found the attacks too weak."
+        if not self.differentiable:
+            return f"{figure} is not a robust AUROC, only an upper bound: without a gradient, Square alone was run."
+        names = ", ".join(name for name, check in self.checks.items() if check.warns and check.blocks)
+        return f"{figure} must not be called a robust AUROC, it is an upper bound. Checks that warn: {names}."
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each attack: its name, its mean gain, and the share of images where it is the best.
+
+        An image counts for each attack that comes within a millionth of the best gain. A negative gain moved a score in
+        the wrong direction.
+        """
+        sign = np.where(self.is_anomaly, -1, 1)
+        best = sign * (self.after - self.before)
+        rows = []
+        for name, found in self.found.items():
+            run = np.isfinite(found)
+            gain = (sign * (found - self.before))[run]
+            share = (gain >= best[run] - 1e-6 * np.abs(best[run])).mean()
+            rows.append({"attack": name, "mean_gain": float(gain.mean()), "best_on": float(share)})
+        return [*rows, {"attack": "ensemble", "mean_gain": float(best[self.attacked].mean()), "best_on": 1.0}]
+
+    def __str__(self) -> str:
+        rows = [f"{row['attack']:22} {row['mean_gain']:10.4g} {row['best_on']:8.0%}" for row in self.table()]
+        return "\n".join([f"{'attack':22} {'mean gain':>10} {'best on':>8}", *rows, *self.warnings, self.verdict])
+
+
+def evaluate(
+    detector: Any,
+    normals: ArrayLike | Tensor,
+    anomalies: ArrayLike | Tensor,
+    radius: float,
+    direction: str = "raise",
+    *,
+    norm: str = "linf",
+    budget: Budget | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    progress: bool = True,
+) -> Robustness:
+    """Return the worst case of an ensemble of attacks for each image, and checks on whether it was strong enough.
+
+    The ensemble: APGD from several starts, APGD from the far end where a detector reconstructs and scores are raised,
+    and Square. A detector without a gradient (a classical one) is attacked by Square alone. A random score is attacked
+    in the mean of several draws.
+
+    Parameters
+    ----------
+    detector : detector or callable
+        A detector; or a function from a float Tensor (B, C, H, W) in [0, 1] to B scores, higher = more anomalous, each
+        of its own image alone.
+    normals, anomalies : array-like of shape (N, C, H, W) or (N, H, W)
+        Test images; `uint8`, or float in [0, 1].
+    radius : float above 0
+        Radius of the ball, in pixel units of [0, 1].
+    direction : {"raise", "lower", "both"}
+        Attack normals, so that they raise false alarms; anomalies, so that they pass; or both.
+    norm : {"linf", "l2"}
+        Norm of the ball.
+    budget : Budget, optional
+        How long the attacks search.
+    seed : int
+        Of the random starts and of Square.
+    batch_size : int
+        Images attacked at a time.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Robustness
+
+    Raises
+    ------
+    TypeError, ValueError
+        Bad images or numbers; a score that is not finite, or not one number an image.
+
+    Source : Croce and Hein 2020, Sec. 5 (an ensemble, judged for each image).
+    """
+    owner = "evaluate"
+    budget = budget or Budget()
+    x, target = attackable(owner, detector, normals, anomalies, norm, budget, seed, batch_size)
+    check_number(owner, "radius", radius, 0, 1 if norm == "linf" else float("inf"), ends="(]", remedy=PIXEL_UNITS)
+    check_choice(owner, "direction", direction, list(SIGNS))
+    settings: dict[str, Any] = {
+        "norm": norm,
+        "radius": radius,
+        "budget": budget,
+        "seed": seed,
+        "batch_size": batch_size,
+    }
+    signs = SIGNS[direction]
+    batches = sum(-(-len(x[name]) // batch_size) * len(target.members) for name in signs)
+    found: dict[str, WorstCase] = {}
+    with tqdm(total=batches + len(signs), desc="attacks", disable=not progress, unit="attack") as bar:
+        for name, images in x.items():
+            if name in signs:
+                found[name] = worst_case(target, images, signs[name], tick=bar.update, **settings)
+            else:
+                scores = scores_of(target, images, batch_size)
+                found[name] = WorstCase(images, scores, scores, {})
+        checks = {"random score": random_score(target)}
+        for name, sign in signs.items():
+            # An attacker without a bound can show an image of the other class, so its score can be reached.
+            others = found["anomalies" if name == "normals" else "normals"].before
+            extreme = float(others.max() if sign > 0 else others.min())
+            seen = attack_checks(target, x[name], found[name], sign, extreme=extreme, **settings)
+            checks |= {f"{name}, {check.name}": check for check in seen}
+            bar.update()
+    columns = {key: _joined([getattr(worst, key) for worst in found.values()]) for key in ("images", "before", "after")}
+    by_attack = {}
+    for attack in target.members:
+        missing = [torch.full_like(worst.before, float("nan")) for worst in found.values()]
+        values = [worst.found.get(attack, blank) for worst, blank in zip(found.values(), missing, strict=True)]
+        by_attack[attack] = _joined(values)
+    by_attack = {attack: values for attack, values in by_attack.items() if np.isfinite(values).any()}
+    is_anomaly = np.repeat([False, True], [len(x["normals"]), len(x["anomalies"])])
+    attacked = np.repeat(["normals" in signs, "anomalies" in signs], [len(x["normals"]), len(x["anomalies"])])
+    return Robustness(
+        norm=norm,
+        radius=radius,
+        direction=direction,
+        budget=budget,
+        is_anomaly=is_anomaly,
+        attacked=attacked,
+        found=by_attack,
+        checks=checks,
+        differentiable=target.differentiable,
+        draws=target.draws,
+        **columns,
+    )
+
+
+class RobustAuroc(NamedTuple):
+    """AUROC unattacked, under one attack as papers report it, and under the ensemble.
+
+    Attributes
+    ----------
+    auroc : float
+        Without an attack.
+    auroc_attacked : float
+        Under PGD with steps of a fixed size, from one random start.
+    auroc_robust : float
+        Under the worst case of the ensemble and of PGD, for each image.
+    evaluation : Robustness
+        The ensemble's evaluation; its `verdict` says whether `auroc_robust` deserves its name.
+    """
+
+    auroc: float
+    auroc_attacked: float
+    auroc_robust: float
+    evaluation: Robustness
+
+
+def robust_auroc(
+    detector: Any,
+    normals: ArrayLike | Tensor,
+    anomalies: ArrayLike | Tensor,
+    radius: float,
+    *,
+    pgd_steps: int = 40,
+    seed: int = 0,
+    **settings: Any,
+) -> RobustAuroc:
+    """Return the metrics `auroc_attacked` and `auroc_robust`: normals attacked, as in Table 5 of the ARAE paper.
+
+    Parameters
+    ----------
+    detector, normals, anomalies, radius
+        As in `evaluate`; the ball is that of l∞.
+    pgd_steps : int
+        Steps of PGD, each of 2.5 · radius / pgd_steps. The default is that of ARAE's released code.
+    seed : int
+        Seed of the random starts.
+    **settings
+        `budget`, `batch_size` and `progress` of `evaluate`.
+
+    Returns
+    -------
+    RobustAuroc
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `evaluate`; a score without a gradient, since PGD needs one.
+
+    Source : Salehi et al. 2020, Table 5.
+    """
+    evaluation = evaluate(detector, normals, anomalies, radius, seed=seed, **settings)
+    step_size = 2.5 * radius / pgd_steps
+    by_pgd = attack_scores(detector, normals, radius=radius, steps=pgd_steps, step_size=step_size, seed=seed).after
+    unattacked = evaluation.before[len(by_pgd) :]  # the anomalies
+    attacked = np.concatenate([by_pgd, unattacked])
+    worst = np.maximum(attacked, evaluation.after)
+    is_anomaly = evaluation.is_anomaly
+    return RobustAuroc(evaluation.auroc_before, auroc(is_anomaly, attacked), auroc(is_anomaly, worst), evaluation)
+
+
+def _joined(parts: list[Tensor]) -> np.ndarray:
+    """Return tensors, one after the other, as one float32 array."""
+    return torch.cat(parts).float().cpu().numpy()
 
 
 def _first_change(owner: str, start: ArrayLike | Tensor | None, x: Tensor) -> Tensor | None:

@@ -1,0 +1,265 @@
+"""An ensemble of attacks on a score, and what each of its members found: the worst case for each image.
+
+Gradient attacks share one blindness or another, so none of them is an evaluation by itself. The members are APGD from
+several random starts, APGD from the far end (for detectors that reconstruct, when scores are raised), a corner search
+from the best of these (in l∞), and Square, which needs no gradient at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from advad.analysis.inputs import Score, as_pixels, as_score
+from advad.attacks import apgd, corner_search, far_end, square
+from advad.checks import check_choice, check_number, reject
+
+APGD, FAR_END, CORNERS, SQUARE = "APGD", "APGD from the far end", "corner search", "Square"
+PIXEL_UNITS = "It is in pixel units of [0, 1], so 0.1 is 10 %."
+SAME = 1e-6  # relative difference of two calls below which a score is not random: sums on a GPU may differ as much
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long the attacks of an evaluation search.
+
+    Parameters
+    ----------
+    steps : int
+        Gradient steps of each APGD search.
+    starts : int
+        Random starts of APGD.
+    queries : int
+        Queries of Square.
+    draws : int
+        Draws of a random score, whose mean is attacked (expectation over transformation). Not used for other scores.
+    probes : int
+        Images of each class on which the checks are made that attack again.
+    """
+
+    steps: int = 100
+    starts: int = 3
+    queries: int = 1000
+    draws: int = 20
+    probes: int = 32
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            check_number("Budget", name, value, 2 if name == "draws" else 1, integer=True)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is attacked.
+
+    Attributes
+    ----------
+    score : callable (B, C, H, W) -> (B,)
+        Higher = more anomalous. Where the detector's score is random: the mean of several draws.
+    reconstruct : callable (B, C, H, W) -> (B, C, H, W), optional
+        The detector's reconstruction in [0, 1].
+    differentiable : bool
+        Whether a gradient flows through the score.
+    draws : int
+        How many draws `score` averages; 1 for a score that is not random.
+    """
+
+    score: Score
+    reconstruct: Callable[[Tensor], Tensor] | None
+    differentiable: bool
+    draws: int
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the attacks that can be run on it."""
+        return (APGD, *([FAR_END] if self.reconstruct else []), CORNERS, SQUARE) if self.differentiable else (SQUARE,)
+
+
+class WorstCase(NamedTuple):
+    """The worst that an ensemble found for each of N images.
+
+    Attributes
+    ----------
+    images : Tensor of shape (N, C, H, W)
+        In [0, 1]; the image itself where no attack moved its score in the wanted direction.
+    before, after : Tensor of shape (N,)
+        Its score unattacked and attacked.
+    found : dict of str to Tensor of shape (N,)
+        The score that each member reached.
+    """
+
+    images: Tensor
+    before: Tensor
+    after: Tensor
+    found: dict[str, Tensor]
+
+
+def target_of(owner: str, detector: Any, x: Tensor, draws: int) -> Target:
+    """Return a detector, or a function of images, as something to attack.
+
+    Parameters
+    ----------
+    owner : str
+        Who asks; opens the messages.
+    detector : detector or callable
+        As in `advad.analysis.inputs.as_score`.
+    x : Tensor of shape (B, C, H, W)
+        A few images, on which its score is called twice: to see whether it has a gradient, and whether it is random.
+    draws : int
+        How many draws of a random score to average.
+    """
+    score = as_score(owner, detector)
+    with torch.enable_grad():
+        differentiable = score(x.detach().requires_grad_()).grad_fn is not None
+    with torch.no_grad():
+        first, second = score(x), score(x)
+    draws = draws if bool(((first - second).abs() > SAME * first.abs()).any()) else 1
+    reconstruct = getattr(detector, "reconstruct_tensor", None) if getattr(detector, "reconstructs", True) else None
+    return Target(score if draws == 1 else _expected(score, draws), reconstruct, differentiable, draws)
+
+
+def worst_case(
+    target: Target,
+    x: Tensor,
+    sign: int,
+    *,
+    norm: str,
+    radius: float,
+    budget: Budget,
+    seed: int = 0,
+    batch_size: int = 256,
+    start: Tensor | None = None,
+    members: tuple[str, ...] | None = None,
+    tick: Callable[[], Any] = lambda: None,
+) -> WorstCase:
+    """Return the worst that the ensemble's members find for each image.
+
+    Parameters
+    ----------
+    target : Target
+        What is attacked.
+    x : Tensor of shape (N, C, H, W)
+        In [0, 1], where the target wants them.
+    sign : {1, -1}
+        1 raises scores (false alarms), -1 lowers them (misses).
+    norm, radius
+        The ball, in pixel units.
+    budget : Budget
+        How long to search.
+    seed : int
+        Of the random starts and of Square.
+    batch_size : int
+        Images attacked at a time.
+    start : Tensor of shape (N, C, H, W), optional
+        Images from which one more search of APGD begins, say those that a smaller radius gave.
+    members : tuple of str, optional
+        Which attacks to run; all that the target allows unless given.
+    tick : callable
+        Called after each member on each batch.
+    """
+    members = members or target.members
+    unfit = {FAR_END} if sign < 0 else set()  # it raises errors
+    unfit |= {CORNERS} if norm != "linf" else set()  # a ball of l2 has none
+    members = tuple(name for name in members if name not in unfit)
+    generator = torch.Generator(x.device).manual_seed(seed)
+    parts = []
+    for begin in range(0, len(x), batch_size):
+        batch = x[begin : begin + batch_size]
+        first = None if start is None else start[begin : begin + batch_size] - batch
+        with torch.no_grad():
+            before = target.score(batch)
+        worst = WorstCase(batch, before, before, {})
+        for name in members:
+            images, values = _attack(target, name, batch, sign, norm, radius, budget, generator, first, worst.images)
+            better = sign * values > sign * worst.after
+            worst = WorstCase(
+                torch.where(better[:, None, None, None], images, worst.images),
+                before,
+                torch.where(better, values, worst.after),
+                worst.found | {name: values},
+            )
+            tick()
+        parts.append(worst)
+    found = {name: torch.cat([part.found[name] for part in parts]) for name in members}
+    images, before, after = (torch.cat(column) for column in list(zip(*parts, strict=True))[:3])
+    return WorstCase(images, before, after, found)
+
+
+def attackable(
+    owner: str, detector: Any, normals: Any, anomalies: Any, norm: str, budget: Any, seed: Any, batch_size: Any
+) -> tuple[dict[str, Tensor], Target]:
+    """Check what evaluations are given; return the images of both classes, and what is attacked."""
+    as_score(owner, detector)
+    x = {
+        name: as_pixels(owner, name, images, detector)
+        for name, images in (("normals", normals), ("anomalies", anomalies))
+    }
+    if x["normals"].shape[1:] != x["anomalies"].shape[1:]:
+        shape = "×".join(map(str, x["normals"].shape[1:]))
+        reject(owner, "anomalies", f"hold images of shape {shape}, as the normals", x["anomalies"])
+    check_choice(owner, "norm", norm, ["linf", "l2"])
+    if not isinstance(budget, Budget):
+        reject(owner, "budget", "be a Budget", budget, "For example Budget(steps=100).", TypeError)
+    check_number(owner, "seed", seed, 0, integer=True)
+    check_number(owner, "batch_size", batch_size, 1, integer=True)
+    return x, target_of(owner, detector, x["normals"][:8], budget.draws)
+
+
+def scores_of(target: Target, x: Tensor, batch_size: int) -> Tensor:
+    """Return the scores of images, (N,)."""
+    with torch.no_grad():
+        return torch.cat([target.score(batch) for batch in x.split(batch_size)])
+
+
+def rising_radii(owner: str, radii: Sequence[float]) -> list[float]:
+    """Return radii as a list, once it is seen that they rise."""
+    radii = list(radii)
+    if not radii or any(b <= a for a, b in zip(radii, radii[1:], strict=False)):
+        reject(owner, "radii", "be rising numbers", radii, "Sort them.")
+    return radii
+
+
+def _attack(
+    target: Target,
+    name: str,
+    x: Tensor,
+    sign: int,
+    norm: str,
+    radius: float,
+    budget: Budget,
+    generator: torch.Generator,
+    first: Tensor | None,
+    best_yet: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Return what one member found, images and their scores."""
+    ball: dict[str, Any] = {"norm": norm, "radius": radius, "generator": generator}
+
+    def objective(images: Tensor) -> Tensor:
+        return sign * target.score(images)
+
+    if name == SQUARE:
+        searches = [square(objective, x, queries=budget.queries, **ball)]
+    elif name == CORNERS:
+        searches = [corner_search(objective, x, best_yet, radius, steps=budget.steps, generator=generator)]
+    elif name == FAR_END:
+        assert target.reconstruct is not None
+        with torch.no_grad():
+            far = far_end(x, target.reconstruct(x).clamp(0, 1), radius, norm)
+        searches = [apgd(objective, x, steps=budget.steps, start=far - x, **ball)]
+    else:
+        starts = [None] * budget.starts + ([] if first is None else [first])
+        searches = [apgd(objective, x, steps=budget.steps, start=start, **ball) for start in starts]
+    with torch.no_grad():  # anew, so that a random score is not judged by the draws which chose the image
+        values = torch.stack([target.score(images) for images in searches])  # (searches, B)
+    best = (sign * values).argmax(0)
+    items = torch.arange(len(x), device=x.device)
+    return torch.stack(searches)[best, items], values[best, items]
+
+
+def _expected(score: Score, draws: int) -> Score:
+    """Return the mean of several draws of a random score (expectation over transformation, Athalye et al. 2018)."""
+    return lambda images: torch.stack([score(images) for _ in range(draws)]).mean(0)
