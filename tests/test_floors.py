@@ -73,7 +73,7 @@ def test_methods_do_not_import_each_other(path):
 
 def test_a_method_file_stays_short():
     for path in (PACKAGE / "methods").glob("[a-z]*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 230, path.name
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 240, path.name
 
 
 def module_of(path: Path) -> str:

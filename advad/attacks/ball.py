@@ -8,7 +8,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from advad.attacks.gradient import _like
 from advad.checks import check_choice, check_number, reject
 
 Objective = Callable[[Tensor], Tensor]
@@ -22,7 +21,7 @@ def project_linf(delta: Tensor, radius: float) -> Tensor:
 
 def project_l2(delta: Tensor, radius: float) -> Tensor:
     """Return the nearest δ with ‖δ‖₂ ≤ radius, for each of (B, ...)."""
-    return delta * (radius / _norms(delta).clamp_min(radius)) if radius > 0 else torch.zeros_like(delta)
+    return delta * (radius / norms(delta).clamp_min(radius)) if radius > 0 else torch.zeros_like(delta)
 
 
 def random_linf(x: Tensor, radius: float, generator: torch.Generator | None = None) -> Tensor:
@@ -34,7 +33,7 @@ def random_l2(x: Tensor, radius: float, generator: torch.Generator | None = None
     """Return δ like x, uniform in the l2 ball: a Gaussian direction, and a radius of density r^(d−1)."""
     direction = torch.randn(x.shape, generator=generator, device=x.device)
     share = torch.rand((len(x), *[1] * (x.ndim - 1)), generator=generator, device=x.device)
-    return direction / _norms(direction).clamp_min(1e-12) * radius * share ** (1 / x[0].numel())
+    return direction / norms(direction).clamp_min(1e-12) * radius * share ** (1 / x[0].numel())
 
 
 def into_ball(x: Tensor, moved: Tensor, norm: str, radius: float) -> Tensor:
@@ -47,12 +46,12 @@ def into_ball(x: Tensor, moved: Tensor, norm: str, radius: float) -> Tensor:
         return torch.minimum(torch.maximum(moved, x - radius), x + radius).clamp(0, 1)
     delta = moved - x
     inside = moved.clamp(0, 1) - x
-    if bool((_norms(inside) <= radius).all()):
+    if bool((norms(inside) <= radius).all()):
         return moved.clamp(0, 1)
-    scale = (radius / _norms(delta).clamp_min(1e-12)).clamp(max=1)
+    scale = (radius / norms(delta).clamp_min(1e-12)).clamp(max=1)
     for _ in range(SCALINGS):  # what [0, 1] cuts off a pixel is left to the others
         inside = (x + scale * delta).clamp(0, 1) - x
-        scale = (scale * radius / _norms(inside).clamp_min(1e-12)).clamp(max=1)
+        scale = (scale * radius / norms(inside).clamp_min(1e-12)).clamp(max=1)
     return (x + scale * delta).clamp(0, 1)
 
 
@@ -77,6 +76,11 @@ def checked_values(owner: str, objective: Objective, x: Tensor) -> Tensor:
     return value
 
 
-def _norms(t: Tensor) -> Tensor:
+def norms(t: Tensor) -> Tensor:
     """Return each item's l2 norm, shaped (B, 1, ..., 1) to divide by."""
-    return _like(t.flatten(1).norm(dim=1), t)
+    return per_item(t.flatten(1).norm(dim=1), t)
+
+
+def per_item(values: Tensor, t: Tensor) -> Tensor:
+    """Return one value an item, (B,), shaped (B, 1, ..., 1)."""
+    return values.view(-1, *[1] * (t.ndim - 1))

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from advad.attacks.ball import (
     Objective,
-    _norms,
     check_attack,
     checked_values,
     into_ball,
+    norms,
+    per_item,
     project_l2,
     project_linf,
     random_l2,
@@ -105,13 +106,13 @@ def pgd(
         with torch.set_grad_enabled(step < steps):  # nothing is differentiated at the last point
             value = objective(x_star)
         better = value.detach() > highest
-        found = torch.where(_like(better, x), x_star.detach(), found)
+        found = torch.where(per_item(better, x), x_star.detach(), found)
         highest = torch.where(better, value.detach(), highest)
         if step < steps:
             (gradient,) = torch.autograd.grad(value.sum(), x_star)
             if box == "saturate":
                 gradient = gradient * (x_star.detach() == x + delta)
-            ascent = gradient.sign() if norm == "linf" else gradient / _norms(gradient).clamp_min(1e-12)
+            ascent = gradient.sign() if norm == "linf" else gradient / norms(gradient).clamp_min(1e-12)
             begin = x_star.detach() - x if box == "project" else delta
             delta = project(begin + step_size * ascent, radius)
     return found
@@ -171,8 +172,8 @@ def apgd(
     highest_then, halved_then = highest, torch.ones_like(value, dtype=torch.bool)  # at the checkpoint before
     checkpoints, checkpoint_then = set(_checkpoints(steps)), 0
     for step in range(1, steps + 1):
-        ascent = gradient.sign() if norm == "linf" else gradient / _norms(gradient).clamp_min(1e-12)
-        z = into_ball(x, here + _like(step_size, x) * ascent, norm, radius)
+        ascent = gradient.sign() if norm == "linf" else gradient / norms(gradient).clamp_min(1e-12)
+        z = into_ball(x, here + per_item(step_size, x) * ascent, norm, radius)
         momentum = MOMENTUM if step > 1 else 1.0
         ahead = into_ball(x, here + momentum * (z - here) + (1 - momentum) * (here - previous), norm, radius)
         previous, here, value_before = here, ahead, value
@@ -184,7 +185,7 @@ def apgd(
         rises = rises + (value > value_before)
         better = value > highest
         best, best_gradient = (
-            torch.where(_like(better, x), new, old) for new, old in ((here, best), (gradient, best_gradient))
+            torch.where(per_item(better, x), new, old) for new, old in ((here, best), (gradient, best_gradient))
         )
         highest = torch.where(better, value, highest)
         if step in checkpoints:
@@ -193,7 +194,7 @@ def apgd(
             halve = few_rises | stands_still
             step_size = torch.where(halve, step_size / 2, step_size)
             here, gradient = (
-                torch.where(_like(halve, x), new, old) for new, old in ((best, here), (best_gradient, gradient))
+                torch.where(per_item(halve, x), new, old) for new, old in ((best, here), (best_gradient, gradient))
             )
             value = torch.where(halve, highest, value)
             highest_then, halved_then, checkpoint_then, rises = highest, halve, step, torch.zeros_like(value)
@@ -242,7 +243,7 @@ def far_end(x: Tensor, reconstruction: Tensor, radius: float, norm: str = "linf"
         reject("far_end", "reconstruction", f"have shape {tuple(x.shape)}, as the images", reconstruction)
     if norm == "l2":
         away = x - reconstruction
-        return into_ball(x, x + away * (1e3 * radius / _norms(away).clamp_min(1e-12)), "l2", radius)
+        return into_ball(x, x + away * (1e3 * radius / norms(away).clamp_min(1e-12)), "l2", radius)
     low, high = (x - radius).clamp(min=0), (x + radius).clamp(max=1)
     return torch.where(reconstruction - low > high - reconstruction, low, high)
 
@@ -290,13 +291,13 @@ def corner_search(
     share = torch.ones_like(highest)  # of the promising pixels, to be moved
     for _ in range(steps):
         ahead = torch.where(best - low > high - best, low, high) - best  # Δ
-        gain = gradient * ahead + _like(curvature, x) / 2 * ahead.square()
+        gain = gradient * ahead + per_item(curvature, x) / 2 * ahead.square()
         rank = gain.flatten(1).argsort(dim=1, descending=True).argsort(dim=1)
         count = ((gain > 0).flatten(1).sum(1) * share).ceil()
         moved = best + ahead * ((rank < count[:, None]).view_as(x))
         value, slope = _value_and_gradient("corner_search", objective, moved)
         better = value > highest
-        best, gradient = (torch.where(_like(better, x), a, b) for a, b in ((moved, best), (slope, gradient)))
+        best, gradient = (torch.where(per_item(better, x), a, b) for a, b in ((moved, best), (slope, gradient)))
         highest = torch.where(better, value, highest)
         share = torch.where(better, torch.ones_like(share), share / 2)
     return best
@@ -311,8 +312,3 @@ def _value_and_gradient(owner: str, objective: Objective, x: Tensor) -> tuple[Te
             reject(owner, "objective", "be differentiable", value, "The attack `square` needs no gradient.")
         (gradient,) = torch.autograd.grad(value.sum(), x, allow_unused=True, materialize_grads=True)
     return value.detach(), gradient
-
-
-def _like(values: Tensor, t: Tensor) -> Tensor:
-    """Return one value an item, (B,), shaped (B, 1, ..., 1)."""
-    return values.view(-1, *[1] * (t.ndim - 1))

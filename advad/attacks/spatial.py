@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from advad.attacks.ball import Objective
-from advad.attacks.gradient import _like
+from advad.attacks.gradient import per_item
 
 
 def transform(x: Tensor, degrees: float | Tensor, shift: tuple[float, float] = (0.0, 0.0)) -> Tensor:
@@ -71,6 +71,6 @@ def worst_transform(
                 moved = transform(x, degree, shift)
                 value = objective(moved)
                 better = value > highest
-                best = torch.where(_like(better, x), moved, best)
+                best = torch.where(per_item(better, x), moved, best)
                 highest = torch.where(better, value, highest)
     return best

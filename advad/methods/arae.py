@@ -234,7 +234,3 @@ class ARAE(Autoencoder):
         networks, rng = update.networks, update.generator
         x_stars = self.attack_each(networks, x, rng) if self.union == "all" else [self.attack(networks, x, rng)]
         update("autoencoder", self.loss, x, *x_stars)
-
-    def score_images(self, networks: Networks, x: Tensor) -> Tensor:
-        """Return A(x) = mean (x − Dec(Enc(x)))²."""
-        return squared_error(x, self.reconstruct_images(networks, x))

@@ -85,10 +85,6 @@ class AE(Autoencoder):
     def step(self, update: Update, x: Tensor) -> None:
         update("autoencoder", self.loss, x)
 
-    def score_images(self, networks: Networks, x: Tensor) -> Tensor:
-        """Return A(x) = mean (x − g(f(x)))²."""
-        return squared_error(x, self.reconstruct_images(networks, x))
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class DAE(Autoencoder):
@@ -143,7 +139,3 @@ class DAE(Autoencoder):
 
     def step(self, update: Update, x: Tensor) -> None:
         update("autoencoder", self.loss, x, self.corrupt(x, update.generator))
-
-    def score_images(self, networks: Networks, x: Tensor) -> Tensor:
-        """Return A(x) = mean (x − g(f(x)))²."""
-        return squared_error(x, self.reconstruct_images(networks, x))
