@@ -10,14 +10,14 @@ from advad.analysis.metrics import f1_at as f1_at
 from advad.analysis.metrics import fpr_at_tpr as fpr_at_tpr
 from advad.analysis.metrics import rate_interval as rate_interval
 from advad.analysis.metrics import threshold_at as threshold_at
+from advad.datasets.load import ImageSet as ImageSet
+from advad.datasets.load import load as load
 from advad.datasets.protocols import Split as Split
 from advad.datasets.protocols import leave_one_out as leave_one_out
 from advad.datasets.protocols import merged as merged
 from advad.datasets.protocols import one_class as one_class
-from advad.datasets.sources import ImageSet as ImageSet
-from advad.datasets.sources import load as load
 from advad.engine.detector import Detector as Detector
-from advad.engine.many import Many as Many
+from advad.engine.stacking import Many as Many
 from advad.engine.training import DivergedError as DivergedError
 from advad.methods import load_detector as load_detector
 from advad.methods.aae import AAE as AAE
