@@ -41,7 +41,7 @@ Departures from the paper, and contradictions within it:
   and 256, chosen so that training fits on a laptop; the paper has UNet++ outside MNIST. β₁ = 0.5 as in DCGAN. Pixels
   stay in [0, 1]; the paper normalises them.
 
-Measured figures, first of all that AUROC on MNIST 8 falls from the first epoch on: data/findings/agad.md.
+Measured figures, first of all that AUROC on MNIST 8 is best after one epoch: data/findings/agad.md.
 """
 
 from __future__ import annotations

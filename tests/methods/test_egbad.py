@@ -52,7 +52,7 @@ def test_the_scores_by_hand():
     networks = networks_by_hand()
     for score, L_D in (("features", 0.2), ("sigmoid", cross_entropy(REAL, True))):
         egbad = advad.EGBAD(score=score, reconstruction_weight=0.75)
-        assert torch.cat(egbad.terms(networks, X)).tolist() == pytest.approx([0.2, L_D], rel=1e-5)
+        assert torch.cat([*egbad.term_images(networks, X).values()]).tolist() == pytest.approx([0.2, L_D], rel=1e-5)
         assert egbad.score_images(networks, X).item() == pytest.approx(0.75 * 0.2 + 0.25 * L_D, rel=1e-5)
 
 
