@@ -28,6 +28,7 @@ from advad.environment import checkout
 
 __all__ = ["ImageSet", "data_folder", "load"]
 
+PART_OF = {"cifar10_part": "CIFAR10"}  # name of a file -> the data set that it is a part of
 DIGITS_TEST = 540  # the last 30 % of 1,797, fixed: a set with no official split needs one that all share
 
 

@@ -306,10 +306,12 @@ def train(
     n_batches = math.ceil(len(images) / batch_size)
     total = len(plan)
     good, copied = _copy(run), time.monotonic()
+    between_epochs = True  # then the weights are those of the history
     bar = tqdm(total=total * n_batches, initial=run.epoch * n_batches, desc=name, disable=not progress, unit="batch")
     try:
         while run.epoch < total:
             stage, first = plan[run.epoch]
+            between_epochs = False
             if first and stage.on_start is not None:
                 stage.on_start(run, images)
             start = time.monotonic()
@@ -324,6 +326,7 @@ def train(
             append_row(
                 run.history, {"epoch": run.epoch, "stage": stage.name, "seconds": time.monotonic() - start, **means}
             )
+            between_epochs = True
             bar.set_description(f"{name} epoch {run.epoch}/{total}", refresh=False)
             bar.set_postfix({term: f"{value:.3g}" for term, value in means.items()}, refresh=False)
             if time.monotonic() - copied > 1 or run.epoch == total:  # at most a second of work is lost
@@ -333,7 +336,8 @@ def train(
             if on_epoch is not None:
                 on_epoch(run)
     except BaseException as error:  # also out of memory or a full disk: never half an epoch more than the history
-        run.restore(*good)
+        if not between_epochs:
+            run.restore(*good)
         if checkpoint is not None and run.epoch and isinstance(error, (DivergedError, KeyboardInterrupt)):
             checkpoint(run)
         raise

@@ -73,7 +73,7 @@ from typing import Any, NoReturn
 import advad
 from advad.checks import brief, check_number
 from advad.datasets import protocols
-from advad.datasets.load import data_folder
+from advad.datasets.load import PART_OF, data_folder
 from advad.engine.training import choose_device
 from advad.experiments.run import LessonRun, MethodRun, Run, fingerprint_of, forget_images, with_new_names
 from advad.files import plain
@@ -81,7 +81,6 @@ from advad.lessons.catalogue import find_lesson
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import ParameterError, SpecError, check_parameters, closest, read_parameters
 from advad.methods import METHODS
-from advad.scoreboard.published import DATASETS
 
 BUDGETS = ("laptop", "paper")
 TABLE_WORDS = ("paper", "table", "seeds_first", "causes")  # what only the spec of a published table needs
@@ -296,7 +295,7 @@ def _published_settings(method: str, dataset: str, paper: str) -> dict[str, Any]
 
     Those of the paper whose table it is come first, then those of the method's own paper.
     """
-    dataset = DATASETS.get(Path(dataset).stem, dataset)
+    dataset = PART_OF.get(Path(dataset).stem, dataset)
     for whose in ({"paper": paper}, {}):
         try:
             found = getattr(advad, method).paper_settings(dataset, **whose)

@@ -8,7 +8,6 @@ from typing import Any
 from advad.checks import check_choice
 from advad.environment import shipped
 
-DATASETS = {"cifar10_part": "CIFAR10"}  # the name of a file of ours -> the set that it is a part of
 FILE = shipped("data/published.csv")
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import advad
+from advad.datasets.load import PART_OF
 from advad.experiments.run import with_new_names
 from advad.experiments.sweep import collected
-from advad.scoreboard.published import DATASETS, published
 from advad.scoreboard.published import FILE as PUBLISHED
+from advad.scoreboard.published import published
 
 MEASURED = PUBLISHED.with_name("measured.csv")
 OWN_PAPER = {"ARAE": "arae", "ALCN": "alcn", "ITSR": "itsr", "Berg": "berg", "AGAD": "agad"}
@@ -300,7 +301,7 @@ def is_same(row: Row, other: Mapping[str, Any]) -> bool:
     """Return whether a published figure is for the same thing as a row of ours."""
     return (
         other["method"] == printed_name(row.method, row.settings)
-        and other["dataset"] == DATASETS.get(row.dataset, row.dataset)
+        and other["dataset"] == PART_OF.get(row.dataset, row.dataset)
         and other["protocol"] == row.protocol
         and other["normal"] == row.normal
         and other["metric"] == printed_metric(row.method, row.metric)

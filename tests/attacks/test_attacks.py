@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from advad import attacks
-from advad.attacks import square
-from advad.engine import black_box
+from advad.attacks import black_box, square
 
 
 def images(n=6, shape=(1, 8, 8), seed=0):

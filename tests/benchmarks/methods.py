@@ -19,8 +19,8 @@ import click
 import torch
 
 import advad
+from advad.datasets.load import PART_OF
 from advad.scoreboard.measured import write_lines
-from advad.scoreboard.published import DATASETS
 from advad.scoreboard.rows import SIZES, Row, compare
 
 RELU = {"activation": "relu"}
@@ -137,7 +137,7 @@ def rows_of(method: str, task: str, budget: str, device: str, seeds: int) -> lis
     for seed in range(seeds):
         split = TASKS[task](seed)
         cls = getattr(advad, method)
-        dataset = DATASETS.get(split.settings["images"], split.settings["images"])
+        dataset = PART_OF.get(split.settings["images"], split.settings["images"])
         settings = SETTINGS[method] if budget == "lab" else cls.paper_settings(dataset)
         common = {name: v for name, v in {"seed": seed, "device": device}.items() if name in cls().get_params()}
         detector = cls(**settings, **common)

@@ -176,7 +176,7 @@ def test_no_lessons_at_all(monkeypatch, tmp_path):
     for command in (["tour"], ["lab"], ["run", "00"]):
         result = call(*command)
         assert result.exit_code == 2
-        assert f"advad: no lessons in {tmp_path}. They come with the repository" in result.stderr
+        assert f"advad: no lessons in {tmp_path}. They come with advad" in result.stderr
 
 
 def test_run_lists_parameters(here):

@@ -486,7 +486,7 @@ def test_masks_files_and_groups_follow_their_images(grouped):
     assert (bare.masks, bare.files, bare.groups) == (None, None, None)
 
 
-@pytest.mark.parametrize("place", ["sources", "protocols"])
+@pytest.mark.parametrize("place", ["load", "protocols"])
 def test_the_examples_of_the_documentation_run(place):
     import doctest
     import importlib

@@ -273,7 +273,11 @@ def test_the_home_folder_is_found_by_its_sign(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("images", "error", "match"),
     [
-        (np.zeros((16, 24, 3), np.uint8), ValueError, r"One colour image \(H, W, 3\) is X\.transpose"),
+        (
+            np.zeros((16, 24, 3), np.uint8),
+            ValueError,
+            r"AE: X must be several images; this looks like one colour image",
+        ),
         (torch.zeros(4, 1, 8, 8, device="meta"), ValueError, "must hold pixels"),
         ([np.zeros((8, 8)), np.zeros((9, 9))], ValueError, "must hold images of one size"),
     ],

@@ -55,8 +55,8 @@ def test_each_model_draws_from_its_own_generator():
     ("case", "why"),
     [
         ("AAE", "its training has stages, or begins with all images"),
-        ("ALCN", "it draws one random number for a whole batch, or in a way that Many does not know"),
-        ("DAE-speckle", "it draws one random number for a whole batch, or in a way that Many does not know"),
+        ("ALCN", "its step draws random numbers that cannot be split per model"),
+        ("DAE-speckle", "its step draws random numbers that cannot be split per model"),
     ],
 )
 def test_what_cannot_be_stacked_is_told_and_trained_one_by_one(case, why):

@@ -96,7 +96,7 @@ def test_one_that_fails_does_not_stop_the_others(here, gpu, monkeypatch, capsys)
     assert len(finished("out")) == 2
 
 
-@pytest.mark.parametrize("hook", ["finish", "score_images"])
+@pytest.mark.parametrize("hook", ["on_fit_end", "score_images"])
 def test_a_fault_of_the_program_is_told_and_not_trained_a_second_time(here, gpu, monkeypatch, capsys, hook):
     def faulty(*_):
         raise KeyError("low")

@@ -104,7 +104,7 @@ def test_both_terms_apart_and_combined():
 def test_each_row_of_table_2_is_a_score():
     """Rows e to i of Table 2 by hand, from reconstructions, codes and the critic's features."""
     detector, x = trained(), digits().test[:30]
-    networks, L_n, L_o = detector.networks_, *detector.score_terms(x)
+    networks, L_n, L_o = detector.networks_, *detector.score_terms(x).values()
     pixels = torch.as_tensor(x).float() / 255
     network_range = 2 * pixels - 1  # 8×8 digits are square already
     with torch.no_grad():

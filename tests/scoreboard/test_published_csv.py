@@ -32,5 +32,5 @@ def test_errors(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="published: each column must be one of 'paper', 'table', .*; got 'year'"):
         published(year="2020")
     monkeypatch.setattr(module, "FILE", tmp_path / "published.csv")
-    with pytest.raises(FileNotFoundError, match="published: no .*published.csv. It comes with the repository"):
+    with pytest.raises(FileNotFoundError, match="published: no .*published.csv. It comes with advad"):
         published()
