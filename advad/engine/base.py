@@ -189,7 +189,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
         --------
         >>> import advad
         >>> images = advad.load("digits").images
-        >>> detector = advad.PCA(components=4).fit(images[:100])
+        >>> detector = advad.PCA(n_components=4).fit(images[:100])
         >>> scores = detector.anomaly_score(images[100:103])
         >>> scores.shape, scores.dtype
         ((3,), dtype('float32'))
@@ -238,7 +238,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
         --------
         >>> import advad
         >>> split = advad.one_class(advad.load("digits"), normal=0, holdout=0.2)
-        >>> detector = advad.PCA(components=4).fit(split.train).calibrate(split.holdout, 0.05)
+        >>> detector = advad.PCA(n_components=4).fit(split.train).calibrate(split.holdout, 0.05)
         >>> int((detector.anomaly_score(split.holdout) > detector.threshold_).sum()), len(split.holdout)
         (1, 25)
         """

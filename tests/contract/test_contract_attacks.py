@@ -16,7 +16,7 @@ IMAGES = 12
 # Methods of which Square finds more than all gradient attacks, on more than 2 % of the images and by over 1 % of the
 # gain; with the reason. The evaluation warns, and its figure is not called a robust AUROC.
 SQUARE_WINS = {
-    "Berg": "each image is scaled by its own extreme pixels, and a gradient does not see another pixel become the extreme",
+    "Berg": "its extreme pixels scale each image, and a gradient does not see another pixel become the extreme",
 }
 ONE_IMAGE = 1 / IMAGES  # with so few images, and other rounding on other processors, one of them may go either way
 
