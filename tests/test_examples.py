@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 import advad
+from advad import explorers
+from advad.engine.base import BaseDetector
+from advad.experiments.sweep import sweep
 
 PACKAGE = Path(advad.__file__).parent
 WITH_EXAMPLES = sorted(
@@ -14,7 +17,12 @@ WITH_EXAMPLES = sorted(
     for path in PACKAGE.rglob("*.py")
     if ">>> " in path.read_text(encoding="utf-8")
 )
-METRICS = ["auroc", "auprc", "fpr_at_tpr", "f1_at", "best_f1", "balanced_accuracy", "threshold_at", "bootstrap"]
+FIRST_MET = [
+    *(getattr(advad, name) for name in "auroc auprc fpr_at_tpr f1_at best_f1 balanced_accuracy".split()),
+    *(advad.threshold_at, advad.bootstrap, advad.load, advad.one_class, advad.leave_one_out, advad.merged),
+    *(advad.Detector.fit, BaseDetector.anomaly_score, BaseDetector.calibrate, sweep),
+    *(getattr(explorers, name) for name in explorers.__all__ if name.endswith(("Explorer", "Brush", "Game"))),
+]
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
@@ -26,6 +34,6 @@ def test_examples_run(module, tmp_path, monkeypatch):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("name", METRICS)
-def test_every_metric_has_an_example(name):
-    assert ">>> " in getattr(advad, name).__doc__
+@pytest.mark.parametrize("thing", FIRST_MET, ids=lambda thing: thing.__qualname__)
+def test_what_a_reader_meets_first_has_an_example(thing):
+    assert thing is explorers.Explorer or ">>> " in thing.__doc__

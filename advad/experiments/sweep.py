@@ -73,6 +73,15 @@ def sweep(
         The spec, the folder or the cluster cannot be used; nothing has run.
     KeyboardInterrupt
         Passed on. Finished runs are kept, and the interrupted run of a method continues from its last checkpoint.
+
+    Examples
+    --------
+    >>> methods = [{"method": "PCA", "n_components": [2, 4]}]
+    >>> spec = {"methods": methods, "data": {"dataset": "digits", "normal": 0}}
+    >>> for outcome in sweep(spec, folder="runs/pca", progress=False):
+    ...     print(outcome.results["parameters"]["n_components"], f"{outcome.results['metrics']['auroc']['value']:.2f}")
+    2 1.00
+    4 1.00
     """
     from tqdm.auto import tqdm
 

@@ -42,6 +42,17 @@ class AAEPriorExplorer(Explorer):
         Learning rates of the game.
     groups : mapping of str to ndarray of shape (N,), bool
         Who is who; the first group is normal, the last is the one whose place is asked for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advad import explorers
+    >>> inside, outside = np.full((10, 2), 0.1), np.full((10, 2), 2.0)
+    >>> codes = {"weak game": [np.concatenate([outside, inside])], "strong game": [np.concatenate([inside, outside])]}
+    >>> groups = {"normal": np.arange(20) < 10, "contaminating": np.arange(20) >= 10}
+    >>> print(explorers.AAEPriorExplorer(codes, [1e-3], groups).summary())
+    weak game, game at 0.001: the AUROC of the distance from the origin is 0.00, so contaminating lies inside,
+    where Berg et al. saw anomalies.
     """
 
     def __init__(

@@ -38,6 +38,24 @@ class ContaminationExplorer(Explorer):
         Of one method, or of several that share their rates, seeds and epochs.
     false_alarm_rate : float in (0, 1)
         Share of the held-out normal images above the threshold.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advad import explorers
+    >>> rng, truth = np.random.default_rng(0), np.arange(40) % 2 == 1
+    >>> runs = explorers.ContaminationRuns(
+    ...     rates=np.array([0.0, 0.05]),
+    ...     seeds=np.array([0]),
+    ...     epochs=np.array([1, 2]),
+    ...     scores=(rng.normal(size=(2, 1, 2, 40)) + 3 * truth).astype(np.float32),
+    ...     holdout_scores=rng.normal(size=(2, 1, 2, 50)).astype(np.float32),
+    ...     is_anomaly=truth[None],
+    ...     images=rng.random((1, 40, 1, 8, 8)),
+    ... )
+    >>> print(explorers.ContaminationExplorer(runs).summary())
+    α = 5%, epoch 2: AUROC 0.995; at 5% false alarms on held-out pictures 5.0% of the anomalies are missed,
+    25.0% at α = 0%. One seed: no band.
     """
 
     def __init__(self, runs: ContaminationRuns | Mapping[str, ContaminationRuns], false_alarm_rate: float = 0.05):

@@ -41,6 +41,15 @@ class EvaluationPitfallsExplorer(Explorer):
         Of the normal classes, in the trials' order.
     published : (str, float), optional
         A name and an AUROC to draw beside ours.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from advad import explorers
+    >>> from advad.analysis.evaluation_pitfalls import EvaluationTable
+    >>> values = np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 5))
+    >>> explorers.EvaluationPitfallsExplorer(EvaluationTable(values), range(10)).summary()
+    'Honest: AUROC 0.719, balanced accuracy 0.702, means over 10 classes.'
     """
 
     def __init__(self, trials: EvaluationTable, names: Sequence[str], published: tuple[str, float] | None = None):

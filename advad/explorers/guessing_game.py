@@ -48,6 +48,16 @@ class GuessingGame(Explorer):
         How many of the twelve are anomalous, and may be picked.
     picks : iterable of int, or str such as "1 4 7 9"
         The student's, 1 to 12, committed at once, so that a run without a reader can replay them; empty for none.
+
+    Examples
+    --------
+    >>> import advad
+    >>> from advad import explorers
+    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
+    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> game = explorers.GuessingGame(detector, split.test, is_anomaly=split.test_is_anomaly, picks="1 4 7 9")
+    >>> game.summary()
+    'You find 1 of 4 anomalies, the detector 4; blind picks find 1.3 on average.'
     """
 
     def __init__(

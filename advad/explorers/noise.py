@@ -51,6 +51,15 @@ class NoiseExplorer(Explorer):
         The rungs, in pixel units.
     seed : int
         Freezes the noise.
+
+    Examples
+    --------
+    >>> import advad
+    >>> from advad import explorers
+    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
+    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> explorers.NoiseExplorer(detector, split.test[:2]).summary()
+    "Picture 0 under uniform noise of strength 0.200: PCA scores it 0.0768, 1.5 times the clean one's 0.0506."
     """
 
     def __init__(

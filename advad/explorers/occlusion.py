@@ -43,6 +43,15 @@ class OcclusionExplorer(Explorer):
         Above 0 where a defect truly is; images without a defect have an empty one.
     patches : sequence of int
         Sides of the square that occludes, to choose from.
+
+    Examples
+    --------
+    >>> import advad
+    >>> from advad import explorers
+    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
+    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> explorers.OcclusionExplorer(detector, split.test[:2]).summary()
+    'Picture 0: PCA scores it 0.0506. Covering row 5, column 1 lowers that most, by 10.9%.'
     """
 
     def __init__(

@@ -51,6 +51,15 @@ class OcclusionBrush(Explorer):
         Names of the class numbers.
     is_anomaly : array of shape (N,), optional
         Truth. With it, scores are compared with those of the normal images only.
+
+    Examples
+    --------
+    >>> import advad
+    >>> from advad import explorers
+    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
+    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> explorers.OcclusionBrush(detector, split.test[:20]).summary()
+    'Picture 0: score 0.05064, higher than 15% of the 20 pictures. Nothing is covered.'
     """
 
     def __init__(

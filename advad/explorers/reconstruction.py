@@ -33,6 +33,15 @@ class ReconstructionExplorer(Explorer):
         Names of the class numbers.
     is_anomaly : array of shape (N,), optional
         True labels: 1 or True = anomalous.
+
+    Examples
+    --------
+    >>> import advad
+    >>> from advad import explorers
+    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
+    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> explorers.ReconstructionExplorer(detector, split.test[:20], labels=split.test_labels[:20]).summary()
+    'Picture 0 (class 4): mean squared error PCA 0.0498.'
     """
 
     def __init__(

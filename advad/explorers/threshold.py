@@ -37,6 +37,18 @@ class ThresholdExplorer(Explorer):
         Normal images that were not trained on: the threshold is set by their scores, as `advad.threshold_at` does it.
     false_alarm_rate : float in [0, 0.5]
         Where the slider starts.
+
+    Examples
+    --------
+    >>> import advad
+    >>> from advad import explorers
+    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
+    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> explorer = explorers.ThresholdExplorer(
+    ...     detector, split.test, is_anomaly=split.test_is_anomaly, holdout=split.holdout
+    ... )
+    >>> print(explorer.summary())
+    Threshold 0.0091: 100.0% of the anomalies are found, and 37.7% of the normal test images are false alarms.
     """
 
     def __init__(

@@ -51,6 +51,16 @@ class LatentExplorer(Explorer):
         The first colouring; else the first of these that is known.
     seed : int
         Seed of t-SNE and UMAP.
+
+    Examples
+    --------
+    >>> import advad
+    >>> from advad import explorers
+    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
+    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> explorer = explorers.LatentExplorer(detector, split.test[:50], labels=split.test_labels[:50])
+    >>> explorer.summary()
+    'Picture 42 (class 2): score 0.07574, higher than 50% of the 50 pictures.'
     """
 
     def __init__(
