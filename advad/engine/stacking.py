@@ -1,7 +1,7 @@
-"""Many models of one method in one loop: a network stands for all of them, its weights stacked.
+"""Several models of one method in one loop: a network stands for all of them, its weights stacked.
 
     detectors = [advad.ARAE(seed=seed) for seed in range(10)]
-    advad.Many(detectors).fit([split.train for split in splits])
+    advad.fit_stacked(detectors, [split.train for split in splits])
 
 The method's own `step` runs unchanged on one large batch: the K models' batches, one after the other, (K·B, C, H, W). A
 stacked network cuts it into K parts and applies each model's weights to its part (`vmap` over `functional_call`). A
@@ -14,7 +14,7 @@ That is the training of each model by itself, up to the rounding of single preci
 - what a step does outside its losses treats each image by itself, with one set of random numbers for each image;
 - all training sets have as many images, and there is one stage that begins with nothing.
 Before the training, one step is tried with the stack and with the first model alone. Where they differ, or the stack
-fails, `Many` says why in one line and trains the models one by one.
+fails, `fit_stacked` says why in one line and trains the models one by one.
 """
 
 from __future__ import annotations
@@ -60,91 +60,112 @@ class NotStackableError(ValueError):
     """These models cannot be trained as one; the message says why."""
 
 
-class Many:
-    """Several detectors of one method that differ in their seeds only, and in what they are trained on.
+def fit_stacked(
+    detectors: Sequence[Detector],
+    X: Sequence[ArrayLike | Tensor],
+    *,
+    progress: bool = True,
+    one_by_one: bool = True,
+) -> list[Detector]:
+    """Train several detectors of one method in one loop, each on its own images; return them.
+
+    Their histories have the columns that `Detector.fit` gives them; "seconds" are those of the loop, divided by the
+    number of models.
 
     Parameters
     ----------
     detectors : sequence of Detector
         Unfitted, of one class, with the same parameters but `seed`.
+    X : sequence of arrays of shape (N, C, H, W) or (N, H, W)
+        One for each detector, as in `Detector.fit`.
+    progress : bool
+        Whether to show a progress bar.
+    one_by_one : bool
+        Whether to train detectors that cannot be stacked one by one, with a warning.
+
+    Raises
+    ------
+    NotStackableError
+        They cannot be stacked, and `one_by_one` is False.
+    TypeError, ValueError
+        As in `Detector.fit`; not one set of images for each detector.
+    DivergedError
+        A loss is not finite.
+
+    Examples
+    --------
+    >>> import advad
+    >>> splits = [advad.one_class(advad.load("digits"), normal=digit, train_size=40) for digit in (0, 1)]
+    >>> detectors = [advad.AE(epochs=2, device="cpu", seed=seed) for seed in (0, 1)]
+    >>> fitted = advad.fit_stacked(detectors, [split.train for split in splits], progress=False)
+    >>> fitted[1].anomaly_score(splits[1].test).shape
+    (540,)
     """
+    detectors = list(detectors)
+    if not detectors or len(X) != len(detectors):
+        reject("fit_stacked", "X", f"hold one set of images for each of {len(detectors)} detectors", len(X))
+    try:
+        _fit_stacked(detectors, [as_images("fit_stacked", images) for images in X], progress)
+    except NotStackableError as error:
+        if not one_by_one:
+            raise
+        warnings.warn(f"fit_stacked: {type(detectors[0]).__name__} is trained one by one: {error}.", stacklevel=2)
+        for detector, images in zip(detectors, X, strict=True):
+            detector.fit(images, progress=progress)
+    return detectors
+
+
+class Many:
+    """Deprecated in 0.2, gone in 0.3: `Many(detectors).fit(X)` is now `fit_stacked(detectors, X)`."""
 
     def __init__(self, detectors: Sequence[Detector]):
+        warnings.warn(
+            "advad.Many(detectors).fit(X) is now advad.fit_stacked(detectors, X).", FutureWarning, stacklevel=2
+        )
         self.detectors = list(detectors)
 
-    def fit(self, X: Sequence[ArrayLike | Tensor], *, progress: bool = True, one_by_one: bool = True) -> list[Detector]:
-        """Train each detector on its own images; return them.
+    def fit(self, X: Sequence[ArrayLike | Tensor], **settings: bool) -> list[Detector]:
+        """Return `fit_stacked(detectors, X)`."""
+        return fit_stacked(self.detectors, X, **settings)
 
-        Their histories have the columns that `Detector.fit` gives them; "seconds" are the loop's, divided by the number
-        of models.
 
-        Parameters
-        ----------
-        X : sequence of arrays of shape (N, C, H, W) or (N, H, W)
-            One for each detector, as in `Detector.fit`.
-        progress : bool
-            Whether to show a progress bar.
-        one_by_one : bool
-            Whether to train what cannot be stacked one by one, with a warning.
+def _fit_stacked(detectors: list[Detector], images: list[Tensor], progress: bool) -> None:
+    from tqdm.auto import tqdm
 
-        Raises
-        ------
-        NotStackableError
-            It cannot be stacked, and `one_by_one` is False.
-        TypeError, ValueError
-            As in `Detector.fit`; not one set of images for each detector.
-        DivergedError
-            A loss is not finite.
-        """
-        if not self.detectors or len(X) != len(self.detectors):
-            reject("Many", "X", f"hold one set of images for each of {len(self.detectors)} detectors", len(X))
-        try:
-            self._fit_stacked([as_images("Many", images) for images in X], progress)
-        except NotStackableError as error:
-            if not one_by_one:
-                raise
-            warnings.warn(f"Many: {type(self.detectors[0]).__name__} is trained one by one: {error}.", stacklevel=2)
-            for detector, images in zip(self.detectors, X, strict=True):
-                detector.fit(images, progress=progress)
-        return self.detectors
-
-    def _fit_stacked(self, images: list[Tensor], progress: bool) -> None:
-        from tqdm.auto import tqdm
-
-        first, k = self.detectors[0], len(self.detectors)
-        for detector in self.detectors:
-            detector.check()
-        device, shape = (
-            choose_device(first.device, type(first).__name__),
-            (images[0].shape[1], images[0].shape[2], images[0].shape[3]),
-        )
-        _require_alike(self.detectors, images)
-        runs = [detector._new_run(shape, device) for detector in self.detectors]
-        _require_own_layers(runs[0].networks)
-        pixels = torch.stack([some.to(device) for some in images])  # (K, N, C, H, W)
-        epochs, n_batches = first.stages()[0].epochs, math.ceil(pixels.shape[1] / first.batch_size)
-        stack, one = stacked(runs, first), OneModel(runs[0].networks)
-        _require_equal_step(first, runs[0], stacked(runs, first), runs, pixels)
-        bar = tqdm(total=epochs * n_batches, desc=f"{k} × {type(first).__name__}", disable=not progress, unit="batch")
-        with bar:
-            for epoch in range(epochs):
-                begin = time.monotonic()
-                stack.epoch = epoch
-                update = ManyUpdate(stack, torch.Generator(device), one)
-                for _ in _steps(first, update, runs, pixels):
-                    bar.update()
-                means = update.means_of_each()
-                _require_finite(means, epoch)
-                seconds = (time.monotonic() - begin) / k
-                for run, of_run in zip(runs, means, strict=True):
-                    row = {"epoch": epoch + 1, "stage": first.stages()[0].name, "seconds": seconds}
-                    append_row(run.history, row | of_run)
-        for index, (detector, run) in enumerate(zip(self.detectors, runs, strict=True)):
-            _unstack(stack.networks, run.networks, index)
-            run.epoch = epochs
-            run.networks.eval()
-            detector.on_fit_end(run, pixels[index])  # as in `Detector.fit`, once the training has ended
-            detector._adopt(run, shape).networks_.requires_grad_(False)
+    first, k = detectors[0], len(detectors)
+    for detector in detectors:
+        detector.check()
+    device, shape = (
+        choose_device(first.device, type(first).__name__),
+        (images[0].shape[1], images[0].shape[2], images[0].shape[3]),
+    )
+    _require_alike(detectors, images)
+    runs = [detector._new_run(shape, device) for detector in detectors]
+    _require_own_layers(runs[0].networks)
+    pixels = torch.stack([some.to(device) for some in images])  # (K, N, C, H, W)
+    epochs, n_batches = first.stages()[0].epochs, math.ceil(pixels.shape[1] / first.batch_size)
+    stack, one = stacked(runs, first), OneModel(runs[0].networks)
+    _require_equal_step(first, runs[0], stacked(runs, first), runs, pixels)
+    bar = tqdm(total=epochs * n_batches, desc=f"{k} × {type(first).__name__}", disable=not progress, unit="batch")
+    with bar:
+        for epoch in range(epochs):
+            begin = time.monotonic()
+            stack.epoch = epoch
+            update = StackedUpdate(stack, torch.Generator(device), one)
+            for _ in _steps(first, update, runs, pixels):
+                bar.update()
+            means = update.means_of_each()
+            _require_finite(means, epoch)
+            seconds = (time.monotonic() - begin) / k
+            for run, of_run in zip(runs, means, strict=True):
+                row = {"epoch": epoch + 1, "stage": first.stages()[0].name, "seconds": seconds}
+                append_row(run.history, row | of_run)
+    for index, (detector, run) in enumerate(zip(detectors, runs, strict=True)):
+        _unstack(stack.networks, run.networks, index)
+        run.epoch = epochs
+        run.networks.eval()
+        detector.on_fit_end(run, pixels[index])  # as in `Detector.fit`, once the training has ended
+        detector._adopt(run, shape).networks_.requires_grad_(False)
 
 
 class Stacked(nn.Module):
@@ -178,7 +199,7 @@ class OneModel(nn.Module):
         return loss(self.networks, *tensors)
 
 
-class ManyUpdate(Update):
+class StackedUpdate(Update):
     """The update of K models at once: each has a loss of its own, computed from its own part of each tensor.
 
     Parameters
@@ -280,7 +301,9 @@ def _require_finite(means: Sequence[dict[str, float]], epoch: int) -> None:
     """Raise DivergedError where a loss of a model is not finite."""
     bad = list(dict.fromkeys(name for of_one in means for name, value in of_one.items() if not math.isfinite(value)))
     if bad:
-        raise DivergedError(f"Many: {', '.join(bad)} is not finite in epoch {epoch + 1}; try a smaller learning_rate.")
+        raise DivergedError(
+            f"fit_stacked: {', '.join(bad)} is not finite in epoch {epoch + 1}; try a smaller learning_rate."
+        )
 
 
 def _require_alike(detectors: Sequence[Detector], images: Sequence[Tensor]) -> None:
@@ -324,7 +347,7 @@ def _require_equal_step(
     if single.buffers or any(not torch.equal(buffer, before[name]) for name, buffer in alone.named_buffers()):
         raise NotStackableError("its step keeps something beside the weights")
     try:
-        for _ in _steps(first, ManyUpdate(stack, torch.Generator(device), OneModel(run.networks)), runs, pixels):
+        for _ in _steps(first, StackedUpdate(stack, torch.Generator(device), OneModel(run.networks)), runs, pixels):
             break
     except NotStackableError:
         raise

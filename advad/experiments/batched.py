@@ -19,7 +19,7 @@ from filelock import FileLock
 
 import advad
 from advad.engine.detector import CHECKPOINT
-from advad.engine.stacking import Many, NotStackableError
+from advad.engine.stacking import NotStackableError, fit_stacked
 from advad.engine.training import DivergedError, choose_device
 from advad.experiments.run import LOCK, MethodRun, Run, RunResult, attempt, begin, begun_in, complete, tell
 
@@ -111,7 +111,7 @@ def _trained(trials: Sequence[MethodRun], splits: Sequence[advad.Split], slot: i
     """Return the runs' detectors, trained in one loop."""
     detectors = [trial.detector(slot) for trial in trials]
     stackable = [detector for detector in detectors if isinstance(detector, advad.Detector)]
-    return Many(stackable).fit([split.train for split in splits], progress=False, one_by_one=False)
+    return fit_stacked(stackable, [split.train for split in splits], progress=False, one_by_one=False)
 
 
 def _line(error: Exception) -> str:

@@ -12,7 +12,7 @@ import click
 import torch
 
 import advad
-from advad.engine.stacking import Many
+from advad.engine.stacking import fit_stacked
 
 
 @click.command()
@@ -41,10 +41,10 @@ def main(device: str, epochs: int) -> None:
 
     advad.ARAE(**settings | {"epochs": 1}).fit(training[0][:256], progress=False)  # warms up
     one = seconds(one_by_one)
-    many = seconds(lambda: Many([advad.ARAE(**settings) for _ in training]).fit(training, progress=False))
+    many = seconds(lambda: fit_stacked([advad.ARAE(**settings) for _ in training], training, progress=False))
     where = torch.cuda.get_device_name() if device == "cuda" else "CPU, 1 thread"
     print(
-        f"one by one / Many: {one / many:.2f} ({one:.1f} s / {many:.1f} s; ARAE, ten classes of {dataset}, {size} "
+        f"one by one / stacked: {one / many:.2f} ({one:.1f} s / {many:.1f} s; ARAE, ten classes of {dataset}, {size} "
         f"images each, {epochs} epochs; {where}; torch {torch.__version__})"
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import advad
-from advad.engine.stacking import Many
+from advad.engine.stacking import fit_stacked
 from tests.cases import CASES, digits, make
 
 QUICK = {"epochs": 2, "batch_size": 16}
@@ -39,11 +39,11 @@ def test_stacked_training_equals_one_by_one_training_or_is_refused_in_one_line(c
     detectors, images = two(case)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        Many(detectors).fit(images, progress=False)
-    lines = [str(warning.message) for warning in caught if "Many" in str(warning.message)]
+        fit_stacked(detectors, images, progress=False)
+    lines = [str(warning.message) for warning in caught if "fit_stacked" in str(warning.message)]
     assert len(lines) == (case not in STACKED)
     for line in lines:
-        assert re.fullmatch(rf"Many: {type(detectors[0]).__name__} is trained one by one: \S.*[^.]\.", line)
+        assert re.fullmatch(rf"fit_stacked: {type(detectors[0]).__name__} is trained one by one: \S.*[^.]\.", line)
     x = digits().test[:20]
     alone = make(case, **QUICK, seed=SEEDS[1]).fit(images[1], progress=False)
     found, expected = detectors[1].anomaly_score(x), alone.anomaly_score(x)
@@ -63,6 +63,6 @@ def test_what_cannot_be_stacked_is_refused_before_any_training(case, monkeypatch
     detectors, images = two(case)
     monkeypatch.setattr(advad.Detector, "fit", lambda *_, **__: pytest.fail("a refusal trains nothing"))
     with pytest.raises(advad.engine.stacking.NotStackableError) as refusal:
-        Many(detectors).fit(images, progress=False, one_by_one=False)
+        fit_stacked(detectors, images, progress=False, one_by_one=False)
     assert "\n" not in str(refusal.value)
     assert not any(hasattr(detector, "networks_") for detector in detectors)

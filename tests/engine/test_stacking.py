@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import advad
-from advad.engine.stacking import Many, PerModelRandomness, Stacked
+from advad.engine.stacking import PerModelRandomness, Stacked, fit_stacked
 from advad.networks.autoencoders import conv_encoder
 from tests.cases import make, noise
 
@@ -22,7 +22,7 @@ def test_classes_and_seeds_at_once_equal_one_by_one(case, recwarn):
     some = splits([0, 1, 8, 8])
     seeds = [0, 0, 0, 1]
     detectors = [make(case, epochs=4, seed=seed) for seed in seeds]
-    assert Many(detectors).fit([split.train for split in some], progress=False) is not None
+    assert fit_stacked(detectors, [split.train for split in some], progress=False) is not None
     assert not recwarn.list  # they were stacked
     for detector, seed, split in zip(detectors, seeds, some, strict=True):
         alone = make(case, epochs=4, seed=seed).fit(split.train, progress=False)
@@ -63,9 +63,9 @@ def test_what_cannot_be_stacked_is_told_and_trained_one_by_one(case, why):
     (split,) = splits([0])
     detectors = [make(case, epochs=1, seed=seed) for seed in (0, 1)]
     with pytest.warns(UserWarning, match="one by one") as told:
-        Many(detectors).fit([split.train] * 2, progress=False)
+        fit_stacked(detectors, [split.train] * 2, progress=False)
     assert [str(line.message) for line in told] == [
-        f"Many: {type(detectors[0]).__name__} is trained one by one: {why}."
+        f"fit_stacked: {type(detectors[0]).__name__} is trained one by one: {why}."
     ]
     alone = make(case, epochs=1, seed=1).fit(split.train, progress=False)
     assert np.array_equal(detectors[1].anomaly_score(split.test), alone.anomaly_score(split.test))
@@ -128,14 +128,14 @@ def test_a_stack_that_would_not_equal_one_by_one_is_refused(detectors, sizes, wh
     small = {"epochs": 1, "widths": (8,), "latent_dim": 4, "device": "cpu"}
     made = [kind(**small, seed=seed) for seed, kind in enumerate(detectors)]
     with pytest.warns(UserWarning, match=f"is trained one by one: {why}."):
-        Many(made).fit([noise(size, (1, 8, 8), seed) for seed, size in enumerate(sizes)], progress=False)
+        fit_stacked(made, [noise(size, (1, 8, 8), seed) for seed, size in enumerate(sizes)], progress=False)
     assert all(len(detector.history_["epoch"]) == 1 for detector in made)
 
 
 def test_a_loss_over_a_whole_batch_is_each_models_own():
     small = {"epochs": 2, "widths": (8,), "latent_dim": 4, "device": "cpu", "batch_size": 16}
     images = [noise(40, (1, 8, 8), seed) for seed in (0, 1)]
-    made = Many([LossOfABatch(**small, seed=seed) for seed in (0, 1)]).fit(images, progress=False, one_by_one=False)
+    made = fit_stacked([LossOfABatch(**small, seed=seed) for seed in (0, 1)], images, progress=False, one_by_one=False)
     for seed, (detector, some) in enumerate(zip(made, images, strict=True)):
         alone = LossOfABatch(**small, seed=seed).fit(some, progress=False)
         assert detector.history_["autoencoder_loss"] == pytest.approx(alone.history_["autoencoder_loss"], rel=1e-4)
@@ -144,23 +144,29 @@ def test_a_loss_over_a_whole_batch_is_each_models_own():
 
 def test_errors_of_the_method_itself_are_its_own():
     with pytest.raises(AttributeError, match="weights_of_my_own"):
-        Many([Looks(device="cpu", epochs=1) for _ in range(2)]).fit([noise(5, (1, 8, 8))] * 2, progress=False)
+        fit_stacked([Looks(device="cpu", epochs=1) for _ in range(2)], [noise(5, (1, 8, 8))] * 2, progress=False)
 
 
 def test_errors():
     detectors = [make("AE"), make("AE")]
-    with pytest.raises(ValueError, match="Many: X must hold one set of images for each of 2 detectors; got 1."):
-        Many(detectors).fit([noise(5, (1, 8, 8))])
+    with pytest.raises(ValueError, match="fit_stacked: X must hold one set of images for each of 2 detectors; got 1."):
+        fit_stacked(detectors, [noise(5, (1, 8, 8))])
     broken = [make("AE", learning_rate=1e30, epochs=3, activation="relu", seed=seed) for seed in (0, 1)]
     for detector in broken:
         detector.loss = lambda networks, x: (networks.encoder(x).mean() / 0, {})
-    with pytest.raises(advad.DivergedError, match="Many: autoencoder_loss is not finite in epoch 1"):
-        Many(broken).fit([noise(5, (1, 8, 8))] * 2, progress=False)
+    with pytest.raises(advad.DivergedError, match="fit_stacked: autoencoder_loss is not finite in epoch 1"):
+        fit_stacked(broken, [noise(5, (1, 8, 8))] * 2, progress=False)
 
 
 def test_nothing_outside_is_disturbed():
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    Many([make("DAE-uniform", epochs=1, seed=0)]).fit([noise(20, (1, 8, 8))], progress=False)
+    fit_stacked([make("DAE-uniform", epochs=1, seed=0)], [noise(20, (1, 8, 8))], progress=False)
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_the_old_name_still_works_and_warns():
+    with pytest.warns(FutureWarning, match=r"advad\.fit_stacked\(detectors, X\)"):
+        many = advad.Many([advad.AE(epochs=1, device="cpu")])
+    assert many.fit([noise(5, (1, 8, 8))], progress=False)[0].history_["epoch"] == [1]

@@ -14,7 +14,6 @@ import torch
 
 import advad
 from advad.engine.detector import CHECKPOINT
-from advad.engine.stacking import Many
 from advad.experiments import batched
 from advad.experiments.run import ERROR, STARTS
 from advad.experiments.spec import read_plan
@@ -49,13 +48,13 @@ def test_runs_that_differ_in_class_and_seed_are_one_loop_with_the_same_figures(h
         patch.setattr(batched, "on_gpu", lambda trial: False)
         alone = sweep(spec({"method": "AE"}, {"method": "ARAE"}), folder="alone", progress=False)
     sizes = []
-    fit = Many.fit
+    fit = batched.fit_stacked
 
-    def counted(self, images, **how):
-        sizes.append((type(self.detectors[0]).__name__, len(images)))
-        return fit(self, images, **how)
+    def counted(detectors, images, **how):
+        sizes.append((type(detectors[0]).__name__, len(images)))
+        return fit(detectors, images, **how)
 
-    monkeypatch.setattr(Many, "fit", counted)
+    monkeypatch.setattr(batched, "fit_stacked", counted)
     outcomes = sweep(spec({"method": "AE"}, {"method": "ARAE"}), folder="out", progress=False)
     assert sizes == [("AE", 4), ("ARAE", 4)]
     assert [outcome.trial.name for outcome in outcomes] == [outcome.trial.name for outcome in alone]
