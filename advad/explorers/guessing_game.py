@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Unpack
 
 import ipywidgets as widgets
 import numpy as np
@@ -17,7 +17,7 @@ from advad.checks import check_number, reject
 from advad.environment import UNATTENDED
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, row
-from advad.explorers.scored_images import Pictures
+from advad.explorers.scored_images import Known, Pictures
 from advad.plots.images import small
 
 OWNER = "GuessingGame"
@@ -36,25 +36,21 @@ class GuessingGame(Explorer):
         Fitted. Of several one is chosen to play against, until the first picks are committed.
     images : array of shape (N, C, H, W) or (N, H, W)
         Test pictures, `uint8` or float in [0, 1].
-    labels : array of shape (N,), optional
-        The class of each image, numbers or names: told once the truth may be known.
-    classes : sequence of str, optional
-        Names of the class numbers.
-    is_anomaly : array of shape (N,)
-        Truth, without which there is no game.
     seed : int
         Seed of the random draw.
     budget : int
         How many of the twelve are anomalous, and may be picked.
     picks : iterable of int, or str such as "1 4 7 9"
         The student's, 1 to 12, committed at once, so that a run without a reader can replay them; empty for none.
+    **known
+        `is_anomaly`, without which there is no game; `labels` and `classes` if wanted, told once the truth may be
+        known. See `Known`.
 
     Examples
     --------
-    >>> import advad
-    >>> from advad import explorers
-    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
-    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> from advad import PCA, explorers, load, one_class
+    >>> split = one_class(load("digits"), normal=0)
+    >>> detector = PCA(n_components=8).fit(split.train)
     >>> game = explorers.GuessingGame(detector, split.test, is_anomaly=split.test_is_anomaly, picks="1 4 7 9")
     >>> game.summary()
     'You find 1 of 4 anomalies, the detector 4; blind picks find 1.3 on average.'
@@ -65,17 +61,15 @@ class GuessingGame(Explorer):
         detectors: Any,
         images: ArrayLike,
         *,
-        labels: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
-        is_anomaly: ArrayLike | None = None,
         seed: int = 0,
         budget: int = 4,
         picks: Iterable[int] | str = (),
+        **known: Unpack[Known],
     ):
         self.detectors = named(OWNER, detectors)
-        self.known = Pictures(OWNER, images, labels, classes, is_anomaly)
+        self.known = Pictures(OWNER, images, **known)
         if self.known.truth is None:
-            reject(OWNER, "is_anomaly", "tell which pictures are anomalous, 0 or 1 for each", is_anomaly)
+            reject(OWNER, "is_anomaly", "tell which pictures are anomalous, 0 or 1 for each", None)
         self.images, self.truth, self.seed, self.budget = self.known.images, self.known.truth, seed, budget
         check_number(OWNER, "seed", seed, 0, integer=True)
         check_number(OWNER, "budget", budget, 1, TILES - 1, integer=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import ipywidgets as widgets
 import numpy as np
@@ -15,7 +15,7 @@ from advad.analysis.corruption import at_strength, strength
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
-from advad.explorers.scored_images import Pictures
+from advad.explorers.scored_images import Known, Pictures
 from advad.images import as_numpy
 from advad.plots.images import stack, without_label
 from advad.plots.to_image import picture_of
@@ -38,12 +38,6 @@ class NoiseExplorer(Explorer):
         Fitted. One without `reconstruct` shows its scores only.
     images : array of shape (N, C, H, W) or (N, H, W)
         Clean pictures, `uint8` or float in [0, 1].
-    labels : array of shape (N,), optional
-        The class of each image: numbers, or names.
-    classes : sequence of str, optional
-        Names of the class numbers.
-    is_anomaly : array of shape (N,), optional
-        True labels: 1 or True = anomalous.
     corruptions : mapping of str to array of the images' shape, optional
         Corrupted versions; the ladder goes from each picture towards its own. Else uniform, Gaussian and speckle
         noise, and the learned noise of a detector that has one (ALCN).
@@ -51,13 +45,14 @@ class NoiseExplorer(Explorer):
         The rungs, in pixel units.
     seed : int
         Freezes the noise.
+    **known
+        What is known of the images: `labels`, `classes`, `is_anomaly`, each optional; see `Known`.
 
     Examples
     --------
-    >>> import advad
-    >>> from advad import explorers
-    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
-    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> from advad import PCA, explorers, load, one_class
+    >>> split = one_class(load("digits"), normal=0)
+    >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorers.NoiseExplorer(detector, split.test[:2]).summary()
     "Picture 0 under uniform noise of strength 0.200: PCA scores it 0.0768, 1.5 times the clean one's 0.0506."
     """
@@ -67,15 +62,13 @@ class NoiseExplorer(Explorer):
         detectors: Any,
         images: ArrayLike,
         *,
-        labels: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
-        is_anomaly: ArrayLike | None = None,
         corruptions: Mapping[str, ArrayLike] | None = None,
         strengths: Sequence[float] = STRENGTHS,
         seed: int = 0,
+        **known: Unpack[Known],
     ):
         self.detectors = named(OWNER, detectors)
-        self.known = Pictures(OWNER, images, labels, classes, is_anomaly)
+        self.known = Pictures(OWNER, images, **known)
         self.images = self.known.images
         self.strengths = tuple(map(float, strengths))
         for value in self.strengths:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import ipywidgets as widgets
 import numpy as np
@@ -15,7 +15,7 @@ from advad.analysis.saliency import mask_agreement, occlusion_map
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, row, slider, toggle_buttons
-from advad.explorers.scored_images import Pictures
+from advad.explorers.scored_images import Known, Pictures
 from advad.images import as_numpy
 from advad.plots.images import without_label
 from advad.types import can_reconstruct
@@ -33,23 +33,18 @@ class OcclusionExplorer(Explorer):
         Fitted. One without `reconstruct` shows its scores and maps only.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
-    labels : array of shape (N,), optional
-        The class of each image: numbers, or names.
-    classes : sequence of str, optional
-        Names of the class numbers.
-    is_anomaly : array of shape (N,), optional
-        True labels: 1 or True = anomalous.
     masks : array of shape (N, H, W), optional
         Above 0 where a defect truly is; images without a defect have an empty one.
     patches : sequence of int
         Sides of the square that occludes, to choose from.
+    **known
+        What is known of the images: `labels`, `classes`, `is_anomaly`, each optional; see `Known`.
 
     Examples
     --------
-    >>> import advad
-    >>> from advad import explorers
-    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
-    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> from advad import PCA, explorers, load, one_class
+    >>> split = one_class(load("digits"), normal=0)
+    >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorers.OcclusionExplorer(detector, split.test[:2]).summary()
     'Picture 0: PCA scores it 0.0506. Covering row 5, column 1 lowers that most, by 10.9%.'
     """
@@ -59,14 +54,12 @@ class OcclusionExplorer(Explorer):
         detectors: Any,
         images: ArrayLike,
         *,
-        labels: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
-        is_anomaly: ArrayLike | None = None,
         masks: ArrayLike | None = None,
         patches: Sequence[int] = (1, 2, 3, 4),
+        **known: Unpack[Known],
     ):
         self.detectors = named(OWNER, detectors)
-        self.known = Pictures(OWNER, images, labels, classes, is_anomaly)
+        self.known = Pictures(OWNER, images, **known)
         self.images = self.known.images
         shape = self.images[:, 0].shape
         self.masks = np.zeros(shape) if masks is None else as_numpy(masks)

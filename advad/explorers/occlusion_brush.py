@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import ipywidgets as widgets
 import numpy as np
@@ -17,7 +16,7 @@ from advad.explorers.base import WIDTH, Explorer, PlotBox, detector_buttons, nam
 from advad.explorers.canvas import Canvas, outlined
 from advad.explorers.controls import Picture, StatusText, columns, plot, row, slider, toggle_buttons
 from advad.explorers.occlusion import FILLS
-from advad.explorers.scored_images import ScoredImages
+from advad.explorers.scored_images import Known, ScoredImages
 from advad.plots.images import heat, stack
 from advad.plots.to_image import picture_of
 
@@ -45,19 +44,15 @@ class OcclusionBrush(Explorer):
         Fitted. One without `reconstruct` shows its scores and maps only.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
-    labels : array of shape (N,), optional
-        The class of each image: numbers, or names.
-    classes : sequence of str, optional
-        Names of the class numbers.
-    is_anomaly : array of shape (N,), optional
-        Truth. With it, scores are compared with those of the normal images only.
+    **known
+        `labels`, `classes`, `is_anomaly`, each optional; see `Known`. With `is_anomaly`, scores are compared with those
+        of the normal images only.
 
     Examples
     --------
-    >>> import advad
-    >>> from advad import explorers
-    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
-    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> from advad import PCA, explorers, load, one_class
+    >>> split = one_class(load("digits"), normal=0)
+    >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorers.OcclusionBrush(detector, split.test[:20]).summary()
     'Picture 0: score 0.05064, higher than 15% of the 20 pictures. Nothing is covered.'
     """
@@ -66,14 +61,10 @@ class OcclusionBrush(Explorer):
         self,
         detectors: Any,
         images: ArrayLike,
-        *,
-        labels: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
-        is_anomaly: ArrayLike | None = None,
+        **known: Unpack[Known],
     ):
         self.scored = {
-            name: ScoredImages(OWNER, detector, images, labels, classes, is_anomaly)
-            for name, detector in named(OWNER, detectors).items()
+            name: ScoredImages(OWNER, detector, images, **known) for name, detector in named(OWNER, detectors).items()
         }
         self.detector = detector_buttons(self.scored)
         super().__init__()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,7 +13,7 @@ from advad import plots
 from advad.checks import reject
 from advad.explorers.base import Explorer, named
 from advad.explorers.controls import Picture, StatusText, slider
-from advad.explorers.scored_images import Pictures
+from advad.explorers.scored_images import Known, Pictures
 from advad.types import can_reconstruct
 
 
@@ -27,19 +26,14 @@ class ReconstructionExplorer(Explorer):
         Fitted; each must give images back.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
-    labels : array of shape (N,), optional
-        The class of each image: numbers, or names.
-    classes : sequence of str, optional
-        Names of the class numbers.
-    is_anomaly : array of shape (N,), optional
-        True labels: 1 or True = anomalous.
+    **known
+        What is known of the images: `labels`, `classes`, `is_anomaly`, each optional; see `Known`.
 
     Examples
     --------
-    >>> import advad
-    >>> from advad import explorers
-    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
-    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> from advad import PCA, explorers, load, one_class
+    >>> split = one_class(load("digits"), normal=0)
+    >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorers.ReconstructionExplorer(detector, split.test[:20], labels=split.test_labels[:20]).summary()
     'Picture 0 (class 4): mean squared error PCA 0.0498.'
     """
@@ -48,10 +42,7 @@ class ReconstructionExplorer(Explorer):
         self,
         detectors: Any,
         images: ArrayLike,
-        *,
-        labels: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
-        is_anomaly: ArrayLike | None = None,
+        **known: Unpack[Known],
     ):
         owner = "ReconstructionExplorer"
         self.detectors = named(owner, detectors)
@@ -59,7 +50,7 @@ class ReconstructionExplorer(Explorer):
             if not can_reconstruct(detector):
                 remedy = "Leave it out, or look at it with LatentExplorer or OcclusionBrush."
                 reject(owner, "detectors", "give images back (reconstruct)", name, remedy)
-        self.known = Pictures(owner, images, labels, classes, is_anomaly)
+        self.known = Pictures(owner, images, **known)
         self.images = self.known.images
         self.reconstructions = {name: np.asarray(one.reconstruct(self.images)) for name, one in self.detectors.items()}
         for name, made in self.reconstructions.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,24 @@ from numpy.typing import ArrayLike
 from advad.checks import as_images, as_labels, reject
 from advad.images import as_float, as_numpy
 from advad.types import can_reconstruct
+
+
+class Known(TypedDict, total=False):
+    """What may be known of the images that an explorer is given; all of it is optional, and given by name.
+
+    Attributes
+    ----------
+    labels : array of shape (N,)
+        The class of each image: numbers, or names.
+    classes : sequence of str
+        Names of the class numbers.
+    is_anomaly : array of shape (N,)
+        True labels: 1 or True = anomalous.
+    """
+
+    labels: ArrayLike | None
+    classes: Sequence[str] | None
+    is_anomaly: ArrayLike | None
 
 
 class Pictures:
@@ -23,12 +41,8 @@ class Pictures:
         Who asks; opens the error messages.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
-    labels : array of shape (N,), optional
-        The class of each image: numbers, or names.
-    classes : sequence of str, optional
-        Names of the class numbers.
-    is_anomaly : array of shape (N,), optional
-        True labels: 1 or True = anomalous.
+    labels, classes, is_anomaly : optional
+        See `Known`.
     parts : sequence of N str, optional
         Where each image comes from.
 
@@ -44,9 +58,9 @@ class Pictures:
         self,
         owner: str,
         images: ArrayLike,
-        labels: ArrayLike | None,
-        classes: Sequence[str] | None,
-        is_anomaly: ArrayLike | None,
+        labels: ArrayLike | None = None,
+        classes: Sequence[str] | None = None,
+        is_anomaly: ArrayLike | None = None,
         parts: Sequence[str] | None = None,
     ):
         self.images = as_float(as_images(owner, images, name="images").numpy()).astype(np.float32, copy=False)
@@ -98,12 +112,10 @@ class ScoredImages(Pictures):
         owner: str,
         detector: Any,
         images: ArrayLike,
-        labels: ArrayLike | None,
-        classes: Sequence[str] | None,
-        is_anomaly: ArrayLike | None,
         parts: Sequence[str] | None = None,
+        **known: Unpack[Known],
     ):
-        super().__init__(owner, images, labels, classes, is_anomaly, parts)
+        super().__init__(owner, images, parts=parts, **known)
         self.detector, self.can_reconstruct = detector, can_reconstruct(detector)
         self.scores = np.asarray(detector.anomaly_score(self.images), dtype=float)
         compared = np.ones(len(self), bool) if self.truth is None or self.truth.all() else ~self.truth

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import ipywidgets as widgets
 import numpy as np
@@ -15,7 +14,7 @@ from advad.analysis.metrics import threshold_at
 from advad.checks import as_images, check_number, reject
 from advad.explorers.base import Explorer, PlotBox, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, plot
-from advad.explorers.scored_images import ScoredImages
+from advad.explorers.scored_images import Known, ScoredImages
 
 
 class ThresholdExplorer(Explorer):
@@ -27,23 +26,18 @@ class ThresholdExplorer(Explorer):
         A fitted detector.
     images : array of shape (N, C, H, W) or (N, H, W)
         Test images, `uint8` or float in [0, 1].
-    labels : array of shape (N,), optional
-        The class of each image: numbers, or names.
-    classes : sequence of str, optional
-        Names of the class numbers.
-    is_anomaly : array of shape (N,)
-        Truth; both kinds must occur.
     holdout : array of shape (M, C, H, W) or (M, H, W)
         Normal images that were not trained on: the threshold is set by their scores, as `advad.threshold_at` does it.
     false_alarm_rate : float in [0, 0.5]
         Where the slider starts.
+    **known
+        `is_anomaly`, in which both kinds occur; `labels` and `classes` if wanted. See `Known`.
 
     Examples
     --------
-    >>> import advad
-    >>> from advad import explorers
-    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
-    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> from advad import PCA, explorers, load, one_class
+    >>> split = one_class(load("digits"), normal=0)
+    >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorer = explorers.ThresholdExplorer(
     ...     detector, split.test, is_anomaly=split.test_is_anomaly, holdout=split.holdout
     ... )
@@ -56,23 +50,20 @@ class ThresholdExplorer(Explorer):
         detectors: Any,
         images: ArrayLike,
         *,
-        labels: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
-        is_anomaly: ArrayLike | None = None,
         holdout: ArrayLike | None = None,
         false_alarm_rate: float = 0.05,
+        **known: Unpack[Known],
     ):
         owner = "ThresholdExplorer"
         self.detectors = named(owner, detectors)
         check_number(owner, "false_alarm_rate", false_alarm_rate, 0, 0.5, remedy="0.05 is 5 %.")
-        if is_anomaly is None:
-            reject(owner, "is_anomaly", "tell which images are anomalous, 0 or 1 for each", is_anomaly)
+        if known.get("is_anomaly") is None:
+            reject(owner, "is_anomaly", "tell which images are anomalous, 0 or 1 for each", None)
         if holdout is None:
             remedy = "For example split.holdout."
             reject(owner, "holdout", "be normal images that were not trained on", holdout, remedy)
         held_out = as_images(owner, holdout, name="holdout")
-        known = (labels, classes, is_anomaly)
-        self.scored = {name: ScoredImages(owner, one, images, *known) for name, one in self.detectors.items()}
+        self.scored = {name: ScoredImages(owner, one, images, **known) for name, one in self.detectors.items()}
         self.holdout_scores = {name: one.anomaly_score(held_out) for name, one in self.detectors.items()}
         self.detector = detector_buttons(self.detectors)
         self.images, truth = self.set.images, self.set.truth

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from advad.analysis.latent import nearest
 from advad.explorers.latent.embeddings import Map, Maps
-from advad.explorers.scored_images import ScoredImages
+from advad.explorers.scored_images import Known, ScoredImages
 from advad.types import can_decode, can_encode
 
 OWNER = "LatentExplorer"
@@ -51,13 +51,11 @@ class EncodedImages(ScoredImages):
         self,
         detector: Any,
         images: ArrayLike,
-        labels: ArrayLike | None,
-        classes: Sequence[str] | None,
-        is_anomaly: ArrayLike | None,
         parts: Sequence[str] | None,
         seed: int,
+        **known: Unpack[Known],
     ):
-        super().__init__(OWNER, detector, images, labels, classes, is_anomaly, parts)
+        super().__init__(OWNER, detector, images, parts, **known)
         has_codes = can_encode(detector)
         self.codes = detector.encode(self.images) if has_codes else self.images.reshape(len(self), -1)
         self.can_decode = has_codes and can_decode(detector)

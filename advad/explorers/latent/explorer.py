@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import ipywidgets as widgets
 import numpy as np
@@ -19,6 +19,7 @@ from advad.explorers.controls import Picture, StatusText, columns, row, slider, 
 from advad.explorers.latent.embeddings import NAMES, Map
 from advad.explorers.latent.encoded_images import OWNER, EncodedImages, Probe
 from advad.explorers.latent.scatter import MapFigure, looks_of, looks_of_scores, ranges
+from advad.explorers.scored_images import Known
 from advad.images import as_numpy
 from advad.plots.images import heat, picture_markup, small, stack, tiles
 from advad.plots.to_image import picture_of
@@ -37,12 +38,6 @@ class LatentExplorer(Explorer):
         Fitted. One without `decode` can still be looked at; one without `encode` gets a map of pixels.
     images : array of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1]; N >= 4.
-    labels : array of shape (N,), optional
-        The class of each image: numbers, or names.
-    classes : sequence of str, optional
-        Names of the class numbers.
-    is_anomaly : array of shape (N,), optional
-        Truth. With it, scores are compared with those of the normal images only.
     parts : sequence of N str, optional
         Where each image comes from, such as "train" or "test".
     map : {"latent", "pca", "tsne", "umap"}, optional
@@ -51,13 +46,15 @@ class LatentExplorer(Explorer):
         The first colouring; else the first of these that is known.
     seed : int
         Seed of t-SNE and UMAP.
+    **known
+        `labels`, `classes`, `is_anomaly`, each optional; see `Known`. With `is_anomaly`, scores are compared with those
+        of the normal images only.
 
     Examples
     --------
-    >>> import advad
-    >>> from advad import explorers
-    >>> split = advad.one_class(advad.load("digits"), normal=0, seed=0)
-    >>> detector = advad.PCA(n_components=8).fit(split.train)
+    >>> from advad import PCA, explorers, load, one_class
+    >>> split = one_class(load("digits"), normal=0)
+    >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorer = explorers.LatentExplorer(detector, split.test[:50], labels=split.test_labels[:50])
     >>> explorer.summary()
     'Picture 42 (class 2): score 0.07574, higher than 50% of the 50 pictures.'
@@ -68,16 +65,14 @@ class LatentExplorer(Explorer):
         detectors: Any,
         images: ArrayLike,
         *,
-        labels: ArrayLike | None = None,
-        classes: Sequence[str] | None = None,
-        is_anomaly: ArrayLike | None = None,
         parts: Sequence[str] | None = None,
         map: str | None = None,
         colour: str | None = None,
         seed: int = 0,
+        **known: Unpack[Known],
     ):
         self.encoded = {
-            name: EncodedImages(detector, images, labels, classes, is_anomaly, parts, seed)
+            name: EncodedImages(detector, images, parts, seed, **known)
             for name, detector in named(OWNER, detectors).items()
         }
         self.detector = detector_buttons(self.encoded)
