@@ -45,7 +45,8 @@ class PCA(Classical):
     Parameters
     ----------
     n_components : int or float in (0, 1)
-        Number of components, or the share of the variance that they must explain.
+        Number of components, or the share of the variance that they must explain. Without any (0) each image is
+        compared with the mean of the training images, the cheapest yardstick.
     codes_of
         See `Classical`.
     """
@@ -60,7 +61,7 @@ class PCA(Classical):
         super().check()
         if not (isinstance(self.n_components, float) and 0 < self.n_components < 1):
             remedy = "Or a share of the variance in (0, 1)."
-            check_number("PCA", "n_components", self.n_components, 1, integer=True, remedy=remedy)
+            check_number("PCA", "n_components", self.n_components, 0, integer=True, remedy=remedy)
 
     def build(self, features: np.ndarray) -> SkPCA:
         if self.n_components > min(features.shape):
@@ -70,6 +71,8 @@ class PCA(Classical):
 
     def projected(self, features: np.ndarray) -> np.ndarray:
         """Return x̂, (N, D) -> (N, D)."""
+        if self.n_components == 0:  # scikit-learn refuses codes without a number
+            return np.broadcast_to(self.estimator_.mean_, features.shape)
         return self.estimator_.inverse_transform(self.estimator_.transform(features))
 
     def score_features(self, features: np.ndarray) -> np.ndarray:

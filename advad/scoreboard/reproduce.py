@@ -35,7 +35,7 @@ from advad.scoreboard.rows import Row, is_same, measured_rows, ours, printed_nam
 
 NEAR = 0.01  # a difference that counts as none, whatever the seeds say
 ROUNDING = 1e-9  # 0.924 − 0.914 is a little above 0.01 in binary numbers
-WIDE, MEAN_IMAGE = 100.0, "mean image"  # KDE's bandwidth, in units of Scott's rule, from which it is a mean image
+MEAN_IMAGE = "mean image"
 SIGNS = {"agrees": "=", "better": "+", "worse": "−", "not run": "·", "yardstick": " "}
 SECTION = ("dataset", "protocol", "metric")  # what tells the parts of a table from each other
 CONDITIONS = ("contamination", "contaminants", "labelled", "attack_radius", "normal_classes", "tau")
@@ -264,13 +264,8 @@ def _yardsticks(section: str, mine: Sequence[tuple[str, Mapping[str, Any]]], row
 
 
 def _is_mean_image(row: Row) -> bool:
-    """Return whether a yardstick scores images by their distance from the mean of the training images.
-
-    So does PCA without components, and a density estimate with a very wide kernel orders images in this way.
-    """
-    if row.method == "PCA":
-        return row.settings.get("n_components") == 0
-    return row.method == "KDE" and row.settings.get("bandwidth", 1) >= WIDE
+    """Return whether a yardstick scores images by their distance from the mean of the training images."""
+    return row.method == "PCA" and row.settings.get("n_components") == 0
 
 
 def _best(rows: Sequence[Row]) -> Row | None:
