@@ -235,7 +235,7 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
         outcomes = sweeps.sweep(plan, folder=folder, workers=workers, dask=dask)
     fresh, failed = sum(outcome.fresh for outcome in outcomes), [outcome for outcome in outcomes if outcome.error]
     for outcome in failed:
-        click.echo(f"failed: {outcome.trial.name}: {outcome.error}", err=True)
+        click.echo(f"failed: {outcome.run.name}: {outcome.error}", err=True)
     click.echo(f"{len(outcomes)} runs, {len(outcomes) - fresh} of them finished before: {shown(folder)}")
     if failed:
         raise OneLine(f"{len(failed)} of {len(outcomes)} runs failed; error.txt in their folders says why")
@@ -301,7 +301,7 @@ def reproduce(
         if len(results) > 1:
             click.echo(f"All tables: {tables.summary(*results)}")
     for outcome in failed:
-        click.echo(f"failed: {outcome.trial.name}: {outcome.error}", err=True)
+        click.echo(f"failed: {outcome.run.name}: {outcome.error}", err=True)
     if failed:
         raise OneLine(f"{len(failed)} runs failed; error.txt in their folders says why")
 

@@ -38,22 +38,22 @@ def groups(todo: Sequence[Run], folder: Path, alone: Collection[str] = ()) -> li
         Of runs that must be done by themselves.
     """
     found: dict[str, list[Run]] = {}
-    for trial in todo:
-        by_itself = trial.name in alone or not on_gpu(trial) or (folder / trial.name / CHECKPOINT).exists()
-        found.setdefault(trial.name if by_itself else _kind(trial), []).append(trial)
+    for run in todo:
+        by_itself = run.name in alone or not on_gpu(run) or (folder / run.name / CHECKPOINT).exists()
+        found.setdefault(run.name if by_itself else _kind(run), []).append(run)
     return [group[at : at + AT_ONCE] for group in found.values() for at in range(0, len(group), AT_ONCE)]
 
 
-def on_gpu(trial: Run) -> bool:
+def on_gpu(run: Run) -> bool:
     """Return whether a run trains networks on CUDA, and by images alone."""
-    if not isinstance(trial, MethodRun) or choose_device(trial.device).type != "cuda":
+    if not isinstance(run, MethodRun) or choose_device(run.device).type != "cuda":
         return False
-    method = getattr(advad, trial.method)
-    return issubclass(method, advad.Detector) and not (method.uses_labels and trial.data["labelled"])
+    method = getattr(advad, run.method)
+    return issubclass(method, advad.Detector) and not (method.uses_labels and run.data["labelled"])
 
 
 def attempt_all(
-    trials: Sequence[Run],
+    runs: Sequence[Run],
     folder: Path,
     *,
     slot: int,
@@ -71,25 +71,25 @@ def attempt_all(
     why : str
         Why so, in one line; "" where there is nothing to say.
     """
-    if len(trials) == 1:
-        return [attempt(trials[0], folder, slot=slot, threads=threads, session=session, git=git)], [], ""
+    if len(runs) == 1:
+        return [attempt(runs[0], folder, slot=slot, threads=threads, session=session, git=git)], [], ""
     with contextlib.ExitStack() as locks:
-        for home in sorted(folder / trial.name for trial in trials):  # one order for all who wait, or they wait forever
+        for home in sorted(folder / run.name for run in runs):  # one order for all who wait, or they wait forever
             home.mkdir(parents=True, exist_ok=True)
             locks.enter_context(FileLock(home / LOCK))
-        found = {trial.name: trial.results(folder) for trial in trials}
-        before = [RunResult(trial, done, fresh=False) for trial in trials if (done := found[trial.name]) is not None]
-        left = [trial for trial in trials if isinstance(trial, MethodRun) and found[trial.name] is None]
-        names = [trial.name for trial in left]
-        if any(begun_in(folder / trial.name, session) for trial in left):
+        found = {run.name: run.results(folder) for run in runs}
+        before = [RunResult(run, done, fresh=False) for run in runs if (done := found[run.name]) is not None]
+        left = [run for run in runs if isinstance(run, MethodRun) and found[run.name] is None]
+        names = [run.name for run in left]
+        if any(begun_in(folder / run.name, session) for run in left):
             return before, names, "a worker that trained several models at once died: now each is trained by itself"
-        for trial in left:
-            begin(folder / trial.name, session)
+        for run in left:
+            begin(folder / run.name, session)
         if threads is not None:
             torch.set_num_threads(threads)
         method = left[0].method
         try:
-            splits = [trial.split() for trial in left]
+            splits = [run.split() for run in left]
         except Exception as error:  # of one of them; nothing is trained yet, and each by itself will tell
             return before, names, f"{method} is trained one by one after {_line(error)}"
         try:
@@ -99,17 +99,17 @@ def attempt_all(
         except (DivergedError, torch.OutOfMemoryError) as error:  # each by itself may do better
             return before, names, f"{method} is trained one by one after {_line(error)}"
         except Exception as error:  # a fault of the program, which another training would only hide
-            return before + [tell(trial, folder / trial.name, error) for trial in left], [], ""
+            return before + [tell(run, folder / run.name, error) for run in left], [], ""
         after = []
-        for trial, split, detector in zip(left, splits, detectors, strict=True):
-            report = partial(_report, trial, split, detector, len(left))
-            after.append(complete(trial, folder, report, git))
+        for run, split, detector in zip(left, splits, detectors, strict=True):
+            report = partial(_report, run, split, detector, len(left))
+            after.append(complete(run, folder, report, git))
         return before + after, [], ""
 
 
-def _trained(trials: Sequence[MethodRun], splits: Sequence[advad.Split], slot: int) -> list[advad.Detector]:
+def _trained(runs: Sequence[MethodRun], splits: Sequence[advad.Split], slot: int) -> list[advad.Detector]:
     """Return the runs' detectors, trained in one loop."""
-    detectors = [trial.detector(slot) for trial in trials]
+    detectors = [run.detector(slot) for run in runs]
     stackable = [detector for detector in detectors if isinstance(detector, advad.Detector)]
     return fit_stacked(stackable, [split.train for split in splits], progress=False, one_by_one=False)
 
@@ -119,15 +119,15 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _report(trial: MethodRun, split: advad.Split, detector: advad.Detector, together: int) -> dict[str, Any]:
+def _report(run: MethodRun, split: advad.Split, detector: advad.Detector, together: int) -> dict[str, Any]:
     """Return a run's part of `results.json`."""
-    return trial.report(split, detector, 0.0) | {"together": together}
+    return run.report(split, detector, 0.0) | {"together": together}
 
 
-def _kind(trial: Run) -> str:
+def _kind(run: Run) -> str:
     """Return what runs that can be stacked have in common: all but the seed, and but the class where sizes are set."""
-    assert isinstance(trial, MethodRun)
-    identity = trial.identity()
-    of_class = ("normal", "anomalous") if trial.data["train_size"] is not None else ()
-    data = {name: value for name, value in trial.data.items() if name not in of_class}
-    return json.dumps([trial.method, identity["parameters"], data, trial.device], sort_keys=True)
+    assert isinstance(run, MethodRun)
+    identity = run.identity()
+    of_class = ("normal", "anomalous") if run.data["train_size"] is not None else ()
+    data = {name: value for name, value in run.data.items() if name not in of_class}
+    return json.dumps([run.method, identity["parameters"], data, run.device], sort_keys=True)

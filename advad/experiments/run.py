@@ -266,20 +266,20 @@ class LessonRun(Run):
 class RunResult:
     """Outcome of a run: `results`, or an `error` of one line; `fresh` if it was computed just now."""
 
-    trial: Run
+    run: Run
     results: dict[str, Any] | None = None
     error: str = ""
     fresh: bool = True
 
 
 def attempt(
-    trial: Run, folder: Path, *, slot: int, threads: int | None, session: str, git: Mapping[str, Any] | None
+    run: Run, folder: Path, *, slot: int, threads: int | None, session: str, git: Mapping[str, Any] | None
 ) -> RunResult:
     """Do a run unless it is finished, and write its outcome; errors are returned in the outcome, not raised.
 
     Parameters
     ----------
-    trial : Run
+    run : Run
     folder : Path
         The sweep's.
     slot : int
@@ -291,18 +291,18 @@ def attempt(
     git : mapping, optional
         As `git_state` gives it where the sweep was started.
     """
-    home = folder / trial.name
+    home = folder / run.name
     home.mkdir(parents=True, exist_ok=True)
     # A sweep that was killed leaves workers that end their run first: wait for it instead of doing it twice.
     with FileLock(home / LOCK):
-        if (done := trial.results(folder)) is not None:
-            return RunResult(trial, done, fresh=False)
+        if (done := run.results(folder)) is not None:
+            return RunResult(run, done, fresh=False)
         if begun_in(home, session) >= STARTS_AT_MOST:
-            return _failed(trial, home, f"its worker died {STARTS_AT_MOST} times; there may be too little memory")
+            return _failed(run, home, f"its worker died {STARTS_AT_MOST} times; there may be too little memory")
         begin(home, session)
         if threads is not None:
             torch.set_num_threads(threads)
-        return complete(trial, folder, lambda: trial.execute(home, slot), git)
+        return complete(run, folder, lambda: run.execute(home, slot), git)
 
 
 def begun_in(home: Path, session: str | None = None) -> int:
@@ -395,21 +395,19 @@ def begin(home: Path, session: str) -> None:
         file.write("\n" * torn + json.dumps(mine) + "\n")
 
 
-def complete(
-    trial: Run, folder: Path, execute: Callable[[], dict[str, Any]], git: Mapping[str, Any] | None
-) -> RunResult:
+def complete(run: Run, folder: Path, execute: Callable[[], dict[str, Any]], git: Mapping[str, Any] | None) -> RunResult:
     """Execute a run that is begun, and write what became of it: its results, or its error."""
     try:
         found = execute()
     except Exception as error:  # whatever it is, it must not stop the other runs
-        return tell(trial, folder / trial.name, error)
-    return finish(trial, folder, found, git)
+        return tell(run, folder / run.name, error)
+    return finish(run, folder, found, git)
 
 
-def finish(trial: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
+def finish(run: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
     """Write the results of a run, and delete the files that were only needed until then."""
-    home = folder / trial.name
-    about = {"run": trial.name, "digest": trial.digest, "varied": trial.varied}
+    home = folder / run.name
+    about = {"run": run.name, "digest": run.digest, "varied": run.varied}
     surroundings = {
         "starts": begun_in(home),
         "finished": time.strftime("%FT%T%z"),
@@ -420,17 +418,17 @@ def finish(trial: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str,
     write_json(home / FILE, results)
     for leftover in (CHECKPOINT, ERROR):
         (home / leftover).unlink(missing_ok=True)
-    return RunResult(trial, results)
+    return RunResult(run, results)
 
 
-def tell(trial: Run, home: Path, error: Exception) -> RunResult:
+def tell(run: Run, home: Path, error: Exception) -> RunResult:
     """Write an exception, with its traceback, into a run's folder, and return the outcome that tells it in one line."""
-    return _failed(trial, home, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
+    return _failed(run, home, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
-def _failed(trial: Run, home: Path, error: str, text: str = "") -> RunResult:
+def _failed(run: Run, home: Path, error: str, text: str = "") -> RunResult:
     (home / ERROR).write_text(text or error + "\n", encoding="utf-8")
-    return RunResult(trial, error=" ".join(error.split()))
+    return RunResult(run, error=" ".join(error.split()))
 
 
 def with_new_names(method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,13 +99,13 @@ class Plan:
 
     name: str
     spec: dict[str, Any]
-    trials: list[Run]
+    runs: list[Run]
     budget: str = ""
 
     @property
     def subject(self) -> str:
         """What is swept: "methods", or a lesson's name."""
-        first = self.trials[0] if self.trials else None
+        first = self.runs[0] if self.runs else None
         return first.notebook.stem if isinstance(first, LessonRun) else "methods"
 
 
@@ -127,14 +127,14 @@ def read_plan(spec: str | Path | Mapping[str, Any], budget: str = "") -> Plan:
     name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else read_spec(Path(spec))
     name = str(given.pop("name", name))
     if "lesson" in given:
-        budget, trials = "", _lesson_trials(given)
+        budget, runs = "", _lesson_runs(given)
     else:
         budget = _budget(given, budget)
         name = f"{name}-{budget}" if budget else name
-        trials = _method_trials(given, budget)
+        runs = _method_runs(given, budget)
     if name in ("", ".", "..") or Path(name).name != name or not name.isprintable() or len(name) > LONGEST_NAME:
         refuse("name", "be a word fit for a folder", name)
-    return Plan(name, given, list({trial.name: trial for trial in trials}.values()), budget)  # each run once
+    return Plan(name, given, list({run.name: run for run in runs}.values()), budget)  # each run once
 
 
 def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
@@ -153,7 +153,7 @@ def refuse(what: str, rule: str, got: Any, remedy: str = "") -> NoReturn:
     raise SpecError(f"sweep: {what} must {rule}; got {brief(got, 200)}. {remedy}".strip())
 
 
-def _lesson_trials(spec: dict[str, Any]) -> list[Run]:
+def _lesson_runs(spec: dict[str, Any]) -> list[Run]:
     _know("a lesson's sweep", spec, ["lesson", "parameters", "timeout"])
     timeout = spec.get("timeout", 3600)
     _checked(lambda: check_number("sweep", "timeout", timeout, 1, integer=True, remedy="It is seconds, for a cell."))
@@ -189,7 +189,7 @@ def _budget(spec: Mapping[str, Any], asked: str) -> str:
     return asked
 
 
-def _method_trials(spec: dict[str, Any], budget: str) -> list[Run]:
+def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
     _know("the spec", spec, ["seed", "device", "data", "methods", "name", "lesson", *TABLE_WORDS])
     methods = spec.get("methods", [])
     if not (isinstance(methods, list) and methods and all(isinstance(table, Mapping) for table in methods)):
@@ -205,7 +205,7 @@ def _method_trials(spec: dict[str, Any], budget: str) -> list[Run]:
     for point, _ in seeds:
         _checked(lambda seed=point["seed"]: check_number("sweep", "seed", seed, 0, 2**32 - 1, integer=True))
     data = _data_points(spec)
-    trials: list[Run] = []
+    runs: list[Run] = []
     for number, table in enumerate(methods, 1):
         method = table.get("method")
         if not isinstance(method, str) or method not in SWEPT:
@@ -217,12 +217,12 @@ def _method_trials(spec: dict[str, Any], budget: str) -> list[Run]:
         asked = [_given(table, budget, where["dataset"], str(spec.get("paper", ""))) for where, _ in data]
         lists = _lists_of(method)
         grids = [[] if settings is None else _points(method, settings, lists) for settings in asked]
-        if (n_runs := len(trials) + sum(map(len, grids)) * len(seeds)) > MOST_RUNS:
+        if (n_runs := len(runs) + sum(map(len, grids)) * len(seeds)) > MOST_RUNS:
             refuse("the spec", f"ask for at most {MOST_RUNS:,} runs", n_runs)
         for place in range(max(map(len, grids))):
             here = [(grid[place], point) for grid, point in zip(grids, data, strict=True) if place < len(grid)]
             for ((settings, by_method), (where, by_data)), (point, by_seed) in itertools.product(here, seeds[:n_seeds]):
-                trial = MethodRun(
+                run = MethodRun(
                     method=method,
                     settings=_settings(method, settings),
                     data={name: where[name] for name in where if name not in WHERE},
@@ -233,13 +233,13 @@ def _method_trials(spec: dict[str, Any], budget: str) -> list[Run]:
                     fingerprint=where["fingerprint"],
                     varied={"method": method} | by_method | by_data | by_seed,
                 )
-                trials.append(trial)
-    for trial in {str(trial.data): trial for trial in trials if isinstance(trial, MethodRun)}.values():
-        _checked(trial.split)  # classes, rates and sizes: the first seed stands for all
+                runs.append(run)
+    for run in {str(run.data): run for run in runs if isinstance(run, MethodRun)}.values():
+        _checked(run.split)  # classes, rates and sizes: the first seed stands for all
     if spec.get("seeds_first"):
         rank = {point["seed"]: place for place, (point, _) in reversed(list(enumerate(seeds)))}
-        trials.sort(key=lambda trial: rank[trial.seed] if isinstance(trial, MethodRun) else 0)
-    return trials
+        runs.sort(key=lambda run: rank[run.seed] if isinstance(run, MethodRun) else 0)
+    return runs
 
 
 def _data_points(spec: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:

@@ -87,23 +87,23 @@ def sweep(
 
     plan = spec if isinstance(spec, Plan) else read_plan(spec)
     home = folder_of(plan, folder)
-    wanted = [trial for trial in plan.trials if only is None or trial.name in only]
+    wanted = [run for run in plan.runs if only is None or run.name in only]
     done = finished(plan, home)
-    outcomes = {name: RunResult(trial, done[name], fresh=False) for trial in wanted if (name := trial.name) in done}
-    todo = [trial for trial in wanted if trial.name not in done]
+    outcomes = {name: RunResult(run, done[name], fresh=False) for run in wanted if (name := run.name) in done}
+    todo = [run for run in wanted if run.name not in done]
     if workers < 1:
         refuse("workers", "be at least 1", workers)
     with _backend(workers, dask) as options:
         _claim(plan, home)
-        for line in (line for trial in todo for line in damage_in(home / trial.name)):
+        for line in (line for run in todo for line in damage_in(home / run.name)):
             say(line)
         with tqdm(total=len(wanted), initial=len(outcomes), desc=plan.name, unit="run", disable=not progress) as bar:
             for outcome in _outcomes(todo, home, options, partial(bar.write, file=sys.stderr)):
-                outcomes[outcome.trial.name] = outcome
+                outcomes[outcome.run.name] = outcome
                 if failed := sum(bool(outcome.error) for outcome in outcomes.values()):
                     bar.set_postfix({"failed": failed}, refresh=False)
                 bar.update()
-    return [outcomes[trial.name] for trial in wanted]
+    return [outcomes[run.name] for run in wanted]
 
 
 def folder_of(plan: Plan, folder: str | Path | None) -> Path:
@@ -130,7 +130,7 @@ def folder_of(plan: Plan, folder: str | Path | None) -> Path:
 
 def finished(plan: Plan, home: Path) -> dict[str, dict[str, Any]]:
     """Return the results of the plan's runs that are finished, by name."""
-    found = {trial.name: trial.results(home) for trial in plan.trials}
+    found = {run.name: run.results(home) for run in plan.runs}
     return {name: results for name, results in found.items() if results is not None}
 
 
@@ -176,7 +176,7 @@ def _claim(plan: Plan, home: Path) -> None:
     about: dict[str, Any] = {"name": plan.name, "subject": plan.subject, "spec": plan.spec}
     about |= {"budget": plan.budget} if plan.budget else {}
     try:
-        write_json(home / RECORD, about | {"runs": [trial.name for trial in plan.trials]})
+        write_json(home / RECORD, about | {"runs": [run.name for run in plan.runs]})
     except OSError as error:
         refuse("the folder", f"be writable ({error.strerror})", str(home), "--out names another folder.")
 
@@ -187,7 +187,7 @@ def _outcomes(
     """Do the runs; yield their outcomes in the order in which they end."""
     session, git = uuid.uuid4().hex[:12], git_state()
     threads = options["threads"]
-    left = {trial.name: trial for trial in todo}
+    left = {run.name: run for run in todo}
     alone: set[str] = set()  # runs that could not be trained together with others
     told: set[str] = set()
     while left:
@@ -204,11 +204,11 @@ def _outcomes(
                     tell(f"sweep: {why}.")
                 for outcome in outcomes:
                     if outcome.fresh and outcome.results and (damaged := outcome.results.get("damaged")):
-                        what = f"the checkpoint of {outcome.trial.name} was damaged"
+                        what = f"the checkpoint of {outcome.run.name} was damaged"
                         tell(f"sweep: {what}: it is set aside as {damaged}, and the run was begun anew.")
-                    if outcome.results is not None and outcome.trial.results(home) is None:
-                        write_json(home / outcome.trial.name / FILE, outcome.results)  # its worker wrote elsewhere
-                    del left[outcome.trial.name]
+                    if outcome.results is not None and outcome.run.results(home) is None:
+                        write_json(home / outcome.run.name / FILE, outcome.results)  # its worker wrote elsewhere
+                    del left[outcome.run.name]
                     yield outcome
         except TerminatedWorkerError:
             continue  # a worker was killed, and loky gave up the others: go on with what is left

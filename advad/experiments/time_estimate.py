@@ -33,17 +33,17 @@ def estimate(
     """
     done = finished(plan, home)
     known: dict[str, list[float]] = {}
-    for trial in plan.trials:
-        if trial.name in done:
-            known.setdefault(_kind(trial), []).append(done[trial.name]["seconds"])
+    for run in plan.runs:
+        if run.name in done:
+            known.setdefault(_kind(run), []).append(done[run.name]["seconds"])
     guesses: dict[str, float | None] = {kind: statistics.median(seconds) for kind, seconds in known.items()}
     by_run: dict[str, float | None] = {}
-    for trial in plan.trials:
-        if trial.name not in done and (only is None or trial.name in only):
-            kind = _kind(trial)
+    for run in plan.runs:
+        if run.name not in done and (only is None or run.name in only):
+            kind = _kind(run)
             if kind not in guesses:
-                guesses[kind] = _probed(trial) if isinstance(trial, MethodRun) else None
-            by_run[trial.name] = guesses[kind]
+                guesses[kind] = _probed(run) if isinstance(run, MethodRun) else None
+            by_run[run.name] = guesses[kind]
     seconds = [guess for guess in by_run.values() if guess is not None]
     return by_run, sum(seconds) / workers if len(seconds) == len(by_run) else None
 
@@ -52,9 +52,9 @@ def listing(plan: Plan, home: Path, workers: int = 1, only: Collection[str] | No
     """Return the runs of a plan as text, one a line: finished or how long it may take, its name, what it varies."""
     by_run, total = estimate(plan, home, workers, only)
     lines = []
-    for trial in (trial for trial in plan.trials if only is None or trial.name in only):
-        state = spoken(by_run[trial.name]) if trial.name in by_run else "finished"
-        lines.append((state, trial.name, " ".join(f"{name}={value}" for name, value in trial.varied.items())))
+    for run in (run for run in plan.runs if only is None or run.name in only):
+        state = spoken(by_run[run.name]) if run.name in by_run else "finished"
+        lines.append((state, run.name, " ".join(f"{name}={value}" for name, value in run.varied.items())))
     width, wide = (max(len(line[column]) for line in lines) for column in (0, 1))
     rows = [f"{state:<{width}}  {name:<{wide}}  {varied}".rstrip() for state, name, varied in lines]
     how = f", {workers} workers" if workers > 1 else ""
@@ -72,9 +72,9 @@ def spoken(seconds: float | None) -> str:
     return f"about {seconds:.0f} s" if seconds >= 1 else "under 1 s"
 
 
-def _kind(trial: Run) -> str:
+def _kind(run: Run) -> str:
     """Return what runs that take about as long have in common."""
-    identity = trial.identity()
+    identity = run.identity()
     same = {key: value for key, value in identity.get("data", {}).items() if key not in ("normal", "anomalous")}
     parameters = {key: value for key, value in identity["parameters"].items() if key not in ("normal", "seed")}
     return json.dumps([identity.get("method", identity.get("lesson")), parameters, same], sort_keys=True)
@@ -84,17 +84,17 @@ class _Enough(Exception):
     """Two epochs have been timed."""
 
 
-def _probed(trial: MethodRun) -> float | None:
+def _probed(run: MethodRun) -> float | None:
     """Return what `_probe` returns; None where the run fails, which the sweep itself will report."""
     try:
-        return _probe(trial)
+        return _probe(run)
     except (ValueError, RuntimeError, MemoryError):
         return None
 
 
-def _probe(trial: MethodRun) -> float:
+def _probe(run: MethodRun) -> float:
     """Return the seconds that a run may take, by two epochs of a single batch each; a classical one is simply done."""
-    detector, split = trial.detector(), trial.split()
+    detector, split = run.detector(), run.split()
     if not isinstance(detector, advad.Detector):  # a classical one has no epochs
         begin = time.perf_counter()
         detector.fit(split.train)

@@ -35,10 +35,10 @@ class EvaluationPitfallsExplorer(Explorer):
 
     Parameters
     ----------
-    trials : EvaluationTable
+    table : EvaluationTable
         The measures of all runs.
     names : sequence of C str
-        Of the normal classes, in the trials' order.
+        Names of the normal classes, in the order of the table.
     published : (str, float), optional
         A name and an AUROC to draw beside ours.
 
@@ -52,11 +52,11 @@ class EvaluationPitfallsExplorer(Explorer):
     'Honest: AUROC 0.719, balanced accuracy 0.702, means over 10 classes.'
     """
 
-    def __init__(self, trials: EvaluationTable, names: Sequence[str], published: tuple[str, float] | None = None):
-        self.trials, self.names, self.published = trials, [str(name) for name in names], published
-        if len(self.names) != trials.values.shape[3]:
+    def __init__(self, table: EvaluationTable, names: Sequence[str], published: tuple[str, float] | None = None):
+        self.table, self.names, self.published = table, [str(name) for name in names], published
+        if len(self.names) != table.values.shape[3]:
             reject(
-                "EvaluationPitfallsExplorer", "names", f"have {trials.values.shape[3]} entries, one a class", self.names
+                "EvaluationPitfallsExplorer", "names", f"have {table.values.shape[3]} entries, one a class", self.names
             )
         wide = widgets.Layout(width="260px")
         self.boxes = {
@@ -78,7 +78,7 @@ class EvaluationPitfallsExplorer(Explorer):
 
     def summary(self) -> str:
         """Return the present state in words."""
-        before, now = self.trials.report(Pitfalls()), self.trials.report(self.ticked())
+        before, now = self.table.report(Pitfalls()), self.table.report(self.ticked())
         shortcuts = [LABELS[name] for name, box in self.boxes.items() if box.value]
         count = f"{now.kept.sum()} of {len(self.names)} classes" if not now.kept.all() else f"{len(self.names)} classes"
         if not shortcuts:
@@ -127,7 +127,7 @@ class EvaluationPitfallsExplorer(Explorer):
 
     def move(self, _: Any) -> None:
         """StatusText the controls."""
-        before, now = self.trials.report(Pitfalls()), self.trials.report(self.ticked())
+        before, now = self.table.report(Pitfalls()), self.table.report(self.ticked())
         (honest, old), (reported, new) = self._shown(before), self._shown(now)
         places, ends = np.arange(len(self.names)), [-0.5, len(self.names) - 0.5]
         with self.plot.batch_update():

@@ -52,7 +52,7 @@ def command_of(folder: Path) -> str:
     record = record_of(folder)
     spec, budget = record.get("spec", {}), record.get("budget", "")
     path = SPECS / f"{str(record.get('name')).removesuffix(f'-{budget}')}.toml"
-    shipped = [trial.name for trial in read_plan(path, budget).trials] if path.is_file() else []
+    shipped = [run.name for run in read_plan(path, budget).runs] if path.is_file() else []
     if shipped != record["runs"]:  # runs, not words: a parameter that got another name since is the same
         refuse("--keep", f"be of a sweep whose spec is in {SPECS.parent.name}/{SPECS.name}", str(folder))
     if "table" in spec:

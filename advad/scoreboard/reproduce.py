@@ -153,23 +153,23 @@ def chosen(
     SpecError
         A class, a data set or a number of seeds that the table does not have.
     """
-    trials = [trial for trial in plan.trials if isinstance(trial, MethodRun)]
+    runs = [run for run in plan.runs if isinstance(run, MethodRun)]
     for what, wanted, there in (
-        ("--normal", normal, {_class_of(trial) for trial in trials}),
-        ("--dataset", datasets, {trial.data["dataset"] for trial in trials}),
+        ("--normal", normal, {_class_of(run) for run in runs}),
+        ("--dataset", datasets, {run.data["dataset"] for run in runs}),
     ):
         for name in wanted:
             if name not in there:
                 refuse(what, f"be one of {', '.join(sorted(there))}", name)
-    order = list(dict.fromkeys(trial.seed for trial in trials))
+    order = list(dict.fromkeys(run.seed for run in runs))
     if seeds is not None and seeds > len(order):
         refuse("--seeds", f"be at most {len(order)}", seeds, "The spec in data/sweeps says which.")
     return [
-        trial.name
-        for trial in trials
-        if (not normal or _class_of(trial) in normal)
-        and (not datasets or trial.data["dataset"] in datasets)
-        and trial.seed in order[:seeds]
+        run.name
+        for run in runs
+        if (not normal or _class_of(run) in normal)
+        and (not datasets or run.data["dataset"] in datasets)
+        and run.seed in order[:seeds]
     ]
 
 
@@ -185,8 +185,8 @@ def run(
     return sweep(plan, folder=folder, workers=workers, progress=progress, only=names)
 
 
-def _class_of(trial: MethodRun) -> str:
-    normal = trial.data.get("normal", trial.data.get("anomalous"))
+def _class_of(run: MethodRun) -> str:
+    normal = run.data.get("normal", run.data.get("anomalous"))
     return "+".join(map(str, normal if isinstance(normal, list) else [normal]))
 
 

@@ -120,7 +120,7 @@ def test_scaling_changes_no_auroc_and_lets_one_image_move_all():
 
 
 @pytest.fixture
-def trials():
+def table():
     values = np.zeros((4, 3, 2, 2, 3))
     values[0, 0, 0] = [[0.5, 0.9, 0.7], [0.4, 0.2, 0.3]]  # AUROC, evaluation mode, seed 0: two classes, three epochs
     values[0, 0, 1] = [[0.6, 0.7, 0.9], [0.5, 0.6, 0.5]]
@@ -145,30 +145,30 @@ def trials():
         (["threshold_on_test"], [0.8, 0.4]),
     ],
 )
-def test_each_switch_reads_the_table_as_it_says(trials, switches, classes):
-    report = trials.report(Pitfalls(**dict.fromkeys(switches, True)))
+def test_each_switch_reads_the_table_as_it_says(table, switches, classes):
+    report = table.report(Pitfalls(**dict.fromkeys(switches, True)))
     assert report.aurocs == pytest.approx(classes)
     assert report.auroc == pytest.approx(np.mean(classes))
     assert report.kept.all()
 
 
-def test_dropping_says_over_how_many_classes_the_mean_is(trials):
-    report = trials.report(Pitfalls(drop_classes=True))
+def test_dropping_says_over_how_many_classes_the_mean_is(table):
+    report = table.report(Pitfalls(drop_classes=True))
     assert report.kept.tolist() == [True, False]
     assert (report.auroc, report.bacc) == pytest.approx((0.8, 0.4))
     assert report.aurocs == pytest.approx([0.8, 0.4]), "what was dropped is still told"
-    below = EvaluationTable(trials.values / 2).report(Pitfalls(drop_classes=True))
+    below = EvaluationTable(table.values / 2).report(Pitfalls(drop_classes=True))
     assert below.kept.all(), "no mean over nothing"
 
 
-def test_only_the_threshold_rules_move_bacc_alone(trials):
-    honest, gains = trials.report(Pitfalls()), trials.gains()
+def test_only_the_threshold_rules_move_bacc_alone(table):
+    honest, gains = table.report(Pitfalls()), table.gains()
     assert list(gains) == list(SWITCHES)
     assert gains["scale_on_test"] == pytest.approx((0, 0.01))
     assert gains["threshold_on_test"] == pytest.approx((0, 0.1))
     assert gains["class_order"] == pytest.approx((0.02, 0.01)), "on top of the batch statistics"
     assert gains["best_epoch"][0] == pytest.approx(0.1)
-    both = trials.report(Pitfalls(scale_on_test=True, threshold_on_test=True))
+    both = table.report(Pitfalls(scale_on_test=True, threshold_on_test=True))
     assert both.bacc == pytest.approx(honest.bacc + 0.1), "scaling cannot move a fitted threshold's value"
 
 

@@ -12,7 +12,7 @@ from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands, press
 SCORES = """
 digits = [str(label) for label in split.test_labels[:9].tolist()]
 from advad.analysis.evaluation_pitfalls import EvaluationTable
-trials = EvaluationTable(np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 3)))
+table = EvaluationTable(np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 3)))
 codes = np.random.default_rng(1).normal(size=(4, 240, 2)) * np.array([0.5, 1, 1.5, 2])[:, None, None]
 games = {"batch norm: hidden": codes[:2], "batch norm: none": codes[2:]}
 groups = {f"the digit {k}": split.test_labels.numpy() == k for k in (8, 1, 2)}
@@ -23,7 +23,7 @@ EXPLORERS = {
 )""",
     "reconstruction": "explorers.ReconstructionExplorer(detector, split.test[:9], labels=digits)",
     "occlusion": "explorers.OcclusionExplorer(detector, split.test[:9], labels=digits)",
-    "shortcuts": "explorers.EvaluationPitfallsExplorer(trials, [str(digit) for digit in range(10)])",
+    "shortcuts": "explorers.EvaluationPitfallsExplorer(table, [str(digit) for digit in range(10)])",
     "game": "explorers.AAEPriorExplorer(games, (1e-4, 1e-3), groups)",
 }
 LESSON = """

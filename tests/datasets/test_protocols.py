@@ -503,7 +503,7 @@ def test_options_added_later_leave_the_identity_of_older_runs_as_it_was():
             "data": {"dataset": "digits", "protocol": "merged", "normal": 8, **data},
             "methods": [{"method": "PCA"}],
         }
-        return read_plan(spec).trials[0].identity()["data"]
+        return read_plan(spec).runs[0].identity()["data"]
 
     older = {"dataset", "protocol", "size", "channels", "normal", "test_normal_share", "contamination", "contaminants"}
     older |= {"labelled", "labelled_classes", "holdout", "train_size", "test_size"}

@@ -36,7 +36,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    monkeypatch.setattr(batched, "on_gpu", lambda trial: True)
+    monkeypatch.setattr(batched, "on_gpu", lambda run: True)
 
 
 def values(outcomes):
@@ -45,7 +45,7 @@ def values(outcomes):
 
 def test_runs_that_differ_in_class_and_seed_are_one_loop_with_the_same_figures(here, gpu, monkeypatch, capsys):
     with monkeypatch.context() as patch:
-        patch.setattr(batched, "on_gpu", lambda trial: False)
+        patch.setattr(batched, "on_gpu", lambda run: False)
         alone = sweep(spec({"method": "AE"}, {"method": "ARAE"}), folder="alone", progress=False)
     sizes = []
     fit = batched.fit_stacked
@@ -57,7 +57,7 @@ def test_runs_that_differ_in_class_and_seed_are_one_loop_with_the_same_figures(h
     monkeypatch.setattr(batched, "fit_stacked", counted)
     outcomes = sweep(spec({"method": "AE"}, {"method": "ARAE"}), folder="out", progress=False)
     assert sizes == [("AE", 4), ("ARAE", 4)]
-    assert [outcome.trial.name for outcome in outcomes] == [outcome.trial.name for outcome in alone]
+    assert [outcome.run.name for outcome in outcomes] == [outcome.run.name for outcome in alone]
     np.testing.assert_allclose(values(outcomes), values(alone), atol=0.005)  # single precision
     assert len(set(values(outcomes))) > 4  # each has weights of its own
     for outcome, by_itself in zip(outcomes, alone, strict=True):
@@ -106,7 +106,7 @@ def test_a_fault_of_the_program_is_told_and_not_trained_a_second_time(here, gpu,
     outcomes = sweep(spec({"method": "AE"}), folder="out", progress=False)
     assert [outcome.error for outcome in outcomes] == ["KeyError: 'low'"] * 4
     assert fits == []
-    assert all("in faulty" in (Path("out") / outcome.trial.name / ERROR).read_text() for outcome in outcomes)
+    assert all("in faulty" in (Path("out") / outcome.run.name / ERROR).read_text() for outcome in outcomes)
     assert capsys.readouterr().err == ""
 
 
@@ -122,56 +122,56 @@ def test_a_sweep_killed_in_a_loop_begins_it_anew_and_nothing_else(here, gpu):
     outcomes = sweep(some, folder="out", progress=False)
     assert [outcome.fresh for outcome in outcomes] == [False] * 4 + [True] * 4
     assert all(starts("out")[name] == count for name, count in kept.items())
-    assert {outcome.trial.name for outcome in outcomes} == finished("out")
+    assert {outcome.run.name for outcome in outcomes} == finished("out")
 
 
 def test_after_a_dead_worker_each_is_done_by_itself(here, gpu):
-    trials = read_plan(spec({"method": "AE"})).trials
+    runs = read_plan(spec({"method": "AE"})).runs
     about = {"slot": 0, "threads": None, "git": None}
-    folder = here / trials[2].name
+    folder = here / runs[2].name
     folder.mkdir()
     (folder / STARTS).write_text(json.dumps({"session": "now"}) + "\n")
-    outcomes, rest, why = batched.attempt_all(trials, here, session="now", **about)
-    assert (outcomes, rest) == ([], [trial.name for trial in trials])
+    outcomes, rest, why = batched.attempt_all(runs, here, session="now", **about)
+    assert (outcomes, rest) == ([], [run.name for run in runs])
     assert "died" in why
-    outcomes, rest, why = batched.attempt_all(trials, here, session="another", **about)
+    outcomes, rest, why = batched.attempt_all(runs, here, session="another", **about)
     assert (len(outcomes), rest, why) == (4, [], "")
 
 
 def test_what_is_put_together(here, monkeypatch):
     monkeypatch.setattr(batched, "choose_device", lambda device: torch.device("cuda"))
     many = spec({"method": "AE"}, {"method": "DAE"}, normal=list(range(10)))
-    sizes = [len(group) for group in batched.groups(read_plan(many).trials, here)]
+    sizes = [len(group) for group in batched.groups(read_plan(many).runs, here)]
     assert sizes == [10, 10, 10, 10]
     whole = {"dataset": "digits", "normal": [0, 8]}  # of another size each: only seeds go together
-    trials = read_plan(spec({"method": "AE"}) | {"data": whole}).trials
-    assert [[t.data["normal"] for t in group] for group in batched.groups(trials, here)] == [[0, 0], [8, 8]]
-    (here / trials[0].name).mkdir()
-    (here / trials[0].name / CHECKPOINT).touch()
-    assert [len(group) for group in batched.groups(trials, here, [trials[2].name])] == [1, 1, 1, 1]
-    classical = read_plan({"seed": [0, 1], "data": DATA, "methods": [{"method": "PCA"}]}).trials
+    runs = read_plan(spec({"method": "AE"}) | {"data": whole}).runs
+    assert [[t.data["normal"] for t in group] for group in batched.groups(runs, here)] == [[0, 0], [8, 8]]
+    (here / runs[0].name).mkdir()
+    (here / runs[0].name / CHECKPOINT).touch()
+    assert [len(group) for group in batched.groups(runs, here, [runs[2].name])] == [1, 1, 1, 1]
+    classical = read_plan({"seed": [0, 1], "data": DATA, "methods": [{"method": "PCA"}]}).runs
     assert [len(group) for group in batched.groups(classical, here)] == [1] * 4
     monkeypatch.undo()
-    cpu = read_plan(spec({"method": "AE"})).trials
+    cpu = read_plan(spec({"method": "AE"})).runs
     assert [len(group) for group in batched.groups(cpu, here)] == [1] * 4
 
 
 def test_runs_are_dealt_to_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    trial = read_plan(spec({"method": "AE"}) | {"device": "auto"}).trials[0]
-    assert [trial.detector(slot).device for slot in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+    run = read_plan(spec({"method": "AE"}) | {"device": "auto"}).runs[0]
+    assert [run.detector(slot).device for slot in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert trial.detector(1).device == "auto"  # one is shared
+    assert run.detector(1).device == "auto"  # one is shared
 
 
 def test_a_loop_is_one_task(here, monkeypatch):
     seen = []
 
-    def noted(trials, folder, *, slot, **_):
-        seen.append((slot, len(trials)))
-        return [batched.RunResult(trial, {"method": "none"}) for trial in trials], [], ""
+    def noted(runs, folder, *, slot, **_):
+        seen.append((slot, len(runs)))
+        return [batched.RunResult(run, {"method": "none"}) for run in runs], [], ""
 
-    monkeypatch.setattr(batched, "on_gpu", lambda trial: True)
+    monkeypatch.setattr(batched, "on_gpu", lambda run: True)
     monkeypatch.setattr("advad.experiments.sweep.attempt_all", noted)
     sweep(spec({"method": "AE"}, {"method": "DAE"}), folder="out", progress=False)
     assert seen == [(0, 4), (1, 4)]  # so that two loops take two GPUs

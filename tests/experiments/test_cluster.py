@@ -55,8 +55,8 @@ def test_one_of_two_workers_is_killed_and_every_result_is_there_once(cluster, tm
 
     assert victim != os.getpid()
     assert [outcome.error for outcome in outcomes] == [""] * 6
-    assert len({outcome.trial.name for outcome in outcomes}) == 6
-    assert {path.parent.name for path in folder.glob("*/results.json")} == {o.trial.name for o in outcomes}
+    assert len({outcome.run.name for outcome in outcomes}) == 6
+    assert {path.parent.name for path in folder.glob("*/results.json")} == {o.run.name for o in outcomes}
     starts = [json.loads(line) for path in folder.glob(f"*/{run.STARTS}") for line in path.read_text().splitlines()]
     assert 6 < len(starts) <= 6 + 1  # what the killed worker had begun, and nothing else, was begun again
     assert len({start["pid"] for start in starts}) >= 2

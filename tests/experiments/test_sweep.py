@@ -70,32 +70,32 @@ def finished(folder):
 def test_every_list_is_a_side_of_the_grid():
     methods = [TINY | {"epochs": [1, 2], "widths": [[16], [16, 8]]}, {"method": "DAE", "noise": ["uniform", "speckle"]}]
     plan = read_plan(changed(methods=methods, data={"dataset": "digits", "normal": [0, [1, 2]], "contamination": 0}))
-    assert len(plan.trials) == (2 * 2 + 2) * 2 * 2
-    assert len({trial.name for trial in plan.trials}) == len(plan.trials)
-    first = plan.trials[0]
+    assert len(plan.runs) == (2 * 2 + 2) * 2 * 2
+    assert len({run.name for run in plan.runs}) == len(plan.runs)
+    first = plan.runs[0]
     assert first.settings["widths"] == (16,)
     assert first.settings["batch_size"] == 128  # the default is part of what a run is
     assert first.data["contamination"] == 0.0
     assert first.varied == {"method": "AE", "epochs": 1, "widths": [16], "normal": 0, "seed": 0}
-    assert plan.trials[2].label == "AE-digits-1+2-seed0"
+    assert plan.runs[2].label == "AE-digits-1+2-seed0"
 
 
 def test_a_list_by_nature_is_one_value():
     data = {"dataset": "digits", "normal": 0, "contamination": 0.05, "contaminants": [2, 3]}
     plan = read_plan(changed(methods=[TINY], data=data, seed=0))
-    assert len(plan.trials) == 1
-    assert plan.trials[0].split().settings["contaminants"] == [2, 3]
+    assert len(plan.runs) == 1
+    assert plan.runs[0].split().settings["contaminants"] == [2, 3]
 
 
 def test_a_run_is_told_by_what_it_is_not_by_where_it_is_computed():
-    one, cpu = (read_plan(changed(device=device)).trials[0] for device in ("auto", "cpu"))
+    one, cpu = (read_plan(changed(device=device)).runs[0] for device in ("auto", "cpu"))
     assert one.name == cpu.name
     others = [changed(methods=[TINY | {"epochs": 4}]), changed(data={"dataset": "digits", "normal": 0, "holdout": 0.2})]
-    assert all(read_plan(spec).trials[0].name != one.name for spec in others)
+    assert all(read_plan(spec).runs[0].name != one.name for spec in others)
 
 
 def test_the_same_run_twice_is_one():
-    assert len(read_plan(changed(seed=[0, 0])).trials) == 2
+    assert len(read_plan(changed(seed=[0, 0])).runs) == 2
 
 
 BAD = {  # a change of the spec -> what its one line says
@@ -259,9 +259,9 @@ def test_classical_methods_are_swept_too(here):
 def test_started_again_it_does_what_is_missing_or_changed(here):
     first = sweep(SPEC, folder="out", progress=False)
     assert [outcome.fresh for outcome in first] == [True] * 4
-    gone = first[2].trial.name
+    gone = first[2].run.name
     (here / "out" / gone / "results.json").unlink()
-    (here / "out" / first[1].trial.name / "results.json").write_text('{"half')
+    (here / "out" / first[1].run.name / "results.json").write_text('{"half')
     again = sweep(SPEC, folder="out", progress=False)
     assert [outcome.fresh for outcome in again] == [False, True, True, False]
     assert again[2].results["metrics"] == first[2].results["metrics"]
@@ -319,16 +319,16 @@ def test_ctrl_c_loses_nothing_that_is_finished(here, monkeypatch):
 
 
 def test_a_run_that_kills_its_workers_is_given_up(here):
-    trial = read_plan(changed(seed=0)).trials[0]
-    folder = here / "out" / trial.name
+    run = read_plan(changed(seed=0)).runs[0]
+    folder = here / "out" / run.name
     folder.mkdir(parents=True)
     line = json.dumps({"session": "now"}) + "\n"
     about = {"slot": 0, "threads": None, "git": None}
     (folder / STARTS).write_text(line * STARTS_AT_MOST)
-    outcome = attempt(trial, here / "out", session="now", **about)
+    outcome = attempt(run, here / "out", session="now", **about)
     assert outcome.error == "its worker died 3 times; there may be too little memory"
     assert "died 3 times" in (folder / ERROR).read_text()
-    assert attempt(trial, here / "out", session="another", **about).results["starts"] == STARTS_AT_MOST + 1
+    assert attempt(run, here / "out", session="another", **about).results["starts"] == STARTS_AT_MOST + 1
 
 
 # ------------------------------------------------------------------ what a run is
@@ -338,22 +338,22 @@ def test_a_finished_sweep_stays_finished():
     """Digests of version 0.1: if one changes, every finished sweep of a user would run again."""
     spec = {"seed": 0, "data": {"dataset": "digits", "normal": 0}}
     methods = [TINY, {"method": "PCA", "components": 4}]
-    names = [trial.name for trial in read_plan(spec | {"methods": methods}).trials]
+    names = [run.name for run in read_plan(spec | {"methods": methods}).runs]
     assert names == ["AE-digits-0-seed0-f60d4ce2", "PCA-digits-0-seed0-616e33c9"]
 
 
 def test_a_later_parameter_and_a_new_name_do_not_change_a_run(monkeypatch):
     data = {"dataset": "digits", "normal": 0}
-    before = read_plan(changed(seed=0, data=data, methods=[TINY])).trials[0]
+    before = read_plan(changed(seed=0, data=data, methods=[TINY])).runs[0]
     monkeypatch.setattr(advad.AE, "former_values", {"activation": "relu"}, raising=False)
-    (after,) = read_plan(changed(seed=0, data=data, methods=[TINY])).trials
+    (after,) = read_plan(changed(seed=0, data=data, methods=[TINY])).runs
     assert "activation" not in after.identity()["parameters"]
-    (other,) = read_plan(changed(seed=0, data=data, methods=[TINY | {"activation": "sigmoid"}])).trials
+    (other,) = read_plan(changed(seed=0, data=data, methods=[TINY | {"activation": "sigmoid"}])).runs
     assert other.identity()["parameters"]["activation"] == "sigmoid"
     monkeypatch.setattr(advad.AE, "former_values", {}, raising=False)
     monkeypatch.setattr(advad.AE, "renamed_parameters", {"code_size": "latent_dim"}, raising=False)
     old = {name: value for name, value in TINY.items() if name != "latent_dim"} | {"code_size": 4}
-    (renamed,) = read_plan(changed(seed=0, data=data, methods=[old])).trials
+    (renamed,) = read_plan(changed(seed=0, data=data, methods=[old])).runs
     assert renamed.settings == before.settings
     assert renamed.identity()["parameters"]["code_size"] == 4
 
@@ -374,7 +374,7 @@ def test_changed_images_of_a_folder_are_another_run_and_classes_have_names(here,
     assert first.results["data"]["normal"] == ["1"]
     assert [row.normal for row in board.sweep_rows("out")][0] == "1"
     (again,) = sweep(spec, folder="out", progress=False)
-    assert (again.fresh, again.trial.name) == (False, first.trial.name)
+    assert (again.fresh, again.run.name) == (False, first.run.name)
     planned = read_plan(spec)
     folder_of_images(here / "images", bad=60)
     (second,) = sweep(spec, folder="out", progress=False)
@@ -402,7 +402,7 @@ NOT_RESULTS = [
 @pytest.mark.parametrize("text", NOT_RESULTS)
 def test_damaged_results_are_named_left_out_and_computed_again(here, capsys, text):
     outcomes = sweep(SPEC, folder="out", progress=False)
-    path = here / "out" / outcomes[1].trial.name / "results.json"
+    path = here / "out" / outcomes[1].run.name / "results.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     assert len(collected("out")) == 3
     assert f"sweep: {Path('out') / path.parent.name / path.name} is damaged (" in capsys.readouterr().err
@@ -415,7 +415,7 @@ def test_damaged_results_are_named_left_out_and_computed_again(here, capsys, tex
 
 def test_results_of_an_unknown_method_do_not_stop_the_board(here, capsys):
     outcomes = sweep(SPEC, folder="out", progress=False)
-    path = here / "out" / outcomes[0].trial.name / "results.json"
+    path = here / "out" / outcomes[0].run.name / "results.json"
     path.write_text(json.dumps(outcomes[0].results | {"method": "Nope"}))
     result = CliRunner().invoke(main, ["board", "out"], catch_exceptions=False)
     assert result.exit_code == 0
@@ -423,8 +423,8 @@ def test_results_of_an_unknown_method_do_not_stop_the_board(here, capsys):
 
 
 def test_a_torn_record_of_starts_does_not_stop_the_sweep(here, capsys):
-    trials = read_plan(SPEC).trials
-    home = here / "out" / trials[0].name
+    runs = read_plan(SPEC).runs
+    home = here / "out" / runs[0].name
     sweep(changed(seed=[0]), folder="out", progress=False)
     (home / "results.json").unlink()
     (home / STARTS).write_text((home / STARTS).read_text() + '{"session": "x", "ti')
@@ -445,8 +445,8 @@ def test_a_damaged_record_of_a_sweep_is_one_line(here, text):
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_anew(here, capsys):
-    trials = read_plan(SPEC).trials
-    home = here / "out" / trials[0].name
+    runs = read_plan(SPEC).runs
+    home = here / "out" / runs[0].name
     sweep(changed(seed=[1]), folder="out", progress=False)
     home.mkdir()
     (home / CHECKPOINT).write_bytes(b"not a checkpoint")
@@ -454,13 +454,13 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_anew(here, capsys)
     assert [outcome.error for outcome in outcomes] == [""] * 4
     assert (home / f"{CHECKPOINT}.damaged").read_bytes() == b"not a checkpoint"
     assert outcomes[0].results["damaged"] == f"{CHECKPOINT}.damaged"
-    said = f"sweep: the checkpoint of {trials[0].name} was damaged: it is set aside as {CHECKPOINT}.damaged"
+    said = f"sweep: the checkpoint of {runs[0].name} was damaged: it is set aside as {CHECKPOINT}.damaged"
     assert said in capsys.readouterr().err
 
 
 def test_a_spec_from_windows(here):
     (here / "spec.toml").write_bytes(b"\xef\xbb\xbf" + TOML.encode())
-    assert len(read_plan(here / "spec.toml").trials) == 4
+    assert len(read_plan(here / "spec.toml").runs) == 4
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "x\0y", "x" * 101])
@@ -495,16 +495,16 @@ TABLE = {
 def test_a_table_has_several_data_sets_and_all_runs_of_a_seed_first():
     plan = read_plan(TABLE)
     assert (plan.name, plan.budget) == ("sweep-laptop", "laptop")
-    found = [(trial.seed, trial.method, trial.data["normal"], trial.data["holdout"]) for trial in plan.trials]
+    found = [(run.seed, run.method, run.data["normal"], run.data["holdout"]) for run in plan.runs]
     one = [(method, normal, holdout) for method in ("PCA", "AE") for normal, holdout in ((0, 0.1), (8, 0.1), (1, 0.2))]
     assert found == [(seed, *rest) for seed in (0, 1) for rest in one]
-    settings = plan.trials[3].settings
+    settings = plan.runs[3].settings
     assert (settings["epochs"], settings["learning_rate"], settings["latent_dim"]) == (2, 2e-3, 4)
 
 
 def test_a_method_may_take_fewer_seeds():
     methods = [{"method": "PCA", "seeds": 1}, TINY]
-    found = [(trial.method, trial.seed) for trial in read_plan(changed(methods=methods)).trials]
+    found = [(run.method, run.seed) for run in read_plan(changed(methods=methods)).runs]
     assert found == [("PCA", 0)] * 2 + [("AE", 0), ("AE", 1)] * 2
     with pytest.raises(SpecError, match=r"PCA: seeds must be in \[1, 2\]; got 3"):
         read_plan(changed(methods=[{"method": "PCA", "seeds": 3}]))
@@ -523,16 +523,16 @@ def test_the_paper_budget_begins_with_the_published_settings(monkeypatch):
     def found(published):
         monkeypatch.setattr(advad.AE, "paper_settings", settings_of(published), raising=False)
         monkeypatch.setattr(advad.PCA, "paper_settings", settings_of({}), raising=False)
-        return read_plan(TABLE, "paper").trials
+        return read_plan(TABLE, "paper").runs
 
     own = {("digits", None): {"epochs": 7, "widths": (9,)}}
-    trials = [trial for trial in found(own) if trial.method == "AE"]
-    assert {(trial.settings["epochs"], trial.settings["widths"], trial.settings["latent_dim"]) for trial in trials} == {
+    runs = [run for run in found(own) if run.method == "AE"]
+    assert {(run.settings["epochs"], run.settings["widths"], run.settings["latent_dim"]) for run in runs} == {
         (7, (9,), 4)
     }
     theirs = own | {("digits", "arae"): {"epochs": 8}}
-    assert {trial.settings["epochs"] for trial in found(theirs) if trial.method == "AE"} == {8}
-    assert {trial.method for trial in found({})} == {"PCA"}  # nothing is published of AE, and the spec says nothing
+    assert {run.settings["epochs"] for run in found(theirs) if run.method == "AE"} == {8}
+    assert {run.method for run in found({})} == {"PCA"}  # nothing is published of AE, and the spec says nothing
 
 
 def test_a_budget_that_is_not_there():
@@ -579,7 +579,7 @@ def test_killed_three_times_every_run_is_finished_once(here):
     assert kills == 3
     outcomes = sweep(long, folder="out", progress=False)
     assert len(outcomes) == 8
-    assert {outcome.trial.name for outcome in outcomes} == finished("out")
+    assert {outcome.run.name for outcome in outcomes} == finished("out")
     assert all(starts("out")[name] == count for name, count in kept.items())  # no finished run was begun again
     assert 8 < sum(starts("out").values()) <= 8 + kills  # one run was in flight at each kill, or none
     undisturbed = sweep(long, folder="undisturbed", progress=False)
@@ -640,8 +640,8 @@ def test_a_lessons_parameters(here, monkeypatch):
     outcomes = sweep({"lesson": "00", "parameters": {"epochs": [1, 2]}}, folder="out", progress=False)
     assert outcomes[0].results["metrics"] == {"twice": 2}
     assert outcomes[0].results["varied"] == {"epochs": 1}
-    assert outcomes[0].trial.parameters == {"epochs": 1, "profile": "smoke"}
+    assert outcomes[0].run.parameters == {"epochs": 1, "profile": "smoke"}
     assert "KeyError" in outcomes[1].error
-    assert finished("out") == {outcomes[0].trial.name}
+    assert finished("out") == {outcomes[0].run.name}
     with pytest.raises(SpecError, match="must hold the sweep 'sweep' of methods; got the sweep 'sweep' of 00_good"):
         sweep(SPEC, folder="out", progress=False)

@@ -10,7 +10,7 @@ from advad.explorers.evaluation_pitfalls import LABELS, EvaluationPitfallsExplor
 
 
 @pytest.fixture
-def trials():
+def table():
     rng = np.random.default_rng(0)
     values = rng.uniform(0.45, 0.9, size=(4, 3, 2, 4, 3))
     values[:, :, :, 3] -= 0.4  # the fourth class is below chance
@@ -18,16 +18,16 @@ def trials():
 
 
 @pytest.fixture
-def explorer(trials):
-    return EvaluationPitfallsExplorer(trials, ["0", "1", "2", "3"], published=("a paper", 0.98))
+def explorer(table):
+    return EvaluationPitfallsExplorer(table, ["0", "1", "2", "3"], published=("a paper", 0.98))
 
 
 def test_there_is_a_box_for_each_shortcut():
     assert tuple(LABELS) == SWITCHES
 
 
-def test_it_starts_honest(explorer, trials):
-    honest = trials.report(Pitfalls())
+def test_it_starts_honest(explorer, table):
+    honest = table.report(Pitfalls())
     assert explorer.summary() == (
         f"Honest: AUROC {honest.auroc:.3f}, balanced accuracy {honest.bacc:.3f}, means over 4 classes."
     )
@@ -39,9 +39,9 @@ def test_it_starts_honest(explorer, trials):
 
 
 @pytest.mark.parametrize("name", SWITCHES)
-def test_each_box_is_answered(explorer, trials, name):
+def test_each_box_is_answered(explorer, table, name):
     explorer.boxes[name].value = True
-    now = trials.report(Pitfalls(**{name: True}))
+    now = table.report(Pitfalls(**{name: True}))
     assert LABELS[name] in explorer.summary()
     assert f"becomes {now.auroc:.3f}" in explorer.summary()
     assert html.escape(explorer.summary()) in explorer.text.value
@@ -70,10 +70,10 @@ def test_the_class_order_alone_is_said_to_change_nothing(explorer):
     assert "changes nothing" not in explorer.summary()
 
 
-def test_two_buttons_tick_all_or_none(explorer, trials):
+def test_two_buttons_tick_all_or_none(explorer, table):
     explorer.all.click()
     assert all(box.value for box in explorer.boxes.values())
-    everything = trials.report(Pitfalls(**dict.fromkeys(SWITCHES, True)))
+    everything = table.report(Pitfalls(**dict.fromkeys(SWITCHES, True)))
     assert list(explorer.plot.data[3].y) == [everything.auroc] * 2
     before = explorer.to_image()
     explorer.none.click()
@@ -82,11 +82,11 @@ def test_two_buttons_tick_all_or_none(explorer, trials):
 
 
 def test_an_error_shows_in_its_panel(explorer):
-    explorer.trials = None
+    explorer.table = None
     with pytest.raises(AttributeError):
         explorer.boxes["best_epoch"].value = True  # without a kernel, the panel lets the error through
 
 
-def test_names_that_do_not_belong_are_refused(trials):
+def test_names_that_do_not_belong_are_refused(table):
     with pytest.raises(ValueError, match="EvaluationPitfallsExplorer: names must have 4 entries, one a class; got"):
-        EvaluationPitfallsExplorer(trials, ["0"])
+        EvaluationPitfallsExplorer(table, ["0"])

@@ -211,7 +211,7 @@ def test_the_shipped_specs_are_of_published_tables(real_data, paper, table, budg
     assert reproduce.outline_of(paper, table, budget).spec == plan.spec
     result = reproduce.table_of(plan, folder="nowhere")
     printed = {cell.method for cell in result.cells if cell.published is not None}
-    mine = {printed_name(trial.method, changed_settings(trial.method, trial.settings)) for trial in plan.trials}
+    mine = {printed_name(run.method, changed_settings(run.method, run.settings)) for run in plan.runs}
     assert printed & mine
     for entry in spec.get("causes", []):
         assert any(

@@ -92,7 +92,7 @@ def test_the_projects_own_results_are_there():
 def test_a_sweeps_means_are_taken_over_seeds_and_then_over_classes(here):
     outcomes = sweep(SPEC, folder="mine", progress=False)
     auroc = {
-        (outcome.trial.data["normal"], outcome.trial.seed): outcome.results["metrics"]["auroc"]["value"]
+        (outcome.run.data["normal"], outcome.run.seed): outcome.results["metrics"]["auroc"]["value"]
         for outcome in outcomes
     }
     found = {line.normal: line for line in board.sweep_rows("mine") if line.metric == "auroc"}
