@@ -283,7 +283,11 @@ def test_ctrl_c_ends_the_lesson_and_its_kernel(here):
         "import os, pathlib, time\npathlib.Path('pid.part').write_text(str(os.getpid()))\n"
         "os.replace('pid.part', 'pid')\ntime.sleep(600)",
     )
-    program = "from advad.cli.main import main; main()"
+    # a suite in the background of a script inherits a SIGINT that is ignored
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from advad.cli.main import main; main()"
+    )
     process = subprocess.Popen([sys.executable, "-c", program, "run", "waits.ipynb"], stderr=subprocess.PIPE, text=True)
     while not (here / "pid").exists():
         with pytest.raises(subprocess.TimeoutExpired):  # it is still running
