@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+Images = TypeVar("Images", Tensor, np.ndarray)
 
-@overload
-def as_float(images: Tensor) -> Tensor: ...
-@overload
-def as_float(images: np.ndarray) -> np.ndarray: ...
-def as_float(images: Any) -> Any:
+
+def as_float(images: Images) -> Images:
     """Return images as floating point in [0, 1]: `uint8` is divided by 255, floating point is returned as it is.
 
     Parameters
@@ -37,11 +35,7 @@ def as_float(images: Any) -> Any:
     return images.astype(np.float32) / np.float32(255) if images.dtype == np.uint8 else images
 
 
-@overload
-def as_uint8(images: Tensor) -> Tensor: ...
-@overload
-def as_uint8(images: np.ndarray) -> np.ndarray: ...
-def as_uint8(images: Any) -> Any:
+def as_uint8(images: Images) -> Images:
     """Return images as `uint8` in [0, 255]: floating point is multiplied by 255 and rounded.
 
     Parameters

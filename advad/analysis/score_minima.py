@@ -44,8 +44,7 @@ def minimise_score(score: Any, start: Any, *, steps: int = 300, step_size: float
     Parameters
     ----------
     score : detector or callable
-        A detector with `score_tensor`; or a differentiable function from a float Tensor (B, C, H, W) in [0, 1]
-        to B scores, higher = more anomalous, each of its own image alone.
+        A detector with `score_tensor`, or a function: as `detector` in `robustness.attack_scores`.
     start : array-like of shape (N, C, H, W) or (N, H, W)
         Where to begin: `noise(n, image_shape)`, or images.
     steps : int

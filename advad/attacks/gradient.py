@@ -148,11 +148,6 @@ def apgd(
     start : Tensor of shape (B, C, H, W), optional
         First δ, instead of a random one; it is projected first.
 
-    Returns
-    -------
-    Tensor of shape (B, C, H, W)
-        Detached.
-
     Raises
     ------
     TypeError, ValueError

@@ -110,11 +110,10 @@ def read_npz(
 
     Returns
     -------
-    images : Tensor of shape (N, C, H, W), uint8
-    labels : Tensor of shape (N,), int64
+    images, labels, is_test : Tensor
+        As in `torchvision_sets.read_named`.
     classes : tuple of str
         "0", "1", … up to the highest label.
-    is_test : Tensor of shape (N,), bool
     unread : tuple of str
         Names of the arrays that were not read.
 

@@ -71,8 +71,9 @@ def one_class(images: ImageSet, *, normal: Classes, **options: Unpack[SplitKeywo
     test_size : int, optional
         Maximum number of test images, at the same share of normal ones.
     holdout_from : {"clean", "contaminated"}
-        "clean" (default) holds out normal images only, which somebody must have looked through. "contaminated" draws
-        from the unlabelled images, contaminating ones included, without looking at their classes.
+        "clean" (default) holds out normal images only, as if somebody had looked through them. "contaminated" holds
+        out a random part of the unlabelled images, contaminating ones included, which needs no labels; then α is the
+        share in training and held-out images together, and each part's own share varies by chance.
     by_group : bool
         Whether all images of a group (`ImageSet.groups`) go to the same side; training images of a group that is in
         the official test part are then left out. Default False.
@@ -199,10 +200,6 @@ def leave_one_out(
         As in `one_class`.
     by_group : bool
         As in `merged`.
-
-    Returns
-    -------
-    Split
 
     Raises
     ------

@@ -25,33 +25,7 @@ class GroupLeakWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
-    """The options that all protocols share, with their defaults.
-
-    Parameters
-    ----------
-    contamination : float in [0, 1)
-        Share α of the unlabelled training images that is anomalous: round(α / (1 − α) · n) beside n normal ones.
-    contaminants : int, str, or several, optional
-        Classes the contamination comes from; by default all anomalous ones.
-    labelled : float in [0, 1)
-        Share γ of all training images that is anomalous and labelled so: round(γ / (1 − γ) · m) beside m unlabelled.
-    labelled_classes : int, str, or several, optional
-        Classes the labelled anomalies come from; by default all anomalous ones.
-    holdout : float in [0, 1)
-        Share of the images outside the test part that is held out of training, for thresholds.
-    seed : int
-        Decides every choice.
-    train_size : int, optional
-        Maximum number of training images in all, at the same α and γ.
-    test_size : int, optional
-        Maximum number of test images, at the same share of normal ones.
-    holdout_from : {"clean", "contaminated"}
-        What is held out. "clean": normal images only, as if somebody had looked through them. "contaminated": a
-        random part of the unlabelled images, contaminating ones included, which needs no labels; then α is the share
-        in training and held-out images together, and each part's own share varies by chance.
-    by_group : bool
-        Whether all images of a group (`ImageSet.groups`) go to the same side: training, held out, or test.
-    """
+    """The options that all protocols share, with their defaults; `one_class` explains each."""
 
     contamination: float = 0.0
     contaminants: Classes | None = None
@@ -278,10 +252,6 @@ def fill(
         Positions of normal and of anomalous test images.
     options : SplitOptions
         Checked.
-
-    Returns
-    -------
-    Split
 
     Raises
     ------

@@ -370,7 +370,7 @@ class Detector(BaseDetector, ABC):
 
         Parameters
         ----------
-        X : array of shape (N, C, H, W) or (N, H, W)
+        X : array
             As in `fit`.
 
         Returns

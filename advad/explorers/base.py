@@ -35,7 +35,19 @@ STYLE = """<style>
 
 
 class Explorer(ABC):
-    """Base of all explorers: a box of widgets, a panel for errors, a static twin."""
+    """Base of all explorers: a box of widgets, a panel for errors, and the same state as a static image.
+
+    Parameters
+    ----------
+    detectors : Detector, or mapping of str to Detector
+        In explorers of detectors. Fitted.
+    images : array of shape (N, C, H, W) or (N, H, W)
+        In explorers of images. `uint8`, or float in [0, 1].
+    **known
+        What is known of the images: `labels`, `classes`, `is_anomaly`, each optional; see `Known`. Where an explorer
+        compares an image's score with others, it compares with those of the normal images only if `is_anomaly` is
+        given.
+    """
 
     def __init__(self) -> None:
         self.errors = widgets.Output()

@@ -34,10 +34,8 @@ class NoiseExplorer(Explorer):
 
     Parameters
     ----------
-    detectors : Detector, or mapping of str to Detector
-        Fitted. One without `reconstruct` shows its scores only.
-    images : array of shape (N, C, H, W) or (N, H, W)
-        Clean pictures, `uint8` or float in [0, 1].
+    detectors, images, **known
+        See `Explorer`. The images are clean; a detector without `reconstruct` shows its scores only.
     corruptions : mapping of str to array of the images' shape, optional
         Corrupted versions; the ladder goes from each picture towards its own. Else uniform, Gaussian and speckle
         noise, and the learned noise of a detector that has one (ALCN).
@@ -45,15 +43,14 @@ class NoiseExplorer(Explorer):
         The rungs, in pixel units.
     seed : int
         Freezes the noise.
-    **known
-        What is known of the images: `labels`, `classes`, `is_anomaly`, each optional; see `Known`.
 
     Examples
     --------
     >>> from advad import PCA, explorers, load, one_class
     >>> split = one_class(load("digits"), normal=0)
     >>> detector = PCA(n_components=8).fit(split.train)
-    >>> explorers.NoiseExplorer(detector, split.test[:2]).summary()
+    >>> explorer = explorers.NoiseExplorer(detector, split.test[:2])
+    >>> explorer.summary()
     "Picture 0 under uniform noise of strength 0.200: PCA scores it 0.0768, 1.5 times the clean one's 0.0506."
     """
 

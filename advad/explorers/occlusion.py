@@ -29,16 +29,12 @@ class OcclusionExplorer(Explorer):
 
     Parameters
     ----------
-    detectors : Detector, or mapping of str to Detector
-        Fitted. One without `reconstruct` shows its scores and maps only.
-    images : array of shape (N, C, H, W) or (N, H, W)
-        `uint8`, or float in [0, 1].
+    detectors, images, **known
+        See `Explorer`. A detector without `reconstruct` shows its scores and maps only.
     masks : array of shape (N, H, W), optional
         Above 0 where a defect truly is; images without a defect have an empty one.
     patches : sequence of int
         Sides of the square that occludes, to choose from.
-    **known
-        What is known of the images: `labels`, `classes`, `is_anomaly`, each optional; see `Known`.
 
     Examples
     --------

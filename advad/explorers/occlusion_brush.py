@@ -40,13 +40,8 @@ class OcclusionBrush(Explorer):
 
     Parameters
     ----------
-    detectors : Detector, or mapping of str to Detector
-        Fitted. One without `reconstruct` shows its scores and maps only.
-    images : array of shape (N, C, H, W) or (N, H, W)
-        `uint8`, or float in [0, 1].
-    **known
-        `labels`, `classes`, `is_anomaly`, each optional; see `Known`. With `is_anomaly`, scores are compared with those
-        of the normal images only.
+    detectors, images, **known
+        See `Explorer`. A detector without `reconstruct` shows its scores and maps only.
 
     Examples
     --------
@@ -57,12 +52,7 @@ class OcclusionBrush(Explorer):
     'Picture 0: score 0.05064, higher than 15% of the 20 pictures. Nothing is covered.'
     """
 
-    def __init__(
-        self,
-        detectors: Any,
-        images: ArrayLike,
-        **known: Unpack[Known],
-    ):
+    def __init__(self, detectors: Any, images: ArrayLike, **known: Unpack[Known]):
         self.scored = {
             name: ScoredImages(OWNER, detector, images, **known) for name, detector in named(OWNER, detectors).items()
         }

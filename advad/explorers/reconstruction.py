@@ -22,12 +22,8 @@ class ReconstructionExplorer(Explorer):
 
     Parameters
     ----------
-    detectors : Detector, or mapping of str to Detector
-        Fitted; each must give images back.
-    images : array of shape (N, C, H, W) or (N, H, W)
-        `uint8`, or float in [0, 1].
-    **known
-        What is known of the images: `labels`, `classes`, `is_anomaly`, each optional; see `Known`.
+    detectors, images, **known
+        See `Explorer`. Each detector must give images back.
 
     Examples
     --------
@@ -38,12 +34,7 @@ class ReconstructionExplorer(Explorer):
     'Picture 0 (class 4): mean squared error PCA 0.0498.'
     """
 
-    def __init__(
-        self,
-        detectors: Any,
-        images: ArrayLike,
-        **known: Unpack[Known],
-    ):
+    def __init__(self, detectors: Any, images: ArrayLike, **known: Unpack[Known]):
         owner = "ReconstructionExplorer"
         self.detectors = named(owner, detectors)
         for name, detector in self.detectors.items():

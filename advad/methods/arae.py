@@ -101,9 +101,8 @@ class ARAE(Autoencoder):
         Radius of the l2 attack, in pixel units, for a whole image.
     rotations : int
         Number of rotations in ±30° that the spatial attack tries, each with nine shifts by 0 or 4/28 of a side.
-    network, widths, activation, weight_init, conv_width, epochs, batch_size, learning_rate, latent_dim, seed, device
-    precision
-        See `Autoencoder`.
+
+    The others are those of `Autoencoder`.
 
     Examples
     --------

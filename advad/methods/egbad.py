@@ -56,12 +56,8 @@ class PairDiscriminator(nn.Module):
 
     Parameters
     ----------
-    image_shape : (C, H, W)
-        Shape of one image.
-    latent_dim : int
-        Units of the code.
-    width : int
-        Feature maps of the first convolution.
+    image_shape, latent_dim, width
+        As in `dcgan_encoder`.
     units : int
         Units of the layers for z and for both; the features.
     dropout : float

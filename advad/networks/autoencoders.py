@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
@@ -42,19 +43,19 @@ def dense_encoder(
 
 
 def dense_decoder(
-    image_shape: tuple[int, int, int],
-    widths: Sequence[int],
-    latent_dim: int,
-    activation: str,
-    last: str | None = None,
-    init: str = "glorot_uniform",
+    image_shape: tuple[int, int, int], widths: Sequence[int], latent_dim: int, activation: str, **layers: Any
 ) -> nn.Sequential:
-    """Return the mirror of `dense_encoder`, (B, latent_dim) -> (B, C, H, W); `last` follows the output pixels."""
+    """Return the mirror of `dense_encoder`, (B, latent_dim) -> (B, C, H, W).
+
+    The parameters are those of `dense_encoder`; `last` follows the output pixels.
+    """
     sizes = [latent_dim, *reversed(widths), math.prod(image_shape)]
-    return nn.Sequential(*_dense_layers(sizes, activation, last, init), nn.Unflatten(1, image_shape))
+    return nn.Sequential(*_dense_layers(sizes, activation, **layers), nn.Unflatten(1, image_shape))
 
 
-def _dense_layers(sizes: Sequence[int], activation: str, last: str | None, init: str) -> list[nn.Module]:
+def _dense_layers(
+    sizes: Sequence[int], activation: str, last: str | None = None, init: str = "glorot_uniform"
+) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
         linear = nn.Linear(n_in, n_out)
@@ -87,14 +88,7 @@ def conv_encoder(image_shape: tuple[int, int, int], latent_dim: int, width: int 
     is a smaller relative of the network of Bergmann et al. 2019, Table 1, not that network: their 3×3 and 8×8 layers
     of stride 1 are left out, and the maps are doubled at each level.
 
-    Parameters
-    ----------
-    image_shape : (C, H, W)
-        Shape of one image.
-    latent_dim : int
-        Units of the code.
-    width : int
-        Feature maps of the first level.
+    `image_shape`, `latent_dim` and `width` are those of `dcgan_encoder`.
     """
     channels, *size = image_shape
     sizes = halvings(*size)

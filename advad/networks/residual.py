@@ -55,14 +55,8 @@ class Block(nn.Module):
 def residual_generator(image_shape: tuple[int, int, int], latent_dim: int, width: int) -> nn.Sequential:
     """Return a generator, (B, latent_dim) -> (B, C, H, W) in [−1, 1], for images of 8 to 256 pixels a side.
 
-    Parameters
-    ----------
-    image_shape : (C, H, W)
-        Shape of one image.
-    latent_dim : int
-        Units of the code.
-    width : int
-        Feature maps at the full size; they double with each halving, up to eight times as many.
+    `image_shape` and `latent_dim` are those of `dcgan_encoder`. `width` is the number of feature maps at the full size;
+    they double with each halving, up to eight times as many.
     """
     channels, *size = image_shape
     sizes = halvings(*size)

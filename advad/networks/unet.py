@@ -18,16 +18,7 @@ class DCGANUNet(nn.Module):
     the code, (B, latent_dim). There is no decoder: the image is no function of the code, since skip connections carry
     information past it.
 
-    Parameters
-    ----------
-    image_shape : (C, H, W)
-        Shape of one image, 8 to 256 pixels a side.
-    latent_dim : int
-        Units of the code.
-    width : int
-        Feature maps of the first level.
-    norm : callable (int) -> Module
-        Makes the normalising layers.
+    The parameters are those of `dcgan_encoder`.
 
     Source : Ronneberger et al. 2015; Radford et al. 2016.
     """

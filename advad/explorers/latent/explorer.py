@@ -34,10 +34,9 @@ class LatentExplorer(Explorer):
 
     Parameters
     ----------
-    detectors : Detector, or mapping of str to Detector
-        Fitted. One without `decode` can still be looked at; one without `encode` gets a map of pixels.
-    images : array of shape (N, C, H, W) or (N, H, W)
-        `uint8`, or float in [0, 1]; N >= 4.
+    detectors, images, **known
+        See `Explorer`; N >= 4. A detector without `decode` can still be looked at; one without `encode` gets a map of
+        pixels.
     parts : sequence of N str, optional
         Where each image comes from, such as "train" or "test".
     map : {"latent", "pca", "tsne", "umap"}, optional
@@ -46,9 +45,6 @@ class LatentExplorer(Explorer):
         The first colouring; else the first of these that is known.
     seed : int
         Seed of t-SNE and UMAP.
-    **known
-        `labels`, `classes`, `is_anomaly`, each optional; see `Known`. With `is_anomaly`, scores are compared with those
-        of the normal images only.
 
     Examples
     --------
