@@ -227,7 +227,7 @@ def write_state(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mappi
     Returns
     -------
     Path
-        The file's.
+        The file that was written.
     """
     from safetensors.torch import save
 

@@ -281,13 +281,13 @@ def attempt(
     ----------
     run : Run
     folder : Path
-        The sweep's.
+        Folder of the sweep; the run has a folder of its own in it.
     slot : int
         Its place in the sweep.
     threads : int, optional
         That torch may use; None leaves them as they are.
     session : str
-        Which start of the sweep this is.
+        Identifies this start of the sweep.
     git : mapping, optional
         As `git_state` gives it where the sweep was started.
     """

@@ -326,14 +326,27 @@ def compare(row: Row) -> Row:
     if row.n < ENOUGH_SEEDS:
         flags.append("1 seed" if row.n == 1 else f"{row.n} seeds")
     if not found:
-        return replace(row, flags=tuple(flags))
+        return replace(row, flags=(*flags, *_unlike_paper(row)))
     best = min(found, key=lambda other: other["paper"] != own)
+    flags += _unlike_paper(row, None if best["paper"] == own else best["paper"])
     if best["paper"] != own:
         flags.append("paper: a rival's figure")
     elif own in DOUBTS:
         flags.append(DOUBTS[own])
     place = f"table {best['table']}" if best["table"].isdigit() else best["table"]
     return replace(row, flags=tuple(flags), published=best["value"], paper=f"{best['paper']}, {place}")
+
+
+def _unlike_paper(row: Row, paper: str | None = None) -> tuple[str, ...]:
+    """Return a flag that names the arguments whose values are not those of the paper; none where it states none."""
+    method = getattr(advad, row.method)
+    try:
+        stated = json.loads(json.dumps(method.paper_settings(row.dataset, paper)))
+    except ValueError:  # the paper gives no settings for this data set
+        return ()
+    stated = changed_settings(row.method, stated)
+    differing = [name for name in sorted({*stated, *row.settings}) if stated.get(name) != row.settings.get(name)]
+    return (f"not the paper's {', '.join(differing)}",) if differing else ()
 
 
 @functools.lru_cache(maxsize=64)

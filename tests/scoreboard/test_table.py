@@ -17,7 +17,7 @@ from advad.experiments.sweep import sweep
 from advad.files import write_json
 from advad.lessons.parameters import SpecError
 from advad.scoreboard import table as board
-from advad.scoreboard.rows import Row
+from advad.scoreboard.rows import Row, changed_settings
 
 TINY = {"method": "AE", "epochs": 2, "widths": [16], "latent_dim": 4}
 SPEC = {"seed": [0, 1], "device": "cpu", "data": {"dataset": "digits", "normal": [0, 8]}, "methods": [TINY]}
@@ -74,12 +74,27 @@ def test_a_balanced_accuracy_is_compared_by_the_rule_of_the_paper():
 
 
 def test_flags_say_what_must_be_known():
-    assert board.compare(row()).flags == ()
-    assert board.compare(row(n=1, spread=None)).flags == ("1 seed",)
-    assert board.compare(row(n=2, flags=("test subset",))).flags == ("test subset", "2 seeds")
+    paper = {"settings": changed_settings("ARAE", advad.ARAE.paper_settings("MNIST"))}
+    assert board.compare(row(**paper)).flags == ()
+    assert board.compare(row(**paper, n=1, spread=None)).flags == ("1 seed",)
+    assert board.compare(row(**paper, n=2, flags=("test subset",))).flags == ("test subset", "2 seeds")
     assert board.compare(row(method="DAE")).flags == ("paper: a rival's figure",)
     leave_one_out = {"method": "ALCN", "protocol": "leave_one_out", "normal": "all-but-8"}
-    assert board.compare(row(**leave_one_out)).flags == ("paper: own 80:20 split",)
+    paper = {"settings": changed_settings("ALCN", advad.ALCN.paper_settings("MNIST"))}
+    assert board.compare(row(**leave_one_out, **paper)).flags == ("paper: own 80:20 split",)
+
+
+def test_settings_that_are_not_the_papers_are_named():
+    def unlike(**changes):
+        return [flag for flag in board.compare(row(**changes)).flags if flag.startswith("not the paper's")]
+
+    paper = changed_settings("ARAE", advad.ARAE.paper_settings("FashionMNIST"))
+    assert unlike(dataset="FashionMNIST", settings=paper) == []
+    others = {name: value for name, value in paper.items() if name != "attack_radius"} | {"activation": "relu"}
+    # one stays at our default where the paper has another value, one is changed where the paper has our default
+    assert unlike(dataset="FashionMNIST", settings=others) == ["not the paper's activation, attack_radius"]
+    assert unlike(dataset="digits", settings=others) == []  # no paper has settings for it
+    assert unlike(method="LOF", settings={"n_neighbors": 5}) == []
 
 
 def test_the_projects_own_results_are_there():
