@@ -45,11 +45,11 @@ def fitted_threshold(is_anomaly: Any, scores: Any) -> tuple[float, float]:
 
     scores = as_numbers("fitted_threshold", "scores", scores, 1)
     anomalous = as_anomalous("fitted_threshold", is_anomaly, len(scores))
-    false_alarms, found, cuts = roc_curve(anomalous, scores)  # alarm where score >= cut; the first cut is infinite
-    best = int(np.argmax(found - false_alarms))
+    false_alarms, detected, cuts = roc_curve(anomalous, scores)  # alarm where score >= cut; the first cut is infinite
+    best = int(np.argmax(detected - false_alarms))
     lower = scores[scores < cuts[best]]
     threshold = lower.max() if lower.size else scores.min() - 1 - abs(scores.min())
-    return float(1 + found[best] - false_alarms[best]) / 2, float(threshold)
+    return float(1 + detected[best] - false_alarms[best]) / 2, float(threshold)
 
 
 def min_max(scores: Any) -> np.ndarray:
@@ -173,12 +173,12 @@ class EvaluationTable:
 
         The class order, which is nothing alone, is measured against shuffled batches in training mode.
         """
-        found = {}
+        gains = {}
         for name in SWITCHES:
             base = {"batch_statistics": True} if name == "class_order" else {}
             before, after = self.report(Pitfalls(**base)), self.report(Pitfalls(**base, **{name: True}))
-            found[name] = (after.auroc - before.auroc, after.bacc - before.bacc)
-        return found
+            gains[name] = (after.auroc - before.auroc, after.bacc - before.bacc)
+        return gains
 
 
 # ---------------------------------------------------------------------- where there is nothing to detect

@@ -40,8 +40,8 @@ def as_numbers(owner: str, name: str, value: Any, ndim: int) -> np.ndarray:
     numbers = numbers.astype(np.float64)
     broken = numbers.size - int(np.isfinite(numbers).sum())
     if broken:
-        found = f"{broken} of {numbers.size} values NaN or infinite"
-        raise ValueError(f"{owner}: {name} must be finite; got {found}. Did the training diverge?")
+        observed = f"{broken} of {numbers.size} values NaN or infinite"
+        raise ValueError(f"{owner}: {name} must be finite; got {observed}. Did the training diverge?")
     return numbers
 
 
@@ -69,8 +69,8 @@ def as_anomalous(owner: str, is_anomaly: Any, n: int) -> np.ndarray:
     anomalous = as_labels(owner, as_numpy(is_anomaly), n, name="is_anomaly").numpy()
     count = int(anomalous.sum())
     if count in (0, n):
-        found = f"{n - count} normal and {count} anomalous"
-        raise ValueError(f"{owner}: is_anomaly must mark at least one image of each class; got {found}.")
+        observed = f"{n - count} normal and {count} anomalous"
+        raise ValueError(f"{owner}: is_anomaly must mark at least one image of each class; got {observed}.")
     return anomalous
 
 

@@ -93,9 +93,9 @@ def _exact_neighbours(codes: np.ndarray, k: int) -> dict[str, Any]:
     from sklearn.neighbors import NearestNeighbors
 
     distances, indices = NearestNeighbors(n_neighbors=k).fit(codes).kneighbors(codes)
-    found = indices.astype(np.int32), distances.astype(np.float32)
+    neighbors = indices.astype(np.int32), distances.astype(np.float32)
     # UMAP ignores neighbours that it is given for a small set, unless the second option is set.
-    return {"precomputed_knn": found, "force_approximation_algorithm": True}
+    return {"precomputed_knn": neighbors, "force_approximation_algorithm": True}
 
 
 @dataclass(frozen=True, eq=False)

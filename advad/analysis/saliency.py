@@ -136,8 +136,8 @@ def mask_agreement(maps: Any, masks: Any) -> Agreement:
         if area in (0, defect.size):
             continue
         aurocs.append(auroc(defect.ravel(), values.ravel()))
-        found = values >= np.sort(values, axis=None)[-area]
-        ious.append((found & defect).sum() / (found | defect).sum())
+        detected = values >= np.sort(values, axis=None)[-area]
+        ious.append((detected & defect).sum() / (detected | defect).sum())
     if not ious:
         reject("mask_agreement", "masks", "hold at least one image with defect and sound pixels", as_numpy(masks))
     return Agreement(float(np.mean(aurocs)), float(np.mean(ious)), len(ious))

@@ -188,31 +188,31 @@ class ARAE(Autoencoder):
 
     def attack(self, networks: Networks, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Eqs. 1 and 5, inner problem: for each image, the worst X* of all attacks; like x."""
-        found = self.attack_each(networks, x, generator)
-        if len(found) == 1:
-            return found[0]
+        attacked = self.attack_each(networks, x, generator)
+        if len(attacked) == 1:
+            return attacked[0]
         objective = self._objective(networks, x)
         with torch.no_grad():
-            worst = torch.stack([objective(x_star) for x_star in found]).argmax(0)  # (B,)
-        return torch.stack(found)[worst, torch.arange(len(x), device=x.device)]
+            worst = torch.stack([objective(x_star) for x_star in attacked]).argmax(0)  # (B,)
+        return torch.stack(attacked)[worst, torch.arange(len(x), device=x.device)]
 
     def attack_each(self, networks: Networks, x: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
         """Eqs. 1 and 5, inner problem: the X* of each of `attacks`, in their order; each like x."""
         objective = self._objective(networks, x)
-        found = []
+        attacked = []
         for attack in self.attacks:
             if attack == "spatial":
                 shift = round(4 / 28 * x.shape[-1])
                 shifts = [(dx, dy) for dx in (-shift, 0, shift) for dy in (-shift, 0, shift)]
-                found.append(worst_transform(objective, x, degrees=self._degrees(), shifts=shifts))
+                attacked.append(worst_transform(objective, x, degrees=self._degrees(), shifts=shifts))
                 continue
             if attack == "linf":
                 radius, steps, step_size = self.attack_radius, self.attack_steps, self.attack_step_size
             else:
                 radius, steps, step_size = self.l2_radius, self.l2_steps, self.l2_step_size
             ball = {"norm": attack, "radius": radius, "steps": steps, "step_size": step_size}
-            found.append(pgd(objective, x, **ball, generator=generator, box=self.attack_box, best=False))
-        return found
+            attacked.append(pgd(objective, x, **ball, generator=generator, box=self.attack_box, best=False))
+        return attacked
 
     def _objective(self, networks: Networks, x: Tensor) -> Objective:
         """Return what the attack maximises for each image: the movement of the code (Eq. 1), or the error (ARAE-R)."""

@@ -83,12 +83,12 @@ class DeepSAD(Hypersphere):
         c : Tensor of shape (latent_dim,)
             The centre.
         """
-        both = torch.cat([x, anomalies])  # one pass: batch normalisation sees them together
-        near, far = self.distance(networks, both, c).split([len(x), len(anomalies)])
+        batch = torch.cat([x, anomalies])  # one pass: batch normalisation sees them together
+        near, far = self.distance(networks, batch, c).split([len(x), len(anomalies)])
         terms = {"distance": near.mean()}
         if len(anomalies):
             terms["anomaly_distance"] = far.mean()
-        return (near.sum() + self.eta * (far + EPSILON).reciprocal().sum()) / len(both), terms
+        return (near.sum() + self.eta * (far + EPSILON).reciprocal().sum()) / len(batch), terms
 
     def step(self, update: Update, x: Tensor) -> None:
         anomalies, c = x[:0], update.run.buffers["centre"]

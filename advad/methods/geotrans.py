@@ -198,9 +198,9 @@ class GeoTrans(Detector):
 
     def on_fit_end(self, run: TrainingState, images: Tensor) -> None:
         """Estimate α̃_i of each transformation on training images (Sec. 4.2)."""
-        some = images[torch.linspace(0, len(images) - 1, min(len(images), ALPHA_IMAGES)).long()]
+        sample = images[torch.linspace(0, len(images) - 1, min(len(images), ALPHA_IMAGES)).long()]
         with torch.no_grad():
-            parts = [self.log_softmaxes(run.networks, as_float(part)) for part in some.split(self.batch_size)]
+            parts = [self.log_softmaxes(run.networks, as_float(part)) for part in sample.split(self.batch_size)]
         mean_log = torch.cat(parts).cpu().double().mean(0)  # (T, T); on the CPU, since not every device has doubles
         run.buffers["alpha"] = dirichlet_alpha(mean_log).float().to(run.device)
 

@@ -42,25 +42,25 @@ class PyOD(Classical):
             reject("PyOD", "detector", "be a detector of PyOD", self.detector, remedy, TypeError)
 
     def build(self, features: np.ndarray) -> Any:
-        given = self.detector.get_params(deep=False)
-        if given.get("random_state", 0) is None:
-            given["random_state"] = self.seed
-        return type(self.detector)(**given)
+        parameters = self.detector.get_params(deep=False)
+        if parameters.get("random_state", 0) is None:
+            parameters["random_state"] = self.seed
+        return type(self.detector)(**parameters)
 
     def score_features(self, features: np.ndarray) -> np.ndarray:
         return np.asarray(self.estimator_.decision_function(features))
 
     def _stored(self) -> dict[str, Any]:
         kind = type(self.detector)
-        given = self.detector.get_params(deep=False)
+        parameters = self.detector.get_params(deep=False)
         try:
-            json.dumps(given)
+            json.dumps(parameters)
         except TypeError:
             remedy = "Give it numbers and texts only, or keep it unsaved."
             reject(
                 "PyOD", "detector", "have parameters that JSON can hold, to be saved", self.detector, remedy, TypeError
             )
-        return {"detector": f"{kind.__module__}.{kind.__name__}", "parameters": given, "seed": self.seed}
+        return {"detector": f"{kind.__module__}.{kind.__name__}", "parameters": parameters, "seed": self.seed}
 
     @classmethod
     def _restored(cls, stored: dict[str, Any]) -> dict[str, Any]:

@@ -43,11 +43,11 @@ class DCGANUNet(nn.Module):
             x = block(x)
             down.append(x)
         code, smallest, *skips = reversed(down)
-        both = torch.cat([smallest, self.from_code(code[:, :, None, None])], 1)
+        joined = torch.cat([smallest, self.from_code(code[:, :, None, None])], 1)
         for skip, row in zip(skips, self.rows, strict=True):
             assert isinstance(row, nn.ModuleList)
-            both = torch.cat([skip, row[0](both)], 1)
-        return self.to_image(both)
+            joined = torch.cat([skip, row[0](joined)], 1)
+        return self.to_image(joined)
 
 
 class UNetEncoder(nn.Module):

@@ -39,10 +39,10 @@ def keep(rows: Iterable[Row], sweeps: Iterable[str | Path]) -> list[dict[str, st
         Another spec, or no finished run.
     """
     commands = {Path(folder).name: command_of(Path(folder)) for folder in sweeps}
-    mine = [row for row in rows if row.source in commands and not row.normal.startswith("mean")]
-    if not mine:
+    selected = [row for row in rows if row.source in commands and not row.normal.startswith("mean")]
+    if not selected:
         refuse("--keep", "find finished runs of SWEEPS", ", ".join(commands) or "no sweep")
-    lines = [line_of(row, commands[row.source]) for row in mine]
+    lines = [line_of(row, commands[row.source]) for row in selected]
     write_lines(lines, MEASURED)
     return lines
 

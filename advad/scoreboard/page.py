@@ -17,7 +17,7 @@ PROTOCOLS = {
     "merged": "one class normal, 80 % of the normal images train",
     "leave_one_out": "one class anomalous, all others normal, 80:20",
 }
-WIDTH, HEIGHT, EDGE = 200, 26, 8  # of a drawing, in CSS pixels
+WIDTH, HEIGHT, EDGE = 200, 26, 8  # of a plot, in CSS pixels
 
 
 def write_board_page(path: Path, rows: Sequence[Row]) -> Path:
@@ -76,7 +76,7 @@ def _cell(row: Row, low: float, high: float, several_machines: bool) -> dict[str
         "value": value,
         "n": n,
         "difference": "" if row.difference is None else signed(row.difference),
-        "drawing": _drawing(row, low, high),
+        "plot": _plot(row, low, high),
         "flags": row.flags,
     }
 
@@ -88,7 +88,7 @@ def _scale(rows: Sequence[Row]) -> tuple[float, float]:
     return low, max(high, low + 0.05)
 
 
-def _drawing(row: Row, low: float, high: float) -> dict[str, Any]:
+def _plot(row: Row, low: float, high: float) -> dict[str, Any]:
     """Return where both values stand on the scale, in CSS pixels; a value below the scale stands at its end."""
 
     def at(value: float) -> float:

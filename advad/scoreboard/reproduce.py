@@ -210,14 +210,14 @@ def table_of(plan: Plan, folder: str | Path | None = None) -> Table:
     causes = plan.spec.get("causes", [])
     cells: list[Cell] = []
     for section in dict.fromkeys(section for section, _, _ in placed):
-        mine = [(column, figure) for where, column, figure in placed if where == section]
+        figures = [(column, figure) for where, column, figure in placed if where == section]
         used: list[Row] = []
-        for column, figure in mine:
+        for column, figure in figures:
             row = _best([row for row in rows if is_same(row, figure)])
             used += [row] if row else []
             cell = Cell(section=section, column=column, method=figure["method"], published=figure["value"], row=row)
             cells.append(_with_cause(cell, figure, causes))
-        cells += _yardsticks(section, mine, [row for row in rows if row not in used])
+        cells += _yardsticks(section, figures, [row for row in rows if row not in used])
     return Table(paper=paper, table=number, budget=plan.budget, cells=cells)
 
 
@@ -236,20 +236,20 @@ def _placed(printed: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Mappin
     varied = [name for name in CONDITIONS if len({row.get(name, "") for row in conditions}) > 1]
     many_classes = len({figure["normal"] for figure in printed}) > 1
     tells = [name for name in SECTION if len({row[name] for row in conditions}) > 1] or ["dataset"]
-    found = []
+    cells = []
     for figure, row in zip(printed, conditions, strict=True):
         words = [f"{name.replace('_', ' ')} {row.get(name) or 0}" for name in varied]
         section = [str(row[name]).replace("_", " ") for name in tells]
         column = figure["normal"] if many_classes else (", ".join(words) or figure["normal"] or "all")
-        found.append((", ".join([*section, *words] if many_classes else section), column, figure))
-    return found
+        cells.append((", ".join([*section, *words] if many_classes else section), column, figure))
+    return cells
 
 
-def _yardsticks(section: str, mine: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Row]) -> list[Cell]:
+def _yardsticks(section: str, figures: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Row]) -> list[Cell]:
     """Return cells of our methods that the paper's table does not have, in its columns."""
-    printed = {figure["method"] for _, figure in mine}
+    printed = {figure["method"] for _, figure in figures}
     best: dict[tuple[str, str], Cell] = {}
-    for column, figure in dict(mine).items():
+    for column, figure in dict(figures).items():
         for row in rows:
             name = printed_name(row.method, row.settings)
             if name in printed or not is_same(row, {**figure, "method": name}):
@@ -310,15 +310,17 @@ def text(table: Table) -> str:
         lines += [section, ""]
         grid = [["", *columns]]
         for method in dict.fromkeys(cell.method for cell in cells):
-            mine = {cell.column: cell for cell in cells if cell.method == method}
-            rows = [cell.row for cell in mine.values() if cell.row]
-            if any(cell.published is not None for cell in mine.values()):
-                grid.append([method, *(_number(mine[name].published) if name in mine else "" for name in columns)])
+            by_column = {cell.column: cell for cell in cells if cell.method == method}
+            rows = [cell.row for cell in by_column.values() if cell.row]
+            if any(cell.published is not None for cell in by_column.values()):
+                grid.append(
+                    [method, *(_number(by_column[name].published) if name in by_column else "" for name in columns)]
+                )
             if rows:
                 seeds = "-".join(map(str, sorted({min(row.n for row in rows), max(row.n for row in rows)})))
                 label = f"  ours, n={seeds}" if grid[-1][0] == method else f"{method}, n={seeds}"
-                grid.append([label, *(_ours(mine.get(name)) for name in columns)])
-                grid.append(["", *(_spread(mine.get(name)) for name in columns)])
+                grid.append([label, *(_ours(by_column.get(name)) for name in columns)])
+                grid.append(["", *(_spread(by_column.get(name)) for name in columns)])
         widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
         for first, *rest in grid:
             shaped = [

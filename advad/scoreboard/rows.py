@@ -74,7 +74,7 @@ class Row:
     command : str
         What to run to get it again; "" where that is not known.
     splits : tuple of str
-        Hashes of the image indices of its splits, one a run; none where they are not known.
+        Hashes of the image indices of its splits, one per run; none where they are not known.
     flags : tuple of str
         What must be known before comparing.
     published : float, optional
@@ -199,7 +199,7 @@ def sweep_rows(folder: str | Path) -> list[Row]:
         key = json.dumps([results["method"], settings, data], sort_keys=True)
         by_class = grouped.setdefault(key, (results, settings, {}))[2]
         by_class.setdefault(_normal(results["data"]), {})[results["seed"]] = results
-    found = []
+    rows = []
     for first, settings, by_class in grouped.values():
         for metric in first["metrics"]:
             of_class = {
@@ -209,7 +209,7 @@ def sweep_rows(folder: str | Path) -> list[Row]:
             of_class = {normal: runs for normal, runs in of_class.items() if runs}
             for normal, runs in of_class.items():
                 values = [run["metrics"][metric]["value"] for run in runs.values()]
-                found.append(_row(folder, list(runs.values()), settings, metric, normal, values, 1))
+                rows.append(_row(folder, list(runs.values()), settings, metric, normal, values, 1))
             single = {normal: runs for normal, runs in of_class.items() if "+" not in normal}
             pairs = {normal: runs for normal, runs in of_class.items() if normal.count("+") == 1}
             for name, group in (("mean", single), ("mean-of-pairs", pairs)):
@@ -220,8 +220,8 @@ def sweep_rows(folder: str | Path) -> list[Row]:
                     statistics.mean(runs[seed]["metrics"][metric]["value"] for runs in group.values()) for seed in seeds
                 ]
                 runs = [runs[seed] for runs in group.values() for seed in seeds]
-                found.append(_row(folder, runs, settings, metric, name, means, len(group)))
-    return found
+                rows.append(_row(folder, runs, settings, metric, name, means, len(group)))
+    return rows
 
 
 def _row(
@@ -321,13 +321,13 @@ def _generator(row: Row) -> str:
 def compare(row: Row) -> Row:
     """Return a row with the published figure for the same thing, where there is one, and the flags of both."""
     own = OWN_PAPER.get(row.method, "")
-    found = [other for other in _published_of(printed_name(row.method, row.settings)) if is_same(row, other)]
+    same = [other for other in _published_of(printed_name(row.method, row.settings)) if is_same(row, other)]
     flags = list(row.flags)
     if row.n < ENOUGH_SEEDS:
         flags.append("1 seed" if row.n == 1 else f"{row.n} seeds")
-    if not found:
+    if not same:
         return replace(row, flags=(*flags, *_unlike_paper(row)))
-    best = min(found, key=lambda other: other["paper"] != own)
+    best = min(same, key=lambda other: other["paper"] != own)
     flags += _unlike_paper(row, None if best["paper"] == own else best["paper"])
     if best["paper"] != own:
         flags.append("paper: a rival's figure")

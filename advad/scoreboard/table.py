@@ -44,8 +44,8 @@ def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
     from_sweeps = [row for folder in folders for row in sweep_rows(folder)]
     there = {_figure(row) for row in from_sweeps}  # so that a result that data/measured.csv holds, too, appears once
     compared = [compare(row) for row in [*(row for row in measured_rows() if _figure(row) not in there), *from_sweeps]]
-    kept = [row for row in compared if row.published is not None or row.metric == "auroc"]
-    return sorted(kept, key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)))
+    shown = [row for row in compared if row.published is not None or row.metric == "auroc"]
+    return sorted(shown, key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)))
 
 
 def _sweeps_at_home() -> list[Path]:
