@@ -403,12 +403,16 @@ class RobustAuroc(NamedTuple):
         Under the worst case of the ensemble and of PGD, for each image.
     evaluation : Robustness
         The ensemble's evaluation; its `verdict` says whether `auroc_robust` deserves its name.
+    scores_attacked, scores_robust : ndarray of shape (N,), float32
+        The scores behind the two; the normals come first, as in `evaluation.is_anomaly`.
     """
 
     auroc: float
     auroc_attacked: float
     auroc_robust: float
     evaluation: Robustness
+    scores_attacked: np.ndarray
+    scores_robust: np.ndarray
 
 
 def robust_auroc(
@@ -452,7 +456,8 @@ def robust_auroc(
     attacked = np.concatenate([by_pgd, unattacked])
     worst = np.maximum(attacked, evaluation.after)
     is_anomaly = evaluation.is_anomaly
-    return RobustAuroc(evaluation.auroc_before, auroc(is_anomaly, attacked), auroc(is_anomaly, worst), evaluation)
+    attacked_auroc, robust = auroc(is_anomaly, attacked), auroc(is_anomaly, worst)
+    return RobustAuroc(evaluation.auroc_before, attacked_auroc, robust, evaluation, attacked, worst)
 
 
 def _joined(parts: list[Tensor]) -> np.ndarray:

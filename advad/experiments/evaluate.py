@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 
 import advad
 from advad.analysis.metrics import Interval
+from advad.analysis.robustness import robust_auroc
 from advad.engine.base import BaseDetector
 
 ITSR_SHARE = 0.1  # Beggel et al. 2019, Sec. 5: 90th percentile of the training errors, 10th of their likelihoods
 
 
-def measured(detector: BaseDetector, split: advad.Split) -> dict[str, Interval]:
+def measured(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[float] = ()) -> dict[str, Interval]:
     """Return the metrics of a trained detector on the test part, each with its bootstrap interval of 95 %.
 
     "auroc", "auprc" and "fpr_at_tpr" need no threshold. "f1_holdout" and "balanced_accuracy_holdout" take their
@@ -26,6 +28,10 @@ def measured(detector: BaseDetector, split: advad.Split) -> dict[str, Interval]:
       10th (the paper's rule for its AAE and ITSR), for detectors whose `decisions` offer it.
 
     Each further rule that a detector's `decisions` offer is measured in the same way under its own name.
+
+    For each of `attack_radii`, in pixel units, "auroc_attacked_…" is the AUROC with the normal test images attacked by
+    PGD, as Salehi et al. 2020, Table 5, report it, and "auroc_robust_…" that under the worst case of an ensemble of
+    attacks; see `advad.analysis.robustness.robust_auroc`. Both need a score with a gradient.
     """
     scores, truth = detector.anomaly_score(split.test), split.test_is_anomaly.numpy()
     metrics = {metric.__name__: advad.bootstrap(metric, truth, scores) for metric in (advad.auroc, advad.auprc)}
@@ -46,4 +52,10 @@ def measured(detector: BaseDetector, split: advad.Split) -> dict[str, Interval]:
                 if anomalies.any():
                     rows = ~truth | anomalies
                     metrics[stem + part] = advad.bootstrap(metric, truth[rows], alarms[rows].astype(float))
+    for radius in attack_radii:
+        attacked = robust_auroc(detector, split.test[~truth], split.test[truth], radius, progress=False)
+        for metric, of_images in {"attacked": attacked.scores_attacked, "robust": attacked.scores_robust}.items():
+            metrics[f"auroc_{metric}_{radius:g}"] = advad.bootstrap(
+                advad.auroc, attacked.evaluation.is_anomaly, of_images
+            )
     return metrics

@@ -111,6 +111,8 @@ class MethodRun(Run):
         Where the data set lies on the machine that planned the sweep.
     fingerprint : str
         A hash of all images and labels, where the data set is a folder or file; "" for a named data set.
+    attack_radii : tuple of float
+        Radii in pixel units at which the trained detector is attacked.
     """
 
     method: str
@@ -121,6 +123,7 @@ class MethodRun(Run):
     source: str = ""
     root: str = ""
     fingerprint: str = ""
+    attack_radii: tuple[float, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         parameters = plain(self.settings, "settings")
@@ -131,7 +134,9 @@ class MethodRun(Run):
         old_names = {new: old for old, new in _renamed(self.method).items()}
         parameters = {old_names.get(name, name): value for name, value in parameters.items()}
         images = {"images": self.fingerprint} if self.fingerprint else {}
-        return {"method": self.method, "parameters": parameters, "data": self.data, "seed": self.seed, **images}
+        attacks = {"attack_radii": list(self.attack_radii)} if self.attack_radii else {}
+        about = {"method": self.method, "parameters": parameters, "data": self.data, "seed": self.seed}
+        return about | images | attacks
 
     @property
     def label(self) -> str:
@@ -195,6 +200,7 @@ class MethodRun(Run):
         """Return its part of `results.json`; `took` seconds of training count unless the detector has its own."""
         trained = isinstance(detector, advad.Detector)
         seconds = sum(detector.history_.get("seconds", [])) if trained else 0.0  # a resumed run's, from its beginning
+        metrics = measured(detector, split, self.attack_radii)
         parts = {role: chosen.numpy().tobytes() for role, chosen in sorted(split.indices.items())}
         return {
             "method": self.method,
@@ -204,7 +210,7 @@ class MethodRun(Run):
             "images": {role: len(chosen) for role, chosen in split.indices.items()},
             "indices": hashlib.sha256(b"".join(role.encode() + part for role, part in parts.items())).hexdigest()[:16],
             "weights": sum(tensor.numel() for tensor in detector.networks_.parameters()) if trained else 0,
-            "metrics": {name: interval._asdict() for name, interval in measured(detector, split).items()},
+            "metrics": {name: interval._asdict() for name, interval in metrics.items()},
             "seconds": round(seconds or took, 4),
             "device": hardware(detector.device_ if trained else torch.device("cpu")),
         }

@@ -35,6 +35,7 @@ The specs of published tables (`data/sweeps/arae-2.toml`) use more words:
     paper = "arae"              # which published table this is for: see `advad reproduce`
     table = "2"
     seeds_first = true          # all runs with the first seed come before those with the second
+    attack_radii = [0.05, 0.1]  # the trained detectors are attacked, too: see `advad.experiments.evaluate`
 
     [[data]]                    # several image sets, each with its own grid
     dataset = "MNIST"
@@ -83,7 +84,13 @@ from advad.lessons.parameters import ParameterError, SpecError, check_parameters
 from advad.methods import METHODS
 
 BUDGETS = ("laptop", "paper")
-TABLE_WORDS = ("paper", "table", "seeds_first", "causes")  # what only the spec of a published table needs
+TABLE_WORDS = (
+    "paper",
+    "table",
+    "seeds_first",
+    "attack_radii",
+    "causes",
+)  # what only the spec of a published table needs
 MOST_RUNS = 10_000  # more are a mistake in the spec
 LONGEST_NAME = 100
 
@@ -204,6 +211,11 @@ def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
         refuse("the spec", f"ask for at most {MOST_RUNS:,} runs", len(seeds))
     for point, _ in seeds:
         _checked(lambda seed=point["seed"]: check_number("sweep", "seed", seed, 0, 2**32 - 1, integer=True))
+    radii = spec.get("attack_radii", [])
+    if not isinstance(radii, list):
+        refuse("attack_radii", "be a list of radii in pixel units", radii, "For example attack_radii = [0.05, 0.1].")
+    for radius in radii:
+        _checked(lambda radius=radius: check_number("sweep", "attack_radii", radius, 0, 1, ends="(]"))
     data = _data_points(spec)
     runs: list[Run] = []
     for number, table in enumerate(methods, 1):
@@ -231,6 +243,7 @@ def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
                     source=where["source"],
                     root=where["root"],
                     fingerprint=where["fingerprint"],
+                    attack_radii=tuple(map(float, radii)),
                     varied={"method": method} | by_method | by_data | by_seed,
                 )
                 runs.append(run)

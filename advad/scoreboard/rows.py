@@ -291,7 +291,12 @@ def printed_name(method: str, settings: Mapping[str, Any]) -> str:
 
 
 def printed_metric(method: str, metric: str) -> str:
-    """Return what the papers call a metric of ours for a method; "" where it is by another rule than theirs."""
+    """Return what the papers call a metric of ours for a method; "" where it is by another rule than theirs.
+
+    The radius at the end of "auroc_attacked_0.05" is a setting in print.
+    """
+    if metric.startswith("auroc_attacked_"):
+        return "auroc_attacked"
     if metric.startswith("balanced_accuracy_either_or_"):
         return metric.replace("_either_or", "")
     return "" if method in EITHER_OR and metric.startswith("balanced_accuracy_") else metric
@@ -310,7 +315,13 @@ def is_same(row: Row, other: Mapping[str, Any]) -> bool:
         and (not row.normal.startswith("mean") or other["n_classes"] == str(row.n_classes))
         and row.contaminants in ("", other["settings"].get("contaminants", row.contaminants))
         and _generator(row) in ("", other["settings"].get("generator", ""))
+        and _attack_radius(row.metric) == other["settings"].get("attack_radius", "")
     )
+
+
+def _attack_radius(metric: str) -> str:
+    """Return the radius of the attack that a metric of ours names, as the papers print it; "" for none."""
+    return metric.removeprefix("auroc_attacked_") if metric.startswith("auroc_attacked_") else ""
 
 
 def _generator(row: Row) -> str:

@@ -1,5 +1,7 @@
 """What is measured of a trained detector: the decision rule that each paper states, by its name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -56,3 +58,20 @@ def test_without_contamination_nothing_is_observed():
     assert not {*RULES, *EITHER_OR} & set(measured(detector, split))
     alarms = detector.decisions(split.test, split.train, 0.2)["either_or"]
     assert np.array_equal(alarms, detector.either_or(split.test, *detector.thresholds(split.train, 0.2)))
+
+
+def test_attacked_normals_are_measured_by_pgd_and_by_the_worst_case_at_each_radius():
+    """The stronger attack and the larger radius both leave less of the AUROC; unattacked metrics stay as they are."""
+    split = contaminated(0.0)
+    split = replace(
+        split, test=split.test[:60], test_labels=split.test_labels[:60], test_is_anomaly=split.test_is_anomaly[:60]
+    )
+    detector = advad.AE(**SMALL, epochs=5).fit(split.train, progress=False)
+    plain = measured(detector, split)
+    attacked = measured(detector, split, [0.05, 0.2])
+    assert {name: attacked[name] for name in plain} == plain
+    values = {name: attacked[name].value for name in attacked.keys() - plain.keys()}
+    assert values.keys() == {f"auroc_{kind}_{radius}" for kind in ("attacked", "robust") for radius in ("0.05", "0.2")}
+    for radius in ("0.05", "0.2"):
+        assert values[f"auroc_robust_{radius}"] <= values[f"auroc_attacked_{radius}"] < plain["auroc"].value
+    assert values["auroc_attacked_0.2"] < values["auroc_attacked_0.05"]

@@ -14,7 +14,7 @@ from advad.lessons.parameters import SpecError
 from advad.scoreboard import reproduce
 from advad.scoreboard.published import published
 from advad.scoreboard.reproduce import Cell, half_width
-from advad.scoreboard.rows import Row, changed_settings, printed_name
+from advad.scoreboard.rows import Row, changed_settings, is_same, printed_name
 
 SPEC = """
 paper = "arae"
@@ -89,6 +89,18 @@ def test_verdicts_without_ours_or_without_theirs():
     cell = Cell(section="MNIST", column="8", method="ARAE", published=0.924)
     assert cell.verdict == "not run"
     assert replace(cell, published=None, row=row()).verdict == "yardstick"
+
+
+def test_an_attacked_result_stands_beside_the_figure_of_its_radius():
+    plan = reproduce.outline_of("arae", "5")
+    results = [row(metric=f"auroc_attacked_{radius}", value=value) for radius, value in (("0.05", 0.7), ("0.1", 0.5))]
+    results.append(row(metric="auroc_robust_0.1", value=0.2))  # no paper has such a figure
+    figures = published(paper="arae", table="5", method="ARAE")
+    pairs = [
+        (figure["settings"]["attack_radius"], [r.value for r in results if is_same(r, figure)]) for figure in figures
+    ]
+    assert plan.spec["attack_radii"] == [0.05, 0.1]
+    assert pairs == [("0.05", [0.7]), ("0.1", [0.5])]
 
 
 def test_the_runs_of_a_class_a_data_set_and_a_seed(here):
