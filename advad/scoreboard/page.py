@@ -46,7 +46,8 @@ def _section(rows: list[Row], several_machines: bool) -> dict[str, Any]:
     """Return the table of one data set, protocol and metric; with each row's hardware where there are several."""
     first = rows[0]
     metric = NAMES.get(first.metric, first.metric.replace("_", " "))
-    shares = [f"{float(first.contamination):.1%} contamination"] if first.contamination else []
+    classes = f" by {first.contaminants}" if first.contaminants else ""
+    shares = [f"{float(first.contamination):.1%} contamination{classes}"] if first.contamination else []
     shares += [f"{float(first.labelled):.1%} labelled anomalies"] if first.labelled else []
     low, high = _scale(rows)
     groups = [list(group) for _, group in itertools.groupby(rows, lambda row: (row.normal, row.n_classes))]

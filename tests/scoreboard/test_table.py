@@ -147,7 +147,10 @@ def test_the_command_writes_a_table_a_csv_and_a_page(here):
         assert float(line["difference"]) == pytest.approx(float(line["value"]) - 0.924, abs=1e-4)
     page = (here / "runs/board/index.html").read_text()
     assert "digits: AUROC" in page
-    topics = {tuple(line[name] for name in ("dataset", "contamination", "labelled", "metric")) for line in cells}
+    topics = {
+        tuple(line[name] for name in ("dataset", "protocol", "contamination", "contaminants", "labelled", "metric"))
+        for line in cells
+    }
     assert len(topics) == page.count("<h2>")
     assert page.count("<tr>") == len(cells) + page.count("<h2>")  # a head each
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")  # nothing from a network
