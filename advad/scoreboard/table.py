@@ -70,8 +70,8 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 
 COLUMNS = (
-    "method dataset protocol normal n_classes contamination contaminants labelled metric published paper value spread n "
-    "difference flags settings source hardware"
+    "method dataset protocol normal n_classes contamination contaminants labelled metric published paper value spread "
+    "n difference flags settings source hardware"
 ).split()
 
 
