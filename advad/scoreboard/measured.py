@@ -11,7 +11,7 @@ from typing import Any
 from advad.experiments.spec import read_plan, refuse
 from advad.experiments.sweep import collected, record_of
 from advad.files import replacing
-from advad.scoreboard.rows import MEASURED, Row, rows_of
+from advad.scoreboard.rows import MEASURED, Row, compare, is_shown, rows_of
 
 SPECS = MEASURED.with_name("sweeps")
 COLUMNS: Sequence[str] = (
@@ -42,9 +42,8 @@ def keep(sweeps: Iterable[str | Path]) -> list[dict[str, str]]:
     lines: list[dict[str, str]] = []
     for folder in folders:
         command = command_of(folder)
-        runs = archive(folder)
-        rows = [row for row in rows_of(runs, folder.name) if not row.normal.startswith("mean")]
-        lines += [line_of(row, command) for row in rows]
+        rows = [row for row in rows_of(archive(folder), folder.name) if not row.normal.startswith("mean")]
+        lines += [line_of(row, command) for row in map(compare, rows) if is_shown(row)]
     if not lines:
         refuse("--keep", "find finished runs of SWEEPS", ", ".join(map(str, folders)) or "no sweep")
     write_lines(lines, MEASURED)

@@ -361,6 +361,11 @@ def compare(row: Row) -> Row:
     return replace(row, flags=tuple(flags), published=best["value"], paper=f"{best['paper']}, {place}")
 
 
+def is_shown(row: Row) -> bool:
+    """Return whether the scoreboard has a compared row: AUROC, with and without attack, or what a paper prints."""
+    return row.published is not None or row.metric.startswith("auroc")
+
+
 def _unlike_paper(row: Row, paper: str | None = None) -> tuple[str, ...]:
     """Return a flag that names the arguments whose values are not those of the paper; none where it states none."""
     method = getattr(advad, row.method)
