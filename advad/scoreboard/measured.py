@@ -19,7 +19,7 @@ COLUMNS: Sequence[str] = (
     "parameters settings hardware date command"
 ).split()
 NOT_ARCHIVED = ("versions", "git", "starts", "varied")  # what no row is made of
-KEY = (*COLUMNS[: COLUMNS.index("value")], "hardware", "command")
+KEY = (*COLUMNS[: COLUMNS.index("value")], "settings", "hardware", "command")
 
 
 def keep(sweeps: Iterable[str | Path]) -> list[dict[str, str]]:

@@ -22,7 +22,7 @@ normal = [0, 8]
 train_size = 50
 [[methods]]
 method = "PCA"
-components = 4
+components = [4, 8]
 [[methods]]
 method = "AE"
 epochs = 1
@@ -49,7 +49,7 @@ def test_a_shipped_sweeps_figures_are_kept_once(here, monkeypatch):
     sweep("sweeps/small.toml", folder="out", progress=False)
     for _ in range(2):  # the second time, they stand in place of themselves
         result = call("out", "--keep")
-        assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "4 rows: measured.csv")
+        assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "6 rows: measured.csv")
     with open("measured.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == measured.COLUMNS
@@ -57,6 +57,8 @@ def test_a_shipped_sweeps_figures_are_kept_once(here, monkeypatch):
         ("AE", "0", "3"),
         ("AE", "8", "3"),
         ("PCA", "0", "3"),
+        ("PCA", "0", "3"),
+        ("PCA", "8", "3"),
         ("PCA", "8", "3"),
     ]
     runs = [run for run in collected("out") if run["method"] == "AE" and run["data"]["normal"] == [8]]
@@ -103,7 +105,7 @@ def test_a_table_is_kept_with_its_command_and_the_number_of_seeds(here):
 
 
 def values_of(path):
-    return {(row.method, row.normal): (row.value, row.n) for row in measured_rows(path)}
+    return {(row.method, row.normal, str(row.settings)): (row.value, row.n) for row in measured_rows(path)}
 
 
 def test_a_table_can_be_measured_piece_by_piece_on_several_machines(here):
