@@ -1,6 +1,6 @@
 """The lessons by papermill: each runs unsolved, its solutions check right, and wrong answers are told they are.
 
-`pytest tests/test_notebooks.py --profile lab --device cuda` runs them elsewhere and larger.
+`pytest tests/lessons/test_notebooks.py --profile lab --device cuda` runs them elsewhere and larger.
 """
 
 import ast
