@@ -60,10 +60,10 @@ def archive(folder: Path) -> list[dict[str, Any]]:
     new = {run["run"]: {name: run[name] for name in run if name not in NOT_ARCHIVED} for run in collected(folder)}
     path = _archive_of(record["name"])
     former = {run["run"]: run for run in _lines_of(path)}
-    mine = [(former | new)[name] for name in record["runs"] if name in former | new]
-    if mine:
+    lines = [(former | new)[name] for name in record["runs"] if name in former | new]
+    if lines:
         with replacing(path) as temporary:
-            temporary.write_text("".join(json.dumps(run) + "\n" for run in mine), encoding="utf-8")
+            temporary.write_text("".join(json.dumps(run) + "\n" for run in lines), encoding="utf-8")
     results = archived() | new
     return [results[name] for name in record["runs"] if name in results]
 
