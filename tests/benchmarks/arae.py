@@ -1,6 +1,6 @@
 """What ARAE to AUROC 0.92 on MNIST 8 costs, against the released recipe. `python -m tests.benchmarks.arae`.
 
-Ours is `ARAE(**ARAE.laptop_settings("MNIST"))`, scored on the test images every five epochs until it is there; MNIST 8 is
+Ours is `ARAE(**ARAE.laptop_settings("MNIST"))`, scored on the test images every five epochs until then; MNIST 8 is
 a development class, and the first epoch above a target measures cost, not quality. The released recipe is
 `paper_settings("MNIST")`: 1,600 epochs of 40 attack steps. Three of its epochs are timed between ours, in processor
 time of one thread, and the time of all is extrapolated from them.
