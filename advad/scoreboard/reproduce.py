@@ -246,6 +246,9 @@ def _placed(printed: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Mappin
     are the columns.
     """
     conditions = [{**figure["settings"], **figure} for figure in printed]
+    for row in conditions:
+        if row["normal"] == "mean-of-pairs":
+            del row["normal_classes"]  # the column says it
     varied = [name for name in CONDITIONS if len({row.get(name, "") for row in conditions}) > 1]
     many_classes = len({figure["normal"] for figure in printed}) > 1
     tells = [name for name in SECTION if len({row[name] for row in conditions}) > 1] or ["dataset"]

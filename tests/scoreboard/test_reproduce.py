@@ -243,3 +243,9 @@ def test_the_shipped_specs_are_of_published_tables(real_data, paper, table, budg
             all(figure[name] == text for name, text in entry.items() if name != "cause")
             for figure in published(paper=paper, table=table)
         )
+
+
+def test_the_mean_of_pairs_stands_beside_the_pairs():
+    table = reproduce.table_of(reproduce.outline_of("arae", "6"), folder="nowhere")
+    assert {cell.section for cell in table.cells} == {"MNIST"}
+    assert list(dict.fromkeys(cell.column for cell in table.cells))[-2:] == ["4+9", "mean-of-pairs"]
