@@ -147,9 +147,20 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
     return write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def expanded(path: str | Path) -> Path:
-    """Return `path` with a leading ~ replaced by the home folder."""
-    return Path(path).expanduser()
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return `path` with a leading ~ replaced by the home folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        It begins with `~name`, and there is no user of that name.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise FileNotFoundError(
+            f"files: {path} must begin with the home folder of a user; got nobody's. ./{path} is a file here."
+        ) from None
 
 
 # ---------------------------------------------------------------- JSON

@@ -25,6 +25,7 @@ from advad.datasets.formats import read_npz
 from advad.datasets.imageset import ImageSet
 from advad.datasets.pixels import converted
 from advad.environment import checkout
+from advad.files import expanded
 
 __all__ = ["ImageSet", "data_folder", "load"]
 
@@ -144,7 +145,7 @@ def _with_groups(images: ImageSet, groups: Any) -> ImageSet:
     if groups is None:
         return images
     if isinstance(groups, (str, os.PathLike)):
-        path = Path(groups).expanduser()
+        path = expanded(groups)
         if not path.is_file():
             reject("load", "groups", "be a sequence or a CSV file that exists", str(groups), error=FileNotFoundError)
         if images.files is None:
@@ -163,7 +164,7 @@ def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
     """
     home = checkout()
     data = Path("data") if home is None else home / "data"
-    return Path(root or os.environ.get("ADVAD_DATA") or data).expanduser().resolve()
+    return expanded(root or os.environ.get("ADVAD_DATA") or data).resolve()
 
 
 def _digits() -> ImageSet:
@@ -179,7 +180,7 @@ def _digits() -> ImageSet:
 
 def _find(name: str | os.PathLike[str], root: Path) -> Path:
     """Return the folder or .npz file of that name, in the working directory or in `root`."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     for candidate in (path, root / path):
         if candidate.is_dir() and os.fspath(name):  # an empty name is not the working directory
             return candidate.resolve()

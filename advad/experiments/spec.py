@@ -77,7 +77,7 @@ from advad.datasets import protocols
 from advad.datasets.load import PART_OF, data_folder
 from advad.engine.training import choose_device
 from advad.experiments.run import LessonRun, MethodRun, Run, fingerprint_of, forget_images, with_new_names
-from advad.files import plain
+from advad.files import expanded, plain
 from advad.lessons.catalogue import find_lesson
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import ParameterError, SpecError, check_parameters, closest, read_parameters
@@ -131,7 +131,7 @@ def read_plan(spec: str | Path | Mapping[str, Any], budget: str = "") -> Plan:
     SpecError
         Something unknown, empty, or out of range.
     """
-    name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else read_spec(Path(spec))
+    name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else read_spec(expanded(spec))
     name = str(given.pop("name", name))
     if "lesson" in given:
         budget, runs = "", _lesson_runs(given)
@@ -350,7 +350,7 @@ def _data(given: dict[str, Any]) -> dict[str, Any]:
         raise SpecError(f"sweep: data must name {missing[0]}, which {protocol} asks for. For example {missing[0]} = 8.")
     full = {name: _like(default, given.get(name, default)) for name, default in arguments.items()}
     full = {k: v for k, v in full.items() if k not in protocols.ADDED_LATER or v != arguments[k]}  # keeps digests
-    here = Path(str(dataset)).expanduser()
+    here = _checked(lambda: expanded(dataset))
     source, root = str(here.resolve()) if here.exists() else dataset, str(data_folder())
     size, channels = given.get("size"), given.get("channels")
     fingerprint = _checked(lambda: fingerprint_of(source, root, size, channels))

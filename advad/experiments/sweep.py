@@ -28,7 +28,7 @@ from advad.environment import git_state
 from advad.experiments.batched import attempt_all, groups
 from advad.experiments.run import MISSING, Run, RunResult, damage_in, fault_of
 from advad.experiments.spec import Plan, read_plan, refuse
-from advad.files import write_json
+from advad.files import expanded, write_json
 from advad.lessons.parameters import SpecError
 from advad.lessons.record import FILE
 
@@ -108,7 +108,7 @@ def sweep(
 
 def folder_of(plan: Plan, folder: str | Path | None) -> Path:
     """Return the absolute path of the folder of a sweep; SpecError if it is in use for something else."""
-    home = Path(folder or HOME / plan.name).resolve()
+    home = expanded(folder or HOME / plan.name).resolve()
     mine = {"name": plan.name, "subject": plan.subject}
     remedy = "--out names another folder."
     try:
@@ -144,7 +144,7 @@ def collected(home: str | Path) -> list[dict[str, Any]]:
     SpecError
         The folder is not that of a sweep.
     """
-    home, results = Path(home), []
+    home, results = expanded(home), []
     for name in record_of(home)["runs"]:
         path = home / str(name) / FILE
         fault = fault_of(path)
@@ -163,7 +163,7 @@ def say(text: str) -> None:
 def record_of(home: str | Path) -> dict[str, Any]:
     """Return what a sweep's folder says about the sweep; SpecError where it is no sweep's folder."""
     try:
-        found = json.loads((Path(home) / RECORD).read_text(encoding="utf-8"))
+        found = json.loads((expanded(home) / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("runs"), list):

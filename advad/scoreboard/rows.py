@@ -16,6 +16,7 @@ import advad
 from advad.datasets.load import PART_OF
 from advad.experiments.run import with_new_names
 from advad.experiments.sweep import collected
+from advad.files import expanded
 from advad.scoreboard.published import FILE as PUBLISHED
 from advad.scoreboard.published import published
 
@@ -188,7 +189,7 @@ def sweep_rows(folder: str | Path) -> list[Row]:
 
     A mean over classes is taken for each seed first; its spread is that of these means.
     """
-    folder, grouped = Path(folder), {}
+    folder, grouped = expanded(folder), {}
     for results in collected(folder):
         if "method" not in results:
             continue
