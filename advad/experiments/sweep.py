@@ -11,7 +11,6 @@ sweep that was killed is started again in the same way and does what is missing;
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from advad.environment import git_state
 from advad.experiments.batched import attempt_all, groups
 from advad.experiments.run import MISSING, Run, RunResult, damage_in, fault_of
 from advad.experiments.spec import Plan, read_plan, refuse
-from advad.files import expanded, write_json
+from advad.files import expanded, read_json, write_json
 from advad.lessons.parameters import SpecError
 from advad.lessons.record import FILE
 
@@ -112,7 +111,7 @@ def folder_of(plan: Plan, folder: str | Path | None) -> Path:
     mine = {"name": plan.name, "subject": plan.subject}
     remedy = "--out names another folder."
     try:
-        found = json.loads((home / RECORD).read_text(encoding="utf-8"))
+        found = read_json(home / RECORD)
     except FileNotFoundError:
         if home.is_dir() and any(home.iterdir()):
             refuse("the folder", "be empty or a sweep's", str(home), remedy)
@@ -149,7 +148,7 @@ def collected(home: str | Path) -> list[dict[str, Any]]:
         path = home / str(name) / FILE
         fault = fault_of(path)
         if not fault:
-            results.append(json.loads(path.read_text(encoding="utf-8")))
+            results.append(read_json(path))
         elif fault != MISSING:
             say(f"{path} is damaged ({fault}): left out")
     return results
@@ -163,7 +162,7 @@ def say(text: str) -> None:
 def record_of(home: str | Path) -> dict[str, Any]:
     """Return what a sweep's folder says about the sweep; SpecError where it is no sweep's folder."""
     try:
-        found = json.loads((expanded(home) / RECORD).read_text(encoding="utf-8"))
+        found = read_json(expanded(home) / RECORD)
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
