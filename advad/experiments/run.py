@@ -40,8 +40,8 @@ from advad.datasets.torchvision_sets import NAMES
 from advad.engine.base import BaseDetector
 from advad.engine.detector import CHECKPOINT
 from advad.environment import hardware, versions
-from advad.experiments.evaluate import measured
-from advad.files import plain, read_json, write_json
+from advad.experiments.evaluate import measure
+from advad.files import clear_leftovers, plain, read_json, write_json
 from advad.lessons.record import FILE
 from advad.methods import METHODS
 
@@ -202,7 +202,7 @@ class MethodRun(Run):
         """Return its part of `results.json`; `took` seconds of training count unless the detector has its own."""
         trained = isinstance(detector, advad.Detector)
         seconds = sum(detector.history_.get("seconds", [])) if trained else 0.0  # a resumed run's, from its beginning
-        metrics = measured(detector, split, self.attack_radii)
+        metrics = measure(detector, split, self.attack_radii)
         parts = {role: chosen.numpy().tobytes() for role, chosen in sorted(split.indices.items())}
         return {
             "method": self.method,
@@ -441,10 +441,17 @@ def finish(run: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, A
     }
     results: dict[str, Any] = plain(about | dict(found) | surroundings, "results")
     write_json(home / FILE, results)
-    for leftover in (CHECKPOINT, ERROR):
-        with contextlib.suppress(OSError):  # the results are there, and they count
-            (home / leftover).unlink(missing_ok=True)
+    tidy(home)
     return RunResult(run, results)
+
+
+def tidy(home: Path) -> None:
+    """Delete what a finished run no longer needs, and the temporary files of processes that were killed."""
+    for name in (CHECKPOINT, ERROR):
+        with contextlib.suppress(OSError):  # the results are there, and they count
+            (home / name).unlink(missing_ok=True)
+    for name in (CHECKPOINT, FILE):
+        clear_leftovers(home / name)
 
 
 def tell(run: Run, home: Path, error: Exception) -> RunResult:

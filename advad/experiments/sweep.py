@@ -25,7 +25,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from advad.environment import git_state
 from advad.experiments.batched import attempt_all, groups
-from advad.experiments.run import MISSING, Run, RunResult, damage_in, fault_of
+from advad.experiments.run import MISSING, Run, RunResult, damage_in, fault_of, tidy
 from advad.experiments.spec import Plan, read_plan, refuse
 from advad.files import expanded, read_json, write_json
 from advad.lessons.parameters import SpecError
@@ -90,6 +90,8 @@ def sweep(
     done = finished(plan, home)
     outcomes = {name: RunResult(run, done[name], fresh=False) for run in wanted if (name := run.name) in done}
     todo = [run for run in wanted if run.name not in done]
+    for name in done:  # a run that was killed between its last two acts has left its checkpoint
+        tidy(home / name)
     if workers < 1:
         refuse("workers", "be at least 1", workers)
     with _backend(workers, dask) as options:
