@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from advad.checks import check_choice
+from advad.files import expanded
 
 EXPLORERS = {"latent": "LatentExplorer", "brush": "OcclusionBrush"}  # name -> class in `explorers`
 DEFAULT_SETS = {(1, 8, 8): "digits", (1, 28, 28): "MNIST"}  # image shape -> data set
@@ -115,7 +116,7 @@ def served(
     check_port(port)
     token = secrets.token_urlsafe(24)
     with tempfile.TemporaryDirectory(prefix="advad_app_") as folder:
-        page = write_app_notebook(Path(folder), Path(path), name, data, n)
+        page = write_app_notebook(Path(folder), expanded(path), name, data, n)
         command = [sys.executable, "-m", "voila", str(page), f"--Voila.ip={HOST}", f"--port={port}"]
         command += ["--Voila.port_retries=0", "--no-browser", "--token"]  # the flag alone: it is in the environment
         environment = os.environ | {"JUPYTER_TOKEN": token, "JUPYTER_PREFER_ENV_PATH": "1"}
@@ -133,8 +134,8 @@ def write_app_notebook(folder: Path, path: Path, name: str, data: str | None, n:
     """Write the notebook that Voila runs; its name is the page's title."""
     import nbformat
 
-    if data is not None and Path(data).exists():
-        data = str(Path(data).resolve())  # the kernel works elsewhere
+    if data is not None and expanded(data).exists():
+        data = str(expanded(data).resolve())  # the kernel works elsewhere
     source = f"from advad.cli import app\napp.explorer({str(path.resolve())!r}, {name!r}, {data!r}, {n})"
     cells = [nbformat.v4.new_code_cell(source)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}

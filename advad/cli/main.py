@@ -18,17 +18,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import advad
+from advad.files import expanded
 
 if TYPE_CHECKING:
     from advad.lessons.outcome import LessonResult
 
 PROFILES = click.Choice(["smoke", "lab", "paper"])
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
-PATH = click.Path(path_type=Path)
 TIMEOUT = click.option(
     "--timeout", type=click.IntRange(1), default=3600, show_default=True, help="Seconds that one cell may take."
 )
 BAD_ARGUMENT, INTERRUPTED = 2, 130
+
+
+class UserPath(click.Path):
+    """A path as typed; a leading ~ is the home folder, also where the shell has left it, as in --out=~/runs."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Return the path; fail in one line where ~somebody is nobody."""
+        try:
+            return expanded(str(super().convert(value, param, ctx)))
+        except FileNotFoundError as error:
+            self.fail(str(error), param, ctx)
+
+
+PATH = UserPath(path_type=Path)
 
 
 class OneLine(click.ClickException):

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from advad.checks import check_choice, check_number, reject
+from advad.checks import LONGEST_SIDE, check_choice, check_number, reject
 from advad.datasets import torchvision_sets
 from advad.datasets.folders import LeftOutWarning, read_folder, read_groups
 from advad.datasets.formats import read_npz
 from advad.datasets.imageset import ImageSet
-from advad.datasets.pixels import converted
+from advad.datasets.pixels import check_memory, converted, converted_shape
 from advad.environment import checkout
+from advad.files import expanded
 
 __all__ = ["ImageSet", "data_folder", "load"]
 
@@ -111,7 +112,8 @@ def load(
     if not isinstance(name_or_path, (str, os.PathLike)):
         reject("load", "name_or_path", "be a name or a path", name_or_path, error=TypeError)
     if size is not None:
-        check_number("load", "size", size, 1, integer=True, remedy="It is the new height and width in pixels.")
+        remedy = "It is the new height and width in pixels."
+        check_number("load", "size", size, 1, LONGEST_SIDE, integer=True, remedy=remedy)
     if channels is not None:
         check_choice("load", "channels", channels, (1, 3))
 
@@ -133,6 +135,7 @@ def load(
     else:
         name = str(name_or_path)
         images = _digits() if name == "digits" else ImageSet(name, *torchvision_sets.read_named(name, folder, download))
+        check_memory(name, converted_shape(tuple(images.images.shape), size, channels))
         images = replace(images, images=converted(images.images, size, channels))
     report = f"load: took {len(images)} images of {len(images.classes)} classes from {path or name_or_path}"
     report += f"; left out the arrays {', '.join(unread)}." if unread else "."
@@ -144,7 +147,7 @@ def _with_groups(images: ImageSet, groups: Any) -> ImageSet:
     if groups is None:
         return images
     if isinstance(groups, (str, os.PathLike)):
-        path = Path(groups).expanduser()
+        path = expanded(groups)
         if not path.is_file():
             reject("load", "groups", "be a sequence or a CSV file that exists", str(groups), error=FileNotFoundError)
         if images.files is None:
@@ -163,7 +166,7 @@ def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
     """
     home = checkout()
     data = Path("data") if home is None else home / "data"
-    return Path(root or os.environ.get("ADVAD_DATA") or data).expanduser().resolve()
+    return expanded(root or os.environ.get("ADVAD_DATA") or data).resolve()
 
 
 def _digits() -> ImageSet:
@@ -179,7 +182,7 @@ def _digits() -> ImageSet:
 
 def _find(name: str | os.PathLike[str], root: Path) -> Path:
     """Return the folder or .npz file of that name, in the working directory or in `root`."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     for candidate in (path, root / path):
         if candidate.is_dir() and os.fspath(name):  # an empty name is not the working directory
             return candidate.resolve()

@@ -135,6 +135,12 @@ class Split:
         """Names of the normal classes."""
         return tuple(self.classes[number] for number in self.normal)
 
+    @property
+    def contaminants(self) -> tuple[int, ...]:
+        """Class numbers of the classes that the contamination comes from, in `settings` by number or by name."""
+        classes = self.settings["contaminants"]
+        return tuple(self.classes.index(entry) if isinstance(entry, str) else entry for entry in classes)
+
     def describe(self) -> str:
         """Return one line that says what is in the split."""
         count = {role: len(chosen) for role, chosen in self.indices.items()}

@@ -20,12 +20,10 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from advad.checks import as_images, check_choice, check_number, reject
+from advad.checks import LONGEST_SIDE, as_images, check_choice, check_number, reject
 from advad.engine.training import choose_device
 from advad.files import expanded, read_state, write_state
 from advad.thresholds import lowest_threshold
-
-LONGEST_SIDE = 2**14  # pixels of an image that a loaded detector may be for; a larger number is a damaged file's
 
 
 def renamed(**names: str) -> Callable[[type], type]:

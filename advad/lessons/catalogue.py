@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from advad.environment import shipped
+from advad.files import expanded
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import closest
 
@@ -27,8 +28,8 @@ def lessons() -> list[Path]:
 
 def find_lesson(name: str) -> Path:
     """Return the notebook that `name` means: a path, a lesson's name, or its number; else raise NoLessonError."""
-    if name.endswith(".ipynb") and Path(name).is_file():
-        return Path(name).resolve()
+    if name.endswith(".ipynb") and expanded(name).is_file():
+        return expanded(name).resolve()
     names = {notebook.stem: notebook for notebook in lessons()}
     for stem, notebook in names.items():
         if name in (stem, notebook.name, stem.split("_")[0]):

@@ -20,7 +20,6 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from IPython.display import display
 
 from advad.checks import check_choice
 from advad.environment import UNATTENDED
-from advad.files import plain
+from advad.files import expanded, plain
 from advad.lessons.record import FILE, Lesson, Prediction
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box, say
 from advad.plots.images import picture_markup
@@ -62,7 +61,7 @@ def start(name: str, *, parameters: Mapping[str, Any], output_dir: str | os.Path
     device = choose_device(str(parameters.get("device", "auto")), name)
     if device.type == "cpu" and parameters.get("profile") in ("smoke", "lab"):
         torch.set_num_threads(1)
-    _running = Lesson(name, dict(parameters), Path(output_dir).expanduser(), _describe(device))
+    _running = Lesson(name, dict(parameters), expanded(output_dir), _describe(device))
 
 
 def running() -> Lesson:

@@ -20,6 +20,7 @@ import nbformat
 from markupsafe import Markup
 from nbformat import NotebookNode
 
+from advad.files import expanded
 from advad.pages.html import render, write_html
 from advad.pages.markdown import to_html
 
@@ -72,7 +73,7 @@ def write_gallery(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
     rows : sequence of LessonResult
         In the order of the lessons; those that failed are shown as failed.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     body = render(
         "gallery",
         failed=sum(bool(row.error) for row in rows),

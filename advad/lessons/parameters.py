@@ -28,6 +28,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from advad.files import expanded
+
 KINDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 RANGE = re.compile(r"([\[(])([^\[\](){},]+),([^\[\](){},]+)([\])])$")
@@ -111,7 +113,7 @@ def read_parameters(notebook: str | Path) -> dict[str, Parameter]:
     ParameterError
         A line of its cell that does not follow the form.
     """
-    path = Path(notebook)
+    path = expanded(notebook)
     cells = read_notebook(path).cells
     source = next((cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])), "")
     lines = source.splitlines()

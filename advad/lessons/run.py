@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from advad.files import expanded
 from advad.lessons.exercises import solved
 from advad.lessons.outcome import LessonError, LessonResult
 from advad.lessons.parameters import check_parameters, read_notebook, read_parameters
@@ -56,10 +57,10 @@ def run_lesson(
     from advad.lessons.kernel import execute
     from advad.lessons.pages import write_lesson_page
 
-    path, out = Path(notebook).resolve(), Path(folder).resolve()
+    path, out = expanded(notebook).resolve(), expanded(folder).resolve()
     name, declared = path.stem, read_parameters(path)
     values = check_parameters(path, parameters or {})
-    results_dir = Path(values.get("output_dir") or out / name).resolve()
+    results_dir = expanded(values.get("output_dir") or out / name).resolve()
     if "output_dir" in declared:
         values["output_dir"] = str(results_dir)
     source = read_notebook(path)

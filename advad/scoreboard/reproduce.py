@@ -27,6 +27,7 @@ from typing import Any
 from advad.experiments.run import MethodRun, RunResult
 from advad.experiments.spec import BUDGETS, Plan, read_plan, read_spec, refuse
 from advad.experiments.sweep import RECORD, folder_of, sweep
+from advad.files import expanded
 from advad.lessons.parameters import closest
 from advad.pages.html import render, write_html
 from advad.scoreboard.measured import SPECS, archived
@@ -392,7 +393,7 @@ def _settings(row: Row) -> str:
 
 def write(table: Table, folder: str | Path, command: str) -> Path:
     """Write `<paper>-<table>.csv` and the page `<paper>-<table>.html`; return the path of the page."""
-    folder = Path(folder)
+    folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{table.paper}-{table.table}"
     (folder / f"{name}.csv").write_text(as_csv(table, command), encoding="utf-8")

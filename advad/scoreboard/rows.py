@@ -16,6 +16,7 @@ import advad
 from advad.datasets.load import PART_OF
 from advad.experiments.run import with_new_names
 from advad.experiments.sweep import collected
+from advad.files import expanded
 from advad.scoreboard.published import FILE as PUBLISHED
 from advad.scoreboard.published import published
 
@@ -185,7 +186,7 @@ def _means(rows: Sequence[Row]) -> list[Row]:
 
 def sweep_rows(folder: str | Path) -> list[Row]:
     """Return the rows of a sweep's folder, see `rows_of`."""
-    return rows_of(collected(folder), Path(folder).name)
+    return rows_of(collected(folder), expanded(folder).name)
 
 
 def rows_of(runs: Iterable[Mapping[str, Any]], source: str) -> list[Row]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from advad.experiments.sweep import HOME, RECORD, record_of, say
+from advad.files import expanded
 from advad.lessons.parameters import SpecError
 from advad.scoreboard.page import write_board_page
 from advad.scoreboard.rows import Row, compare, is_shown, measured_rows, ours, signed, sweep_rows
@@ -114,7 +115,7 @@ def text(rows: Sequence[Row]) -> str:
 
 def write(rows: Sequence[Row], folder: str | Path) -> Path:
     """Write `board.csv` and the page `index.html`; return the page's path."""
-    folder = Path(folder)
+    folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "board.csv").write_text(table(rows), encoding="utf-8")
     return write_board_page(folder / "index.html", rows)

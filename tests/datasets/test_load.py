@@ -208,7 +208,9 @@ def test_names_and_paths_that_lead_nowhere(tmp_path, monkeypatch):
     ("arguments", "error", "message"),
     [
         ({"name_or_path": 3}, TypeError, "load: name_or_path must be a name or a path; got 3"),
-        ({"size": 0}, ValueError, "load: size must be at least 1; got 0"),
+        ({"size": 0}, ValueError, r"load: size must be in \[1, 16384\]; got 0"),
+        ({"size": 10**6}, ValueError, r"load: size must be in \[1, 16384\]; got 1000000"),
+        ({"size": 16384, "channels": 3}, ValueError, r"load: images of digits must fit in memory; got 1,347.8 GiB for"),
         ({"size": 8.5}, TypeError, "load: size must be a whole number; got 8.5"),
         ({"channels": 2}, ValueError, "load: channels must be one of 1, 3; got 2"),
     ],
