@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from advad.lessons.exercises import solved
 from advad.lessons.outcome import LessonError, LessonResult
 from advad.lessons.parameters import check_parameters, read_notebook, read_parameters
-from advad.lessons.record import FILE
+from advad.lessons.record import FILE, output_folder
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 BAR = re.compile(r"%\||\d(it|s)/(s|it)|\?it/s")  # a progress bar, as tqdm prints it
@@ -56,17 +56,16 @@ def run_lesson(
     from advad.lessons.kernel import execute
     from advad.lessons.pages import write_lesson_page
 
-    path, out = Path(notebook).resolve(), Path(folder).resolve()
+    path, out = Path(notebook).resolve(), Path(folder).expanduser().resolve()
     name, declared = path.stem, read_parameters(path)
     values = check_parameters(path, parameters or {})
-    results_dir = Path(values.get("output_dir") or out / name).resolve()
+    results_dir = output_folder(name, values.get("output_dir") or out / name)
     if "output_dir" in declared:
         values["output_dir"] = str(results_dir)
     source = read_notebook(path)
     if values.get("mode", getattr(declared.get("mode"), "default", None)) == "solution":
         source = solved(source, name)
     recorded = results_dir / FILE
-    results_dir.mkdir(parents=True, exist_ok=True)
     recorded.unlink(missing_ok=True)  # an earlier run's, which must not pass for this one's
     outcome = LessonResult(name, out / f"{name}.ipynb", out / f"{name}.html")
     out.mkdir(parents=True, exist_ok=True)
