@@ -16,13 +16,14 @@ JSON, with its finding beside it, and `advad.lessons.pages` makes pages of both.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import os
 import re
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,26 @@ def running() -> Lesson:
     if _running is None:
         raise RuntimeError("lesson: start() must come first. Run the notebook's first cells.")
     return _running
+
+
+def settings(
+    method: Any, values: Mapping[str, Any], dataset: str = "MNIST", paper: str | None = None
+) -> dict[str, Any]:
+    """Return a method's arguments: in the profile "paper" the published ones, else `values`.
+
+    Parameters
+    ----------
+    method : class of a detector
+    values : mapping
+        What the other profiles take; and what "paper" takes where no settings are published for this data set.
+    dataset, paper : str
+        As in the method's `paper_settings`.
+    """
+    if running().parameters.get("profile") != "paper":
+        return dict(values)
+    with contextlib.suppress(ValueError):  # nothing is published of it
+        return method.paper_settings(dataset, paper)
+    return dict(values)
 
 
 def show(figure: Any, finding: str, alt: str | None = None) -> None:
