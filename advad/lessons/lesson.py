@@ -211,9 +211,9 @@ def predict(question: str, options: Sequence[str], answer: str | None = None) ->
         return prediction
     choices = "".join(f"<li>{html.escape(option)}</li>" for option in prediction.options)
     row = "display:flex;flex-wrap:wrap;gap:.1rem 2.2rem;margin:.3rem 0;padding-left:1.2rem"
-    twin = box("Predict", f"{html.escape(question)}<ul style='{row}'>{choices}</ul>")
+    markup = box("Predict", f"{html.escape(question)}<ul style='{row}'>{choices}</ul>")
     view = _prediction_widget(prediction)._repr_mimebundle_() or {}
-    bundle = dict(view) | {"text/html": twin, "text/plain": f"Predict: {question} {' / '.join(prediction.options)}"}
+    bundle = dict(view) | {"text/html": markup, "text/plain": f"Predict: {question} {' / '.join(prediction.options)}"}
     display(bundle, raw=True, metadata={"advad": {"kind": "predict"}})
     return prediction
 

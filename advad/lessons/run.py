@@ -77,8 +77,8 @@ def run_lesson(
     results = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
     if not (error or results):
         error = "it recorded nothing; its last cell should call lesson.record(finding, …)"
-    facts = {key: results[key] for key in ("finding", "device", "seconds") if key in results}
-    outcome = LessonResult(name, outcome.notebook, outcome.page, **facts, results=results, error=error)
+    recorded_facts = {key: results[key] for key in ("finding", "device", "seconds") if key in results}
+    outcome = LessonResult(name, outcome.notebook, outcome.page, **recorded_facts, results=results, error=error)
     if error:
         raise LessonError(f"{name}: {error}. See {shown(outcome.notebook)}", outcome)
     return outcome
@@ -87,11 +87,11 @@ def run_lesson(
 def tidy(notebook: NotebookNode) -> NotebookNode:
     """Strip widget views and progress bars from an executed notebook, in place; return it.
 
-    A widget gives way to the HTML twin in the same output, else to a note; progress bars go.
+    A widget gives way to the HTML in the same output, else to a note; progress bars go.
     """
     note = "<p><em>Here is an interactive control. Run this cell in JupyterLab to use it.</em></p>"
     for cell in notebook.cells:
-        kept = []
+        outputs = []
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if data.pop(WIDGET, None) is not None:
@@ -99,9 +99,9 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
                     continue
                 data.setdefault("text/html", note)
                 data["text/plain"] = data.get("text/plain", "")[:200]
-            kept.append(output)
+            outputs.append(output)
         if "outputs" in cell:
-            cell.outputs = kept
+            cell.outputs = outputs
     for key in ("input_path", "output_path"):  # the first is the whole notebook once more
         notebook.metadata.get("papermill", {}).pop(key, None)
     return notebook
