@@ -139,7 +139,7 @@ def show(figure: Any, finding: str, alt: str | None = None) -> None:
 def finding(text: str) -> None:
     """State a finding that has no figure."""
     running().saw(text)
-    say("finding", "Finding", text)
+    say("statement", "Finding", text)  # pages leave a "finding" out: the figure before it has it as its caption
 
 
 def image(image: Any, finding: str, alt: str, *, width: int | None = None) -> None:

@@ -88,8 +88,8 @@ def write_gallery(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
 def title(notebook: NotebookNode) -> str:
     """Return a notebook's first heading, or ""."""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (found := re.search(r"^#\s+(.+?)\s*$", cell.source, re.MULTILINE)):
-            return re.sub(r"[`*]", "", found[1])
+        if cell.cell_type == "markdown" and (match := re.search(r"^#\s+(.+?)\s*$", cell.source, re.MULTILINE)):
+            return re.sub(r"[`*]", "", match[1])
     return ""
 
 

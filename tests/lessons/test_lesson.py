@@ -123,6 +123,25 @@ def test_results_in_the_home_folder(tmp_path, monkeypatch):
     assert lesson.running().output_dir == tmp_path / "x"
 
 
+class Published:
+    """A method with published settings for MNIST."""
+
+    @classmethod
+    def paper_settings(cls, dataset, paper=None):
+        if dataset != "MNIST":
+            raise ValueError("no settings")
+        return {"epochs": 1600, "paper": paper}
+
+
+def test_only_the_profile_paper_takes_the_published_settings(tmp_path):
+    small = {"epochs": 3}
+    lesson.start("00_test", {"profile": "lab", "device": "cpu"}, output_dir=tmp_path)
+    assert lesson.settings(Published, small) == small
+    lesson.start("00_test", {"profile": "paper", "device": "cpu"}, output_dir=tmp_path)
+    assert lesson.settings(Published, small, paper="itsr") == {"epochs": 1600, "paper": "itsr"}
+    assert lesson.settings(Published, small, dataset="digits") == small, "nothing is published"
+
+
 def test_a_lesson_stops_where_the_data_does_not_fit_it(begun):
     lesson.require(True, "never shown")
     with pytest.raises(ParameterError, match=r"^00_test: folder must hold images\.$"):
@@ -132,6 +151,7 @@ def test_a_lesson_stops_where_the_data_does_not_fit_it(begun):
 def test_a_finding_without_a_figure_is_shown_and_recorded(shown, begun):
     lesson.finding("No anomaly, no AUROC.")
     assert text_of(shown) == "Finding. No anomaly, no AUROC."
+    assert shown[-1][1] == {"kind": "statement"}, "pages drop a finding, which is a figure's caption"
     assert begun.findings == ["No anomaly, no AUROC."]
 
 
