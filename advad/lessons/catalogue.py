@@ -19,9 +19,9 @@ def lesson_folders() -> list[Path]:
 def lessons() -> list[Path]:
     """Return the lessons' notebooks (`NN_name.ipynb`) in order; NoLessonError when there are none."""
     for folder in lesson_folders():
-        found = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d_", path.name))
-        if found:
-            return found
+        notebooks = sorted(path for path in folder.glob("*.ipynb") if re.match(r"\d\d_", path.name))
+        if notebooks:
+            return notebooks
     places = " or ".join(map(str, dict.fromkeys(lesson_folders())))
     raise NoLessonError(f"no lessons in {places}. They come with advad: install it again, or run it inside a clone.")
 
