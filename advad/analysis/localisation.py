@@ -142,7 +142,7 @@ def localisation(
     """
     values, truth = _checked(maps, masks)
     count = len(values)
-    marked = truth.reshape(count, -1).any(1)
+    marked: np.ndarray = np.any(truth.reshape(count, -1), axis=1)
     anomalous = marked if is_anomaly is None else as_anomalous(OWNER, is_anomaly, count)
     for name, images in (("an image with a defect", marked), ("a normal image", ~anomalous)):
         if not images.any():
@@ -217,8 +217,8 @@ def _tables(values: np.ndarray, truth: np.ndarray, counted: np.ndarray) -> _Tabl
         below = np.searchsorted(rising, edges)
         sound[k] = np.diff(below, prepend=0, append=len(rising))[::-1]
         if truth[k].any():
-            labelled, regions[k] = label(truth[k], NEIGHBOURS)
-            member = labelled[truth[k]]
+            labelled: Any = label(truth[k], NEIGHBOURS)  # (numbers of regions, how many)
+            member, regions[k] = labelled[0][truth[k]], labelled[1]
             place = len(edges) - np.searchsorted(edges, values[k][truth[k]], side="right")
             defect[k] = np.bincount(place, minlength=bins)
             found[k] = np.bincount(place, 1 / np.bincount(member)[member], minlength=bins)
@@ -265,9 +265,9 @@ def _row(
     whole = _metrics(subset, np.ones((1, int(chosen.sum())), np.float32))[:, 0]
     drawn = [_metrics(subset, weights) for weights in _weights(anomalous[chosen], n, seed)]
     low, high = np.quantile(np.concatenate(drawn, 1), [(1 - level) / 2, (1 + level) / 2], axis=1)
-    intervals = [Interval(*map(float, ends)) for ends in zip(whole, low, high, strict=True)]
-    of_images = bootstrap(auroc, anomalous[chosen], scores[chosen], n=n, level=level, seed=seed)
-    return LocalisationRow(name, int(marked[chosen].sum()), int(subset.regions.sum()), *intervals, of_images)
+    intervals = [Interval(*ends) for ends in np.stack([whole, low, high], 1).tolist()]
+    intervals.append(bootstrap(auroc, anomalous[chosen], scores[chosen], n=n, level=level, seed=seed))
+    return LocalisationRow(name, int(marked[chosen].sum()), int(subset.regions.sum()), *intervals)
 
 
 def _weights(anomalous: np.ndarray, n: int, seed: int) -> Iterator[np.ndarray]:
