@@ -135,6 +135,7 @@ def load(
         images = _digits() if name == "digits" else ImageSet(name, *torchvision_sets.read_named(name, folder, download))
         images = replace(images, images=converted(images.images, size, channels))
     report = f"load: took {len(images)} images of {len(images.classes)} classes from {path or name_or_path}"
+    report += "; an image may have several labels, so the classes are which one it has" * ("no label" in images.classes)
     report += f"; left out the arrays {', '.join(unread)}." if unread else "."
     return _with_groups(replace(images, report=report), groups)
 
