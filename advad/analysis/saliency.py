@@ -7,16 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from advad.analysis.inputs import as_numbers, as_pixels, as_score
 from advad.analysis.metrics import auroc
 from advad.checks import check_number, reject
 from advad.images import as_numpy
+from advad.occlusion import occlusion_changes
 
 
-@torch.no_grad()
 def occlusion_map(
     score: Any, images: Any, *, patch: int = 1, stride: int = 1, fill: float = 0.0, batch_size: int = 512
 ) -> np.ndarray:
@@ -57,43 +55,14 @@ def occlusion_map(
     owner = "occlusion_map"
     function = as_score(owner, score)
     x = as_pixels(owner, "images", images, score)  # (N, C, H, W)
-    n, _, height, width = x.shape
+    height, width = x.shape[-2:]
     check_number(owner, "patch", patch, 1, min(height, width), integer=True)
     check_number(owner, "stride", stride, 1, patch, integer=True, remedy="A longer step leaves pixels uncovered.")
     check_number(owner, "fill", fill, 0, 1)
     check_number(owner, "batch_size", batch_size, 1, integer=True)
 
-    # The book-keeping stays on the CPU, in float64, which Apple's devices lack; only images travel.
-    tops, lefts = _starts(height, patch, stride), _starts(width, patch, stride)
-    differs = (x != fill).any(dim=1, keepdim=True).float().cpu()  # (N, 1, H, W)
-    altered = F.max_pool2d(differs, patch, stride=1)[:, 0, tops][:, :, lefts]  # (N, R, S): 1 where a patch differs
-    which, row, column = altered.nonzero(as_tuple=True)  # (K,) each: the occlusions to try
-    rows = (tops[row, None] + torch.arange(patch))[:, :, None]  # (K, patch, 1)
-    columns = (lefts[column, None] + torch.arange(patch))[:, None, :]  # (K, 1, patch)
-
-    before = torch.cat([function(batch) for batch in x.split(batch_size)]).cpu().double()  # (N,)
-    change = torch.zeros(altered.shape, dtype=torch.float64)
-    for first in range(0, len(which), batch_size):
-        k = slice(first, first + batch_size)
-        occluded = x[which[k]]  # (B, C, H, W), a copy
-        occluded[torch.arange(len(occluded))[:, None, None], :, rows[k], columns[k]] = fill
-        change[which[k], row[k], column[k]] = function(occluded).cpu().double() - before[which[k]]
-
-    down, across = (_cover(starts, patch, length) for starts, length in ((tops, height), (lefts, width)))
-    covered = torch.outer(down.sum(dim=0), across.sum(dim=0))  # (H, W): how many patches cover each pixel
-    return ((down.T @ change @ across) / covered).float().numpy()
-
-
-def _starts(length: int, patch: int, stride: int) -> Tensor:
-    """Return where patches start along a side; the last one ends at the border."""
-    last = length - patch
-    return torch.tensor(sorted({*range(0, last, stride), last}))
-
-
-def _cover(starts: Tensor, patch: int, length: int) -> Tensor:
-    """Return 1 where a patch covers a pixel along a side, shape (number of patches, length)."""
-    after = torch.arange(length) - starts[:, None]
-    return ((after >= 0) & (after < patch)).double()
+    filling = x.new_tensor(fill).expand_as(x)
+    return occlusion_changes(function, x, filling, patch=patch, stride=stride, batch_size=batch_size).numpy()
 
 
 class Agreement(NamedTuple):

@@ -138,6 +138,7 @@ def load(
         check_memory(name, converted_shape(tuple(images.images.shape), size, channels))
         images = replace(images, images=converted(images.images, size, channels))
     report = f"load: took {len(images)} images of {len(images.classes)} classes from {path or name_or_path}"
+    report += "; an image may have several labels, so the classes are which one it has" * ("no label" in images.classes)
     report += f"; left out the arrays {', '.join(unread)}." if unread else "."
     return _with_groups(replace(images, report=report), groups)
 
