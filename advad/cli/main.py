@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, lab, tour, run, sweep, reproduce, board, app.
+"""The command `advad`: doctor, data, lab, tour, run, sweep, reproduce, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -119,7 +119,7 @@ def lab(arguments: Sequence[str]) -> None:
 
 
 @main.command()
-@click.option("--profile", type=PROFILES, default="smoke", show_default=True, help="Size of everything.")
+@click.option("--profile", type=PROFILES, default="lab", show_default=True, help="Size of everything.")
 @click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
 @click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
 @TIMEOUT
@@ -127,12 +127,13 @@ def lab(arguments: Sequence[str]) -> None:
 def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
     """Run all lessons and write a gallery of what they found.
 
-    In the smoke profile everything runs on the embedded digits, without a network. A lesson that fails is reported,
-    the others go on, and the exit code is 1.
+    The profiles lab and smoke need no network: their images come with advad. The numbers of smoke mean nothing: it only
+    shows that everything runs. A lesson that fails is reported, the others go on, and the exit code is 1.
     """
     from joblib import cpu_count
 
     from advad.lessons.catalogue import lessons
+    from advad.lessons.image_sets import check_image_set
     from advad.lessons.pages import write_gallery
     from advad.lessons.parameters import check_parameters, read_parameters
     from advad.lessons.run_all import run_lessons
@@ -143,6 +144,7 @@ def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None
         for notebook in lessons():  # all are checked before the first one runs
             mine = {name: value for name, value in wanted.items() if name in read_parameters(notebook)}
             given[notebook] = check_parameters(notebook, mine)
+            check_image_set(notebook, given[notebook])
         rows = run_lessons(given, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
         index = write_gallery(out, rows)
     click.echo(table(rows))
@@ -183,6 +185,31 @@ def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeo
             given["profile"] = profile
         outcome = run_lesson(notebook, parameters=given, folder=out, timeout=timeout)
     click.echo(f"{outcome.finding}\n{outcome.seconds:.1f} s on {outcome.device}: {shown(outcome.page)}")
+
+
+@main.command("data")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--root", type=PATH, help="Folder of image sets  [default: $ADVAD_DATA, else data/]")
+def download(names: Sequence[str], root: Path | None) -> None:
+    r"""Download image sets by NAME; without any, list them all and say which are there.
+
+    The lessons need no download. The full sets are for the profile paper, for sweeps and for your own experiments.
+
+    \b
+    advad data MNIST FashionMNIST
+    """
+    from advad.cli import data
+
+    with one_line_errors():
+        if not names:
+            click.echo(data.listing(root))
+            return
+        try:
+            data.check_names(names)
+            for name in names:
+                click.echo(data.fetched(name, root))
+        except ValueError as error:  # an unknown image set, a damaged file
+            raise OneLine(str(error), BAD_ARGUMENT) from None
 
 
 @main.command()

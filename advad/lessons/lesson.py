@@ -63,6 +63,10 @@ def start(name: str, *, parameters: Mapping[str, Any], output_dir: str | os.Path
     if device.type == "cpu" and parameters.get("profile") in ("smoke", "lab"):
         torch.set_num_threads(1)
     _running = Lesson(name, dict(parameters), Path(output_dir).expanduser(), _describe(device))
+    if parameters.get("profile") == "smoke":
+        say(
+            "smoke", "A test run", "The profile “smoke” only shows that the lesson runs. Its numbers mean nothing.", RED
+        )
 
 
 def running() -> Lesson:
