@@ -1,9 +1,9 @@
 """Image sets as one `uint8` tensor in memory.
 
 `digits` is embedded, and a part of MNIST and of Fashion-MNIST comes with advad; the full MNIST, its successors and
-CIFAR lie on the disk and are downloaded only when asked; `.npz` files and folders of images are anybody's own. No pickle is
-ever loaded: CIFAR-10 and CIFAR-100 are read from their authors' *binary* version, because the one that torchvision
-reads is made of pickles.
+CIFAR lie on the disk and are downloaded only when asked; `.npz` files and folders of images are anybody's own. No
+pickle is ever loaded: CIFAR-10 and CIFAR-100 are read from their authors' *binary* version, because the one that
+torchvision reads is made of pickles.
 """
 
 from __future__ import annotations
