@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, data, lab, tour, run, sweep, reproduce, board, app.
+"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, sweep, reproduce, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -47,14 +47,14 @@ class OneLine(click.ClickException):
 def one_line_errors() -> Iterator[None]:
     """Turn what a user can cause into one line and an exit code."""
     from advad.cli.app import AppError
-    from advad.lessons.outcome import LessonError, NoLessonError
+    from advad.lessons.outcome import HandInError, LessonError, NoLessonError
     from advad.lessons.parameters import ParameterError, SpecError
 
     try:
         yield
     except KeyboardInterrupt:
         raise OneLine("interrupted", INTERRUPTED) from None
-    except (ParameterError, NoLessonError, SpecError) as error:
+    except (HandInError, ParameterError, NoLessonError, SpecError) as error:
         raise OneLine(str(error), BAD_ARGUMENT) from None
     except (LessonError, AppError, OSError) as error:
         raise OneLine(str(error)) from None
@@ -210,6 +210,49 @@ def download(names: Sequence[str], root: Path | None) -> None:
                 click.echo(data.fetched(name, root))
         except ValueError as error:  # an unknown image set, a damaged file
             raise OneLine(str(error), BAD_ARGUMENT) from None
+
+
+@main.command("hand-in")
+@click.argument("folder", required=False, type=PATH)
+@click.option("--name", prompt="Your name", help="Your name, as the instructor knows it.")
+@click.option("--out", type=PATH, help="The zip file  [default: hand-in-NAME.zip in the course folder]")
+def hand_in(folder: Path | None, name: str, out: Path | None) -> None:
+    """Write one zip file with your answers, predictions and results, for your instructor.
+
+    FOLDER is that of `advad lab`. What is saved is listed; nothing else is, and nothing is sent anywhere.
+    """
+    from advad.lessons import hand_in as hand_ins
+    from advad.lessons.course import find_course
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        course = find_course(folder)
+        content = hand_ins.collect(course, name)
+        path = hand_ins.write(content, out or course / hand_ins.file_name(name))
+    click.echo(f"{hand_ins.told(content)}\n\n{shown(path.resolve())} ({path.stat().st_size / 1024:.0f} KB)")
+
+
+@main.command("class")
+@click.argument("folder", type=PATH)
+@click.option("--rerun", is_flag=True, help="Run the lessons again with the answers. This executes students' code.")
+@click.option("--out", type=PATH, default=Path("runs/class"), show_default=True, help="Where to write.")
+@TIMEOUT
+def class_(folder: Path, rerun: bool, out: Path, timeout: int) -> None:
+    """Show what a class handed in: who predicted what, who solved what, and what was found.
+
+    FOLDER holds the zip files of `advad hand-in`, also in folders inside. They are read and checked, and nothing of
+    them is executed, unless --rerun asks for it: then each lesson runs with each student's answers, on this machine
+    and with your rights. A file that is no hand-in is refused in one line.
+    """
+    from advad.lessons import class_table
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        table = class_table.collect(folder)
+        if rerun:
+            class_table.rerun(table, out / "rerun", timeout=timeout)
+        page = class_table.write(table, out, "run again here" if rerun else class_table.TRUSTED)
+    click.echo(f"{class_table.text(table)}\n\nPage: {shown(page.resolve())}")
 
 
 @main.command()

@@ -20,6 +20,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -240,7 +241,7 @@ def record(finding: str, **metrics: Any) -> None:
 
 def _commit(prediction: Prediction, answer: str) -> None:
     check_choice("lesson", "prediction", answer, prediction.options)
-    prediction.chosen = answer
+    prediction.chosen, prediction.committed_at = answer, datetime.now(UTC).isoformat(timespec="seconds")
     running().save()
 
 
