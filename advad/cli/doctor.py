@@ -62,20 +62,21 @@ def device(_: Path | None) -> str:
 
 
 def data(root: Path | None) -> str:
-    """Return the image sets that can be loaded; Lacking when only the embedded one can."""
-    from advad.datasets.load import data_folder, load
-    from advad.datasets.torchvision_sets import NAMES
+    """Return the image sets that can be loaded; Lacking where those that come with advad are missing."""
+    from advad.datasets.load import NAMES, data_folder, load
+    from advad.datasets.torchvision_sets import NAMES as NAMED
 
-    found = []
-    for name in ("digits", *NAMES):
+    found, missing = {}, []
+    for name in NAMES:
         try:
-            images = load(name, root=root).images
+            found[name] = f"{name} ({len(load(name, root=root).images):,})"
         except FileNotFoundError:
-            continue
-        found.append(f"{name} ({len(images):,})")
-    if len(found) == 1:
-        raise Lacking(f"only the embedded {found[0]}; none in {data_folder(root)} (ADVAD_DATA names another folder)")
-    return f"{', '.join(found)} in {data_folder(root)}"
+            missing.append(name)
+    if lacking := [name for name in missing if name not in NAMED]:
+        raise Lacking(f"{', '.join(lacking)} should come with advad: install it again")
+    packaged, full = ([text for name, text in found.items() if (name in NAMED) == named] for named in (False, True))
+    where = f"in {data_folder(root)}{'' if full else ' (advad data downloads)'}"
+    return f"{', '.join(packaged)} with advad; {', '.join(full) or 'none'} {where}"
 
 
 def lessons(_: Path | None) -> str:

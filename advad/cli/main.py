@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, lab, tour, run, sweep, reproduce, board, app.
+"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, sweep, reproduce, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -61,14 +61,14 @@ class OneLine(click.ClickException):
 def one_line_errors() -> Iterator[None]:
     """Turn what a user can cause into one line and an exit code."""
     from advad.cli.app import AppError
-    from advad.lessons.outcome import LessonError, NoLessonError
+    from advad.lessons.outcome import HandInError, LessonError, NoLessonError
     from advad.lessons.parameters import ParameterError, SpecError
 
     try:
         yield
     except KeyboardInterrupt:
         raise OneLine("interrupted", INTERRUPTED) from None
-    except (ParameterError, NoLessonError, SpecError) as error:
+    except (HandInError, ParameterError, NoLessonError, SpecError) as error:
         raise OneLine(str(error), BAD_ARGUMENT) from None
     except (LessonError, AppError, OSError) as error:
         raise OneLine(str(error)) from None
@@ -133,7 +133,7 @@ def lab(arguments: Sequence[str]) -> None:
 
 
 @main.command()
-@click.option("--profile", type=PROFILES, default="smoke", show_default=True, help="Size of everything.")
+@click.option("--profile", type=PROFILES, default="lab", show_default=True, help="Size of everything.")
 @click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
 @click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
 @TIMEOUT
@@ -141,12 +141,13 @@ def lab(arguments: Sequence[str]) -> None:
 def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
     """Run all lessons and write a gallery of what they found.
 
-    In the smoke profile everything runs on the embedded digits, without a network. A lesson that fails is reported,
-    the others go on, and the exit code is 1.
+    The profiles lab and smoke need no network: their images come with advad. The numbers of smoke mean nothing: it only
+    shows that everything runs. A lesson that fails is reported, the others go on, and the exit code is 1.
     """
     from joblib import cpu_count
 
     from advad.lessons.catalogue import lessons
+    from advad.lessons.image_sets import check_image_set
     from advad.lessons.pages import write_gallery
     from advad.lessons.parameters import check_parameters, read_parameters
     from advad.lessons.run_all import run_lessons
@@ -157,6 +158,7 @@ def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None
         for notebook in lessons():  # all are checked before the first one runs
             mine = {name: value for name, value in wanted.items() if name in read_parameters(notebook)}
             given[notebook] = check_parameters(notebook, mine)
+            check_image_set(notebook, given[notebook])
         rows = run_lessons(given, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
         index = write_gallery(out, rows)
     click.echo(table(rows))
@@ -197,6 +199,74 @@ def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeo
             given["profile"] = profile
         outcome = run_lesson(notebook, parameters=given, folder=out, timeout=timeout)
     click.echo(f"{outcome.finding}\n{outcome.seconds:.1f} s on {outcome.device}: {shown(outcome.page)}")
+
+
+@main.command("data")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--root", type=PATH, help="Folder of image sets  [default: $ADVAD_DATA, else data/]")
+def download(names: Sequence[str], root: Path | None) -> None:
+    r"""Download image sets by NAME; without any, list them all and say which are there.
+
+    The lessons need no download. The full sets are for the profile paper, for sweeps and for your own experiments.
+
+    \b
+    advad data MNIST FashionMNIST
+    """
+    from advad.cli import data
+
+    with one_line_errors():
+        if not names:
+            click.echo(data.listing(root))
+            return
+        try:
+            data.check_names(names)
+            for name in names:
+                click.echo(data.fetched(name, root))
+        except ValueError as error:  # an unknown image set, a damaged file
+            raise OneLine(str(error), BAD_ARGUMENT) from None
+
+
+@main.command("hand-in")
+@click.argument("folder", required=False, type=PATH)
+@click.option("--name", prompt="Your name", help="Your name, as the instructor knows it.")
+@click.option("--out", type=PATH, help="The zip file  [default: hand-in-NAME.zip in the course folder]")
+def hand_in(folder: Path | None, name: str, out: Path | None) -> None:
+    """Write one zip file with your answers, predictions and results, for your instructor.
+
+    FOLDER is that of `advad lab`. What is saved is listed; nothing else is, and nothing is sent anywhere.
+    """
+    from advad.lessons import hand_in as hand_ins
+    from advad.lessons.course import find_course
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        course = find_course(folder)
+        content = hand_ins.collect(course, name)
+        path = hand_ins.write(content, out or course / hand_ins.file_name(name))
+    click.echo(f"{hand_ins.told(content)}\n\n{shown(path.resolve())} ({path.stat().st_size / 1024:.0f} KB)")
+
+
+@main.command("class")
+@click.argument("folder", type=PATH)
+@click.option("--rerun", is_flag=True, help="Run the lessons again with the answers. This executes students' code.")
+@click.option("--out", type=PATH, default=Path("runs/class"), show_default=True, help="Where to write.")
+@TIMEOUT
+def class_(folder: Path, rerun: bool, out: Path, timeout: int) -> None:
+    """Show what a class handed in: who predicted what, who solved what, and what was found.
+
+    FOLDER holds the zip files of `advad hand-in`, also in folders inside. They are read and checked, and nothing of
+    them is executed, unless --rerun asks for it: then each lesson runs with each student's answers, on this machine
+    and with your rights. A file that is no hand-in is refused in one line.
+    """
+    from advad.lessons import class_table
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        table = class_table.collect(folder)
+        if rerun:
+            class_table.rerun(table, out / "rerun", timeout=timeout)
+        page = class_table.write(table, out, "run again here" if rerun else class_table.TRUSTED)
+    click.echo(f"{class_table.text(table)}\n\nPage: {shown(page.resolve())}")
 
 
 @main.command()

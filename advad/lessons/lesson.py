@@ -24,6 +24,7 @@ import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,10 @@ def start(name: str, parameters: dict[str, Any], output_dir: str | os.PathLike[s
     if device.type == "cpu" and values.get("profile") in ("smoke", "lab"):
         torch.set_num_threads(1)
     _running = Lesson(name, values, folder, _describe(device))
+    if values.get("profile") == "smoke":
+        say(
+            "smoke", "A test run", "The profile “smoke” only shows that the lesson runs. Its numbers mean nothing.", RED
+        )
 
 
 def _declared(name: str, namespace: dict[str, Any]) -> dict[str, Parameter]:
@@ -309,7 +314,7 @@ def record(finding: str, **metrics: Any) -> None:
 
 def _commit(prediction: Prediction, answer: str) -> None:
     check_choice("lesson", "prediction", answer, prediction.options)
-    prediction.chosen = answer
+    prediction.chosen, prediction.committed_at = answer, datetime.now(UTC).isoformat(timespec="seconds")
     running().save()
 
 

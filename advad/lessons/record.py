@@ -20,12 +20,16 @@ FILE = "results.json"
 
 @dataclass
 class Prediction:
-    """What a reader expects before seeing; `chosen` is None until it is committed, `truth` until it is revealed."""
+    """What a reader expects before seeing; `chosen` is None until it is committed, `truth` until it is revealed.
+
+    `committed_at` is the time of the commitment (ISO 8601, UTC).
+    """
 
     question: str
     options: tuple[str, ...]
     chosen: str | None = None
     truth: str | None = None
+    committed_at: str | None = None
 
 
 @dataclass

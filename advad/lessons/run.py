@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 
 from advad.files import expanded
 from advad.lessons.exercises import solved
+from advad.lessons.image_sets import check_image_set
 from advad.lessons.outcome import LessonError, LessonResult
 from advad.lessons.parameters import check_parameters, read_notebook, read_parameters
 from advad.lessons.record import FILE, output_folder
@@ -51,6 +52,8 @@ def run_lesson(
     ------
     ParameterError
         A parameter does not fit, or an exercise has no solution; nothing has run.
+    FileNotFoundError
+        The image set that the profile needs is not there; nothing has run.
     LessonError
         A cell or a widget's callback failed, a cell took too long, the kernel died, or nothing was recorded.
     """
@@ -60,6 +63,7 @@ def run_lesson(
     path, out = expanded(notebook).resolve(), expanded(folder).resolve()
     name, declared = path.stem, read_parameters(path)
     values = check_parameters(path, parameters or {})
+    check_image_set(path, values)
     results_dir = output_folder(name, values.get("output_dir") or out / name)
     if "output_dir" in declared:
         values["output_dir"] = str(results_dir)

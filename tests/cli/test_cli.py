@@ -67,7 +67,7 @@ def test_help_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
     result = call("--help")
     assert result.exit_code == 0
-    for command in ("doctor", "lab", "run", "tour", "sweep", "board", "app"):
+    for command in ("doctor", "data", "lab", "run", "tour", "sweep", "board", "app"):
         assert command in result.output
         assert call(command, "--help").exit_code == 0
 
@@ -82,8 +82,8 @@ def test_the_doctor_finds_this_machine_well(tmp_path):
     lines = {line.split()[1]: line for line in result.output.splitlines()}
     assert list(lines) == list(doctor.CHECKS)
     assert result.exit_code == 0
-    assert lines["data"].startswith("warn  data")
-    assert f"only the embedded digits (1,797); none in {tmp_path}" in lines["data"]
+    packaged = "digits (1,797), MNIST-lab (30,000), FashionMNIST-lab (20,000) with advad"
+    assert lines["data"] == f"ok    data      {packaged}; none in {tmp_path} (advad data downloads)"
     assert lines["kernel"].startswith("ok")
     assert sys.executable in lines["kernel"]
     assert lines["widgets"].startswith("ok")
@@ -111,6 +111,31 @@ def test_the_doctor_names_a_damaged_set(tmp_path):
     state, text = doctor.examine(doctor.data, tmp_path)
     assert state == "fail"
     assert "ubyte" in text
+
+
+def test_the_doctor_misses_images_that_should_come_with_advad(monkeypatch, tmp_path):
+    monkeypatch.setattr("advad.datasets.packaged.shipped", lambda path: tmp_path / path)
+    state, text = doctor.examine(doctor.data, tmp_path)
+    assert (state, text) == ("warn", "MNIST-lab, FashionMNIST-lab should come with advad: install it again")
+
+
+def test_run_and_tour_check_the_images_before_the_first_lesson(here, monkeypatch):
+    monkeypatch.setenv("ADVAD_DATA", str(here))
+    parameters = 'profile: str = "lab"\ndataset: str = "KMNIST"\noutput_dir: str = "elsewhere"'
+    lesson(here / "notebooks", "02_needs_more", RECORDING, parameters)
+    monkeypatch.setattr("advad.lessons.kernel.execute", lambda *_, **__: pytest.fail("something ran"))
+    for command in (
+        ["run", "02"],
+        ["tour", "--workers", "1"],
+        ["run", "02", "-p", "dataset=MNIST", "-p", "profile=paper"],
+    ):
+        name = "MNIST" if "dataset=MNIST" in command else "KMNIST"
+        result = call(*command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"advad: load: {name} must lie in {here / name / 'raw'}; got no train-images")
+        assert f"`advad data {name}` or download=True fetches it" in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert not (here / "runs").exists()
 
 
 def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
@@ -213,12 +238,12 @@ def test_tour_reports_a_failing_lesson_and_goes_on(here):
     rows = result.stdout.splitlines()
     assert rows[0].split() == ["lesson", "finding", "seconds", "device", "path"]
     assert rows[2].startswith("00_a_first  FAILED: cell [1] failed with ZeroDivisionError: division by zero")
-    assert rows[3].split() == ["00_good", *"Ran as smoke on auto.".split(), "1.5", "cpu", "runs/tour/00_good.html"]
+    assert rows[3].split() == ["00_good", *"Ran as lab on auto.".split(), "1.5", "cpu", "runs/tour/00_good.html"]
     assert rows[4].startswith("01_bad")
     assert rows[-1] == f"Gallery: {here / 'runs' / 'tour' / 'index.html'}"
     assert result.stderr.splitlines()[-1] == "advad: 2 of 3 lessons failed: 00_a_first, 01_bad"
     page = (here / "runs" / "tour" / "index.html").read_text()
-    assert "Ran as smoke on auto." in page
+    assert "Ran as lab on auto." in page
     assert "2 of 3 lessons failed" in page
 
 

@@ -61,6 +61,13 @@ def test_nothing_works_before_start(monkeypatch, shown):
     assert not shown
 
 
+@pytest.mark.parametrize(("profile", "boxes"), [("smoke", 1), ("lab", 0)])
+def test_smoke_says_on_top_that_its_numbers_mean_nothing(tmp_path, profile, boxes, shown):
+    lesson.start("00_test", parameters={"profile": profile, "device": "cpu"}, output_dir=tmp_path)
+    assert [about["kind"] for _, about in shown] == ["smoke"] * boxes
+    assert all("numbers mean nothing" in data["text/html"] for data, _ in shown)
+
+
 @pytest.mark.parametrize(("profile", "threads"), [("smoke", 1), ("lab", 1), ("paper", 2)])
 def test_small_lessons_take_one_thread(tmp_path, profile, threads):
     before = torch.get_num_threads()

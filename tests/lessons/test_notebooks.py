@@ -128,7 +128,7 @@ def executed(request, tmp_path_factory):
     profile, device = request.config.getoption("--profile"), request.config.getoption("--device")
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("--device cuda: this machine has no CUDA device")
-    if profile != "smoke":
+    if profile == "paper":
         request.getfixturevalue("real_data")
     done = {}
 
@@ -214,17 +214,17 @@ def test_a_folder_of_normal_images_only(tmp_path, monkeypatch):
 
 
 def in_lab(number, parameters, folder):
-    """Run a lesson at laptop size on real MNIST; these two are the quickest (the others: `--profile lab`)."""
+    """Run a lesson at laptop size on packaged MNIST; these two are the quickest (the others: `--profile lab`)."""
     given = {"profile": "lab", "device": "cpu", **parameters}
     return run_lesson(find_lesson(number), parameters=given, folder=folder, progress=False)
 
 
-def test_in_lab_a_first_detector_tells_eights_apart_on_real_digits(real_data, tmp_path, figure):
+def test_in_lab_a_first_detector_tells_eights_apart_on_real_digits(tmp_path, figure):
     """Lesson 00 in its own size: what it prints is what it measured, and true of real MNIST."""
     outcome = in_lab("00", {}, tmp_path)
     found = outcome.results["metrics"]
     figure(f"lesson 00 in lab: {outcome.finding} ({outcome.seconds} s, {outcome.device})")
-    assert (found["n_train"], found["n_test"]) == (5266, 10000)  # 5,851 eights, a tenth held out; MNIST's test part
+    assert (found["n_train"], found["n_test"]) == (1800, 10000)  # 2,000 eights, a tenth held out; MNIST's test part
     auroc, low, high = found["auroc"]
     assert f"{auroc:.3f}" in outcome.finding
     assert low < auroc < high < low + 0.05
@@ -234,7 +234,7 @@ def test_in_lab_a_first_detector_tells_eights_apart_on_real_digits(real_data, tm
     assert found["found"] > found["false_alarms"] + 0.4
 
 
-def test_in_lab_a_folder_of_real_digits_keeps_its_promise(real_data, tmp_path, figure):
+def test_in_lab_a_folder_of_real_digits_keeps_its_promise(tmp_path, figure):
     """Lesson 09 with a plain autoencoder and few epochs: thresholds, promise and the fresh process on real MNIST."""
     outcome = in_lab("09", {"method": "AE", "epochs": 12}, tmp_path)
     found = outcome.results["metrics"]
