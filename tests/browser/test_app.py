@@ -1,10 +1,11 @@
-"""`advad app` in Chromium: the page shows the explorer to who has the token, and Python answers there, too."""
+"""`advad app` in Chromium: the page shows the explorer to who has the token, Python answers, nothing is from afar."""
 
 import socket
 
 import pytest
 
 from advad.cli import app
+from tests.browser.conftest import asked_outside
 from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
 
@@ -50,4 +51,5 @@ def test_the_brush_answers_in_the_page(address, open_page, detector_file):
     hands.sees(here.summary())
     hands.sees_picture("The picture as it is and covered", here.table())
     hands.check_looks(SHOTS / "app.png")
+    assert asked_outside(page) == []
     page.close()

@@ -1,5 +1,6 @@
 """`advad app`: what it refuses in one line, and whom its server lets in."""
 
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -11,6 +12,11 @@ from click.testing import CliRunner
 import advad
 from advad.cli import app
 from advad.cli.main import main
+
+# what a browser would fetch from elsewhere: style sheets, scripts, images, fonts, modules
+ADDRESSES = re.compile(
+    r"""<(?:link|script|img|iframe|object)[^>]*https?://[^>]*>|url\(["']?https?:|@import[^;]*https?:"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +91,7 @@ def status(url):
     except urllib.error.HTTPError as error:
         answer = error
     with answer:
-        return answer.status, answer.headers.get("Location", ""), answer.read(200_000).decode()
+        return answer.status, answer.headers.get("Location", ""), answer.read().decode()
 
 
 @pytest.mark.xdist_group("browser")
@@ -101,5 +107,10 @@ def test_the_server_asks_for_the_token(saved, free):
         code, _, text = status(url)
         assert code == 200
         assert "eight" in text
+        assert "advad-explorer" in text
+        assert ADDRESSES.findall(text) == []
+        code, _, text = status(url.replace("/?", "/voila/render/nowhere.ipynb?"))
+        assert code == 404
+        assert ADDRESSES.findall(text) == []
         assert token not in " ".join(map(str, process.args))
     assert process.poll() is not None
