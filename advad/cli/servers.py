@@ -66,7 +66,7 @@ def running(
         Further arguments of `subprocess.Popen`.
     """
     command = [sys.executable, "-m", __name__, str(os.getpid()), str(folder or ""), module, *arguments]
-    process = subprocess.Popen(command, **settings)
+    process: subprocess.Popen[bytes] = subprocess.Popen(command, **settings)
     try:
         yield process
     finally:
@@ -111,4 +111,4 @@ def serve(parent: int, folder: str, module: str, arguments: Sequence[str]) -> No
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), *sys.argv[2:4], sys.argv[4:])
+    serve(int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:])

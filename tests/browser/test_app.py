@@ -29,6 +29,7 @@ def test_without_the_token_there_is_a_form_that_asks_for_it_and_no_explorer(addr
         page.keyboard.press("Enter")
         page.get_by_text("Invalid credentials").wait_for()
     page.close()
+    assert asked_outside(page) == []
 
 
 def test_the_kernels_are_not_to_be_had_without_the_token(address, browser):

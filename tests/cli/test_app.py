@@ -13,10 +13,8 @@ import advad
 from advad.cli import app
 from advad.cli.main import main
 
-# what a browser would fetch from elsewhere: style sheets, scripts, images, fonts, modules
-ADDRESSES = re.compile(
-    r"""<(?:link|script|img|iframe|object)[^>]*https?://[^>]*>|url\(["']?https?:|@import[^;]*https?:"""
-)
+# addresses that only name something, in the page of Voila: namespaces of SVG
+NAMES = ("http://www.w3.org/", "http://creativecommons.org/ns#", "http://purl.org/dc/")
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +106,6 @@ def test_the_server_asks_for_the_token(saved, free):
         assert code == 200
         assert "eight" in text
         assert "advad-explorer" in text
-        assert ADDRESSES.findall(text) == []
-        code, _, text = status(url.replace("/?", "/voila/render/nowhere.ipynb?"))
-        assert code == 404
-        assert ADDRESSES.findall(text) == []
+        assert [found for found in re.findall(r"https?://[^\s\"']+", text) if not found.startswith(NAMES)] == []
         assert token not in " ".join(map(str, process.args))
     assert process.poll() is not None
