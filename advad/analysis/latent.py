@@ -96,7 +96,7 @@ def load_umap() -> Any:
     neither (in a container, on a course server), it refuses: UMAP cannot even be imported. Then numba is given a folder
     of this user's among the temporary files (NUMBA_CACHE_DIR). Where that fails, too, it compiles anew in each process.
     """
-    import numba
+    from numba.core.config import reload_config
     from numba.core.dispatcher import Dispatcher
 
     try:
@@ -105,7 +105,8 @@ def load_umap() -> Any:
         if "cannot cache" not in str(error):
             raise
     with contextlib.suppress(OSError, RuntimeError):
-        os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(private_folder("numba"))
+        os.environ["NUMBA_CACHE_DIR"] = str(private_folder("numba"))
+        reload_config()
         return _import_umap()
     cache, Dispatcher.enable_caching = Dispatcher.enable_caching, lambda self: None
     try:

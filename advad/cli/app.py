@@ -124,8 +124,7 @@ def served(
         environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(TEMPLATES), os.environ.get("JUPYTER_PATH")]))
         log = Path(folder) / "server.log"
         with open(log, "wb") as output:
-            settings: dict[str, Any] = {"env": environment, "stdout": output, "stderr": subprocess.STDOUT}
-            with running("voila", arguments, Path(folder), **settings) as process:
+            with running("voila", arguments, environment, Path(folder), output) as process:
                 _wait(process, port, log)
                 yield process, f"http://{HOST}:{port}/?token={token}"
 

@@ -119,7 +119,7 @@ def lab(arguments: Sequence[str]) -> None:
         folder = lessons()[0].parent
     settings = [f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | waiting_threads()  # our kernel before a user's
-    with orderly_end(), running("jupyterlab", [*settings, *arguments], env=environment) as server:
+    with orderly_end(), running("jupyterlab", [*settings, *arguments], environment) as server:
         while server.poll() is None:
             with contextlib.suppress(KeyboardInterrupt):  # JupyterLab asks by itself whether to stop
                 server.wait()

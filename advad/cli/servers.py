@@ -14,11 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import IO, Any
 
 ENDINGS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
 POLITENESS = 20  # seconds that a server has to end its kernels
@@ -50,7 +50,11 @@ def orderly_end() -> Iterator[None]:
 
 @contextmanager
 def running(
-    module: str, arguments: Sequence[str], folder: Path | None = None, **settings: Any
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    log: IO[bytes] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python -m module arguments` while the block runs; yield its process.
 
@@ -60,13 +64,15 @@ def running(
         Such as "voila".
     arguments : sequence of str
         Its command line.
+    environment : mapping of str to str
+        Its environment.
     folder : Path, optional
         A temporary folder of the caller's, which the server removes if the caller no longer can.
-    **settings
-        Further arguments of `subprocess.Popen`.
+    log : file, optional
+        Where its output goes; the caller's own unless given.
     """
     command = [sys.executable, "-m", __name__, str(os.getpid()), str(folder or ""), module, *arguments]
-    process: subprocess.Popen[bytes] = subprocess.Popen(command, **settings)
+    process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT if log else None)
     try:
         yield process
     finally:

@@ -189,7 +189,7 @@ def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
     class Server:
         returncode = 7
 
-        def __init__(self, command, env):
+        def __init__(self, command, env, **_):
             started.update(command=command, env=env)
 
         def poll(self):
