@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -120,6 +121,23 @@ def widgets(_: Path | None) -> str:
     return "a slider moves a figure"
 
 
+def umap(_: Path | None) -> str:
+    """Load UMAP, which numba compiles; Lacking where numba can write neither beside its packages nor at home."""
+    from importlib import metadata
+
+    before = os.environ.get("NUMBA_CACHE_DIR")
+    from advad.analysis.latent import load_umap
+
+    load_umap()
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    if folder != before:
+        raise Lacking(
+            f"numba can write neither beside its packages nor at home, so it compiles UMAP into {folder}. "
+            "Set NUMBA_CACHE_DIR to a folder that stays, and it compiles only once"
+        )
+    return f"umap-learn {metadata.version('umap-learn')} loads"
+
+
 CHECKS = {
     "python": python,
     "packages": packages,
@@ -129,4 +147,5 @@ CHECKS = {
     "lessons": lessons,
     "kernel": kernel,
     "widgets": widgets,
+    "umap": umap,
 }

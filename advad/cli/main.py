@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -74,10 +73,21 @@ def one_line_errors() -> Iterator[None]:
         raise OneLine(str(error)) from None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class AnyTerminal(click.Group):
+    """A group of commands that shows "?" for a sign that the terminal's encoding lacks ("α", "─"), in help as well."""
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run the command line."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*arguments, **settings)
+
+
+@click.group(cls=AnyTerminal, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(advad.__version__, prog_name="advad", message="%(prog)s %(version)s")
 def main() -> None:
-    r"""Image anomaly detection, for teaching and reproducible evaluation.
+    """Image anomaly detection, for teaching and reproducible evaluation.
 
     \b
     Start with:  advad doctor   is everything here?
@@ -85,11 +95,8 @@ def main() -> None:
                  advad tour     run them all and look at what they found
                  advad sweep    many runs, each done once
                  advad board    our results beside the published values
-                 advad reproduce    one published table again
+                 advad reproduce   one published table again
     """
-    for stream in (sys.stdout, sys.stderr):  # a terminal without "α" or "─" shows "?" instead of a traceback
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 @main.command()
@@ -118,14 +125,15 @@ def lab(arguments: Sequence[str]) -> None:
     """
     import os
 
+    from advad.cli.servers import orderly_end, running
     from advad.lessons.catalogue import lessons
     from advad.lessons.kernel import waiting_threads
 
     with one_line_errors():
         folder = lessons()[0].parent
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *arguments]
+    settings = [f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | waiting_threads()  # our kernel before a user's
-    with subprocess.Popen(command, env=environment) as server:
+    with orderly_end(), running("jupyterlab", [*settings, *arguments], environment) as server:
         while server.poll() is None:
             with contextlib.suppress(KeyboardInterrupt):  # JupyterLab asks by itself whether to stop
                 server.wait()
@@ -176,7 +184,9 @@ def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None
 @TIMEOUT
 @click.option("--list", "listing", is_flag=True, help="Only list the lesson's parameters.")
 def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeout: int, listing: bool) -> None:
-    r"""Run one LESSON with checked parameters: its number, its name, or the path of a notebook.
+    """Run one LESSON with checked parameters.
+
+    LESSON is its number, its name, or the path of a notebook.
 
     \b
     advad run 01 --list
@@ -277,7 +287,7 @@ def class_(folder: Path, rerun: bool, out: Path, timeout: int) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=8866, show_default=True, help="On loopback.")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page.")
 def app(path: Path, explorer: str, data: str | None, images: int, port: int, browser: bool) -> None:
-    """Serve an explorer for the saved detector PATH as a page of its own.
+    """Serve an explorer of the saved detector PATH as a page.
 
     Only this machine can reach the page, and only with the token in the address that is printed.
     """
@@ -297,10 +307,11 @@ def app(path: Path, explorer: str, data: str | None, images: int, port: int, bro
 @click.option("--dask", metavar="ADDRESS", help="Use the workers of a running scheduler, tcp://HOST:PORT.")
 @click.option("--dry-run", is_flag=True, help="Only list the runs, and how long they may take.")
 def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run: bool) -> None:
-    r"""Do the runs that a SPEC (a TOML file) asks for: a grid over methods, or over a lesson's parameters.
+    """Do the runs that a SPEC (a TOML file) asks for.
 
-    A run that is finished is not done again: start a sweep that was stopped once more, and it goes on. A run that fails
-    is reported, the others go on, and the exit code is 1.
+    A SPEC is a grid over methods, or over a lesson's parameters. A run that is finished is not done again: start a
+    sweep that was stopped once more, and it goes on. A run that fails is reported, the others go on, and the exit code
+    is 1.
 
     \b
     advad sweep spec.toml --dry-run
@@ -352,7 +363,9 @@ def reproduce(
     dry_run: bool,
     show: bool,
 ) -> None:
-    r"""Run a published TABLE of a PAPER again, or all tables of the paper, and show ours beside each cell.
+    """Run a published TABLE of a PAPER again.
+
+    Without a TABLE, all tables of the paper. Our result stands beside each published cell.
 
     PAPER is arae, alcn, itsr, berg, agad, or all; the specs are data/sweeps/PAPER-TABLE.toml. The runs are those of a
     sweep: stop at any time and start again. The table is also written as CSV and as a page.
@@ -399,9 +412,10 @@ def reproduce(
 @click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
 @click.option("--keep", is_flag=True, help="Put the figures of SWEEPS, whose specs ship, into data/measured.csv.")
 def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
-    """Show our results beside the published values: as a table, as board.csv, and as a page.
+    """Show our results beside the published values.
 
-    Ours are those of data/measured.csv and of the folders of SWEEPS; without any, of all in runs/sweeps.
+    They come as a table, as board.csv, and as a page. Ours are those of data/measured.csv and of the folders of
+    SWEEPS; without any, of all in runs/sweeps.
     """
     from advad.lessons.run import shown
     from advad.scoreboard import measured as keeping
