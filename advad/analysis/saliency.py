@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from advad.analysis.inputs import as_numbers, as_pixels, as_score
+from advad.analysis.inputs import Score, as_numbers, as_pixels, as_score
 from advad.analysis.metrics import auroc
 from advad.checks import check_number, reject
 from advad.images import as_numpy
 
+FIRST_PIXELS, BATCH_PIXELS = 2**21, 2**20  # pixels of all occluded images of `occlusion_maps`: first map, each batch
 
-@torch.no_grad()
+
 def occlusion_map(
     score: Any, images: Any, *, patch: int = 1, stride: int = 1, fill: float = 0.0, batch_size: int = 512
 ) -> np.ndarray:
@@ -57,12 +59,62 @@ def occlusion_map(
     owner = "occlusion_map"
     function = as_score(owner, score)
     x = as_pixels(owner, "images", images, score)  # (N, C, H, W)
-    n, _, height, width = x.shape
+    height, width = x.shape[2:]
     check_number(owner, "patch", patch, 1, min(height, width), integer=True)
     check_number(owner, "stride", stride, 1, patch, integer=True, remedy="A longer step leaves pixels uncovered.")
     check_number(owner, "fill", fill, 0, 1)
     check_number(owner, "batch_size", batch_size, 1, integer=True)
+    *_, finished = _batches(function, x, patch, stride, fill, batch_size)
+    assert finished is not None
+    return finished
 
+
+class CoarseMap(NamedTuple):
+    """An occlusion map, (H, W), of squares of a side and a stride in pixels; with stride 1 it is the finest."""
+
+    values: np.ndarray
+    side: int
+    stride: int
+
+
+def occlusion_maps(score: Any, image: np.ndarray, *, patch: int = 1, fill: float = 0.0) -> Iterator[CoarseMap | None]:
+    """Yield occlusion maps of one image from coarse to fine: large squares first, for an answer at once.
+
+    The sides of the squares halve until `patch`, whose map with stride 1 is the last. The first map is the finest that
+    costs about two million pixels of occluded images; so up to 37×37 grey pixels, it is the last one as well.
+
+    Parameters
+    ----------
+    score, patch, fill
+        As in `occlusion_map`.
+    image : ndarray of shape (C, H, W)
+        `uint8`, or float in [0, 1].
+
+    Yields
+    ------
+    CoarseMap or None
+        A map, as `occlusion_map` returns it; None after each batch of images, so that other work can be done meanwhile.
+    """
+    function, x = as_score("occlusion_maps", score), as_pixels("occlusion_maps", "image", image[None], score)
+    size, (height, width) = x[0].numel(), x.shape[2:]
+    levels = [(patch, 1)]  # side and stride, from fine to coarse
+    side = patch if patch > 1 else 2
+    while side <= min(height, width):
+        levels.append((side, side))
+        side *= 2
+    costs = [size * len(_starts(height, *level)) * len(_starts(width, *level)) for level in levels]
+    first = next((k for k, cost in enumerate(costs) if cost <= FIRST_PIXELS), len(levels) - 1)
+    for side, stride in reversed(levels[: first + 1]):
+        for finished in _batches(function, x, side, stride, fill, max(1, BATCH_PIXELS // size)):
+            yield None if finished is None else CoarseMap(finished[0], side, stride)
+
+
+@torch.no_grad()
+def _batches(
+    function: Score, x: Tensor, patch: int, stride: int, fill: float, batch_size: int
+) -> Iterator[np.ndarray | None]:
+    """Yield None after each batch of occluded images, and in the end the maps, (N, H, W)."""
+    height, width = x.shape[2:]
     # The book-keeping stays on the CPU, in float64, which Apple's devices lack; only images travel.
     tops, lefts = _starts(height, patch, stride), _starts(width, patch, stride)
     differs = (x != fill).any(dim=1, keepdim=True).float().cpu()  # (N, 1, H, W)
@@ -78,10 +130,11 @@ def occlusion_map(
         occluded = x[which[k]]  # (B, C, H, W), a copy
         occluded[torch.arange(len(occluded))[:, None, None], :, rows[k], columns[k]] = fill
         change[which[k], row[k], column[k]] = function(occluded).cpu().double() - before[which[k]]
+        yield None
 
     down, across = (_cover(starts, patch, length) for starts, length in ((tops, height), (lefts, width)))
     covered = torch.outer(down.sum(dim=0), across.sum(dim=0))  # (H, W): how many patches cover each pixel
-    return ((down.T @ change @ across) / covered).float().numpy()
+    yield ((down.T @ change @ across) / covered).float().numpy()
 
 
 def _starts(length: int, patch: int, stride: int) -> Tensor:
