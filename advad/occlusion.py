@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-@torch.no_grad()
 def occlusion_changes(
     score: Callable[[Tensor], Tensor], x: Tensor, filling: Tensor, *, patch: int, stride: int, batch_size: int
 ) -> Tensor:
@@ -40,9 +39,25 @@ def occlusion_changes(
 
     Source : Zeiler and Fergus 2014, Sec. 4.2.
     """
+    *_, changes = occlusion_batches(score, x, filling, patch=patch, stride=stride, batch_size=batch_size)
+    assert changes is not None
+    return changes
+
+
+@torch.no_grad()
+def occlusion_batches(
+    score: Callable[[Tensor], Tensor], x: Tensor, filling: Tensor, *, patch: int, stride: int, batch_size: int
+) -> Iterator[Tensor | None]:
+    """Yield None after each batch, for other work meanwhile, and at last what `occlusion_changes` returns.
+
+    Parameters
+    ----------
+    score, x, filling, patch, stride, batch_size
+        As in `occlusion_changes`.
+    """
     height, width = x.shape[-2:]
     # The book-keeping stays on the CPU, in float64, which Apple's devices lack; only images travel.
-    tops, lefts = _starts(height, patch, stride), _starts(width, patch, stride)
+    tops, lefts = starts_along(height, patch, stride), starts_along(width, patch, stride)
     differs = (x != filling).any(dim=1, keepdim=True).float().cpu()  # (N, 1, H, W)
     altered = F.max_pool2d(differs, patch, stride=1)[:, 0, tops][:, :, lefts]  # (N, R, S): 1 where a patch differs
     which, row, column = altered.nonzero(as_tuple=True)  # (K,) each: the occlusions to try
@@ -57,13 +72,14 @@ def occlusion_changes(
         patches = filling[which[k, None, None], :, rows[k], columns[k]]  # (B, patch, patch, C)
         covered[torch.arange(len(covered))[:, None, None], :, rows[k], columns[k]] = patches
         change[which[k], row[k], column[k]] = score(covered).cpu().double() - before[which[k]]
+        yield None
 
     down, across = (_cover(starts, patch, length) for starts, length in ((tops, height), (lefts, width)))
     times = torch.outer(down.sum(dim=0), across.sum(dim=0))  # (H, W): how many patches cover each pixel
-    return ((down.T @ change @ across) / times).float()
+    yield ((down.T @ change @ across) / times).float()
 
 
-def _starts(length: int, patch: int, stride: int) -> Tensor:
+def starts_along(length: int, patch: int, stride: int) -> Tensor:
     """Return where patches start along a side; the last one ends at the border."""
     last = length - patch
     return torch.tensor(sorted({*range(0, last, stride), last}))

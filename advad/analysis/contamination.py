@@ -70,8 +70,8 @@ class ContaminationRuns:
         for name in ("scores", "holdout_scores"):
             if not np.isfinite(getattr(self, name)).all():
                 reject(OWNER, name, "be finite", getattr(self, name), "Have all runs been finished?")
-        for truth in self.is_anomaly:
-            as_anomalous(OWNER, truth, n)
+        truth = np.stack([as_anomalous(OWNER, of_seed, n) for of_seed in self.is_anomaly])
+        object.__setattr__(self, "is_anomaly", truth)  # bool: as a number, `~1` is no `False`
 
     def auroc(self) -> np.ndarray:
         """Return the AUROC of every run at every epoch, (A, S, E)."""

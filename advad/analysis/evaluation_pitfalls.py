@@ -166,6 +166,8 @@ class EvaluationTable:
     def __post_init__(self) -> None:
         if np.ndim(self.values) != 5 or self.values.shape[:2] != (len(MEASURES), len(MODES)):
             reject("EvaluationTable", "values", f"have shape ({len(MEASURES)}, {len(MODES)}, S, C, E)", self.values)
+        if np.size(self.values) == 0 or not ((self.values >= 0) & (self.values <= 1)).all():  # a NaN fails both
+            reject("EvaluationTable", "values", "be measures in [0, 1]", self.values, "Have all runs been finished?")
 
     def report(self, shortcuts: Pitfalls) -> Report:
         """Return what comes out with these shortcuts; each measure takes its own best epochs and seed."""

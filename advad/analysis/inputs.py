@@ -98,7 +98,11 @@ def as_score(owner: str, score: Any) -> Score:
         reject(owner, "score", "be a fitted detector or a function of images", score, remedy, TypeError)
 
     def checked(images: Tensor) -> Tensor:
-        scores = torch.as_tensor(function(images)).to(images.device)
+        returned = function(images)
+        try:
+            scores = torch.as_tensor(returned).to(images.device)
+        except (TypeError, ValueError):
+            reject(owner, "score", f"return shape ({len(images)},), one number an image", returned, error=TypeError)
         if scores.shape != (len(images),):
             reject(owner, "score", f"return shape ({len(images)},), one number an image", scores)
         if not bool(torch.isfinite(scores).all()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ from advad.analysis.inputs import as_numbers, as_pixels, as_score
 from advad.analysis.metrics import auroc
 from advad.checks import check_number, reject
 from advad.images import as_numpy
-from advad.occlusion import occlusion_changes
+from advad.occlusion import occlusion_batches, occlusion_changes, starts_along
+
+FIRST_PIXELS, BATCH_PIXELS = 2**21, 2**20  # pixels of all occluded images of `occlusion_maps`: first map, each batch
 
 
 def occlusion_map(
@@ -60,9 +63,51 @@ def occlusion_map(
     check_number(owner, "stride", stride, 1, patch, integer=True, remedy="A longer step leaves pixels uncovered.")
     check_number(owner, "fill", fill, 0, 1)
     check_number(owner, "batch_size", batch_size, 1, integer=True)
-
     filling = x.new_tensor(fill).expand_as(x)
     return occlusion_changes(function, x, filling, patch=patch, stride=stride, batch_size=batch_size).numpy()
+
+
+class CoarseMap(NamedTuple):
+    """An occlusion map, (H, W), of squares of a side and a stride in pixels; with stride 1 it is the finest."""
+
+    values: np.ndarray
+    side: int
+    stride: int
+
+
+def occlusion_maps(score: Any, image: np.ndarray, *, patch: int = 1, fill: float = 0.0) -> Iterator[CoarseMap | None]:
+    """Yield occlusion maps of one image from coarse to fine: large squares first, for an answer at once.
+
+    The sides of the squares halve until `patch`, whose map with stride 1 is the last. The first map is the finest that
+    costs about two million pixels of occluded images; so up to 37×37 grey pixels, it is the last one as well.
+
+    Parameters
+    ----------
+    score, patch, fill
+        As in `occlusion_map`.
+    image : ndarray of shape (C, H, W)
+        `uint8`, or float in [0, 1].
+
+    Yields
+    ------
+    CoarseMap or None
+        A map, as `occlusion_map` returns it; None after each batch of images, so that other work can be done meanwhile.
+    """
+    function, x = as_score("occlusion_maps", score), as_pixels("occlusion_maps", "image", image[None], score)
+    size, (height, width), filling = x[0].numel(), x.shape[2:], x.new_tensor(fill).expand_as(x)
+    levels = [(patch, 1)]  # side and stride, from fine to coarse
+    side = patch if patch > 1 else 2
+    while side <= min(height, width):
+        levels.append((side, side))
+        side *= 2
+    costs = [size * len(starts_along(height, *level)) * len(starts_along(width, *level)) for level in levels]
+    first = next((k for k, cost in enumerate(costs) if cost <= FIRST_PIXELS), len(levels) - 1)
+    for side, stride in reversed(levels[: first + 1]):
+        batches = occlusion_batches(
+            function, x, filling, patch=side, stride=stride, batch_size=max(1, BATCH_PIXELS // size)
+        )
+        for changes in batches:
+            yield None if changes is None else CoarseMap(changes[0].numpy(), side, stride)
 
 
 class Agreement(NamedTuple):

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from advad.checks import check_choice
-from advad.files import expanded
 from advad.cli.servers import orderly_end, running
+from advad.files import expanded
 
 EXPLORERS = {"latent": "LatentExplorer", "brush": "OcclusionBrush"}  # name -> class in `explorers`
 DEFAULT_SETS = {(1, 8, 8): "digits", (1, 28, 28): "MNIST"}  # image shape -> data set

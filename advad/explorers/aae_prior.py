@@ -10,11 +10,13 @@ import numpy as np
 from PIL import Image
 
 from advad import plots
+from advad.analysis.inputs import as_numbers
 from advad.analysis.latent import origin_distance
 from advad.analysis.metrics import auroc
-from advad.checks import reject
+from advad.checks import as_labels, reject
 from advad.explorers.base import Explorer
 from advad.explorers.controls import StatusText, columns, plot, row, select_slider, toggle_buttons
+from advad.images import as_numpy
 from advad.plots.images import stack
 from advad.plots.to_image import picture_of
 
@@ -61,14 +63,33 @@ class AAEPriorExplorer(Explorer):
         strengths: Sequence[float],
         groups: Mapping[str, np.ndarray],
     ):
-        for name, variants in codes.items():
-            if len(variants) != len(strengths) or any(np.ndim(z) != 2 or np.shape(z)[1] != 2 for z in variants):
-                rule = f"hold {len(strengths)} arrays of shape (N, 2), one a strength"
-                reject(OWNER, f"codes[{name!r}]", rule, variants)
-        self.codes, self.strengths, self.groups = dict(codes), list(strengths), dict(groups)
+        self.strengths = list(strengths)
+        self.codes = {name: self._checked(f"codes[{name!r}]", variants) for name, variants in codes.items()}
+        if not self.codes:
+            reject(OWNER, "codes", "have at least one variant", codes)
+        n = len(next(iter(self.codes.values()))[0])
+        if any(len(z) != n for variants in self.codes.values() for z in variants):
+            reject(OWNER, "codes", f"be of the same images: {n} rows everywhere, as in the first", codes)
+        if len(groups) < 2:
+            reject(OWNER, "groups", "have at least two entries, the first one normal", groups)
+        self.groups = {
+            name: as_labels(OWNER, as_numpy(members), n, name=f"groups[{name!r}]").numpy()
+            for name, members in groups.items()
+        }
+        for name, members in self.groups.items():
+            if not members.any():
+                reject(OWNER, f"groups[{name!r}]", "have at least one member", members)
         self.normal, self.asked = next(iter(self.groups)), list(self.groups)[-1]
+        if (self.groups[self.normal] & self.groups[self.asked]).any():
+            reject(OWNER, "groups", f"put no image into both {self.normal!r} and {self.asked!r}", groups)
         self.auroc = {name: [self._auroc(z) for z in variants] for name, variants in self.codes.items()}
         super().__init__()
+
+    def _checked(self, name: str, variants: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the codes of a variant, one finite array of shape (N, 2) for each strength."""
+        if len(variants) != len(self.strengths) or any(np.ndim(z) != 2 or np.shape(z)[1] != 2 for z in variants):
+            reject(OWNER, name, f"hold {len(self.strengths)} arrays of shape (N, 2), one for each strength", variants)
+        return [as_numbers(OWNER, name, z, 2) for z in variants]
 
     def _auroc(self, z: np.ndarray) -> float:
         """Return the AUROC of ‖z‖ for the asked group against the normal one."""
@@ -112,15 +133,15 @@ class AAEPriorExplorer(Explorer):
         self.strength = select_slider("strength of the prior game (learning rate)", named, 0, width=520)
         self.text = StatusText()
         self.plane, self.distances = plot(self._plane(), *SIZE), plot(self._distances(), *SIZE)
-        self._show()
+        self.refresh()
         for control in (self.variant, self.strength):
             control.observe(self.guarded(self.move), "value")
         which = [row(self.variant)] if len(self.codes) > 1 else []
         return [*which, row(self.strength), self.text, columns(self.plane, self.distances)]
 
     def move(self, _: Any) -> None:
-        """StatusText the controls."""
-        self._show()
+        """Answer the controls."""
+        self.refresh()
 
     def _plane(self) -> Any:
         nothing = dict.fromkeys(self.groups, (np.zeros(1), np.zeros(1)))
@@ -159,7 +180,7 @@ class AAEPriorExplorer(Explorer):
         figure.update_yaxes(range=[0, 1.1 * highest])
         return figure
 
-    def _show(self) -> None:
+    def refresh(self) -> None:
         """Show the present state in all views."""
         variant, k = self.chosen()
         z = self.codes[variant][k]

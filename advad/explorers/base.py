@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
+from IPython.core.getipython import get_ipython
 from IPython.display import display
 from PIL import Image
 
 from advad.checks import reject
 from advad.explorers.controls import row, toggle_buttons
 
+PAUSE = 0.01  # seconds in which the kernel takes messages between two steps of work in the background
+SHOWN: dict[str, tuple[str, list[Explorer]]] = {}  # cell of a notebook -> its last execution, and what that has shown
 WIDTH = 900  # CSS pixels that an explorer may take: what a notebook's cell has on a small laptop
 STYLE = """<style>
 .advad-explorer{max-width:920px;overflow:visible}
@@ -53,6 +57,7 @@ class Explorer(ABC):
         self.errors = widgets.Output()
         self.errors.add_class("advad-errors")
         self._silent = self._failed = False
+        self._work: asyncio.Task[None] | None = None
         self.view = widgets.VBox([widgets.HTML(STYLE, layout={"display": "none"}), *self.build(), self.errors])
         self.view.add_class("advad-explorer")
 
@@ -68,27 +73,57 @@ class Explorer(ABC):
     def summary(self) -> str:
         """Return the present state in words."""
 
+    def refresh(self) -> None:  # noqa: B027 (an explorer that never computes anything need not override it)
+        """Compute and show anew all that follows from the controls: called when a callback has failed in its middle."""
+
     def guarded(self, callback: Callable[..., object]) -> Callable[..., None]:
         """Return the callback with its errors shown in the explorer's own panel; silent inside `callbacks_paused`.
 
-        The panel is the explorer's: what one control has left there goes when any control is moved again.
+        The panel is the explorer's: what one control has left there goes when any control is moved again. A callback
+        that an error or an interrupt has ended may have left half of its work undone; so all is shown anew first.
         """
 
         def answer(*event: Any) -> None:
             if self._silent:
                 return
-            if self._failed:
+            failed_before, self._failed = self._failed, True
+            if failed_before:
                 self.errors.clear_output()
-                self._failed = False
-            failed = True
-            try:
-                with self.errors:  # in a kernel it keeps the error
+            with self.errors:  # in a kernel it keeps the error
+                try:
+                    if failed_before:
+                        self.refresh()
                     callback(*event)
-                    failed = False
-            finally:
-                self._failed = self._failed or failed
+                    self._failed = False
+                except KeyboardInterrupt:
+                    if get_ipython() is None:  # a script is to be ended by it
+                        raise
+                    print("Interrupted. Move any control to go on.")
 
         return answer
+
+    def work_in_background(self, step: Callable[[], bool]) -> None:
+        """Repeat a step while the kernel has nothing else to do, until it returns False or other work replaces it.
+
+        Only where an event loop runs, as it does in a kernel; a script has to call the steps itself.
+        """
+        if self._work is not None:
+            self._work.cancel()
+        try:
+            self._work = asyncio.get_running_loop().create_task(self._repeat(step))
+        except RuntimeError:
+            self._work = None
+
+    async def _repeat(self, step: Callable[[], bool]) -> None:
+        """Repeat a step; an error ends the work, and is shown in the panel."""
+        await asyncio.sleep(PAUSE)  # the event that began the work is answered first
+        try:
+            while self.view.comm is not None and step():
+                await asyncio.sleep(PAUSE)
+        except Exception:
+            self._failed = True
+            with self.errors:
+                raise
 
     @contextmanager
     def callbacks_paused(self) -> Iterator[None]:
@@ -109,7 +144,13 @@ class Explorer(ABC):
         warnings.warn("explorer.sentence() is now explorer.summary().", FutureWarning, stacklevel=2)
         return self.summary()
 
+    def close(self) -> None:
+        """Close all widgets of the explorer: it leaves the page, and the kernel forgets it."""
+        for widget in {id(widget): widget for widget in widgets_in(vars(self))}.values():
+            widget.close()
+
     def _ipython_display_(self) -> None:
+        close_replaced(self)
         for figure in figures_in(self.view):
             figure._repr_mimebundle_()  # has its state sent as it is now; nobody calls it for a figure inside a box
         display(self.view)
@@ -123,9 +164,50 @@ class PlotBox(widgets.VBox):
         self.add_class("advad-plot")
 
     def show(self, figure: go.FigureWidget) -> None:
-        """Show a figure instead of the present one."""
+        """Show a figure instead of the present one, which is closed."""
         figure._repr_mimebundle_()  # has its state sent: see `Explorer._ipython_display_`
-        self.children = (figure,)
+        before, self.children = self.children, (figure,)
+        for old in before:
+            old.close()
+
+
+def running_cell() -> tuple[str, str] | None:
+    """Return the names of the cell that runs and of its execution; None where the notebook does not tell them.
+
+    JupyterLab, Notebook and VS Code tell them.
+    """
+    shell: Any = get_ipython()
+    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    cell = request.get("metadata", {}).get("cellId")
+    return (cell, request["header"]["msg_id"]) if cell else None
+
+
+def close_replaced(explorer: Explorer) -> None:
+    """Close what an earlier execution of the running cell has shown: its output has left the page."""
+    names = running_cell()
+    if names is None:
+        return
+    cell, execution = names
+    last, shown = SHOWN.get(cell, ("", []))
+    SHOWN[cell] = execution, [explorer] if last != execution else [*shown, explorer]
+    if last != execution:
+        elsewhere = [other for _, others in SHOWN.values() for other in others]
+        for old in shown:
+            if old not in elsewhere:  # an explorer may be shown by several cells
+                old.close()
+
+
+def widgets_in(value: Any) -> Iterator[widgets.Widget]:
+    """Yield all widgets in a value, also those that a widget is made of: its children, its layout, its style."""
+    if isinstance(value, widgets.Widget):
+        yield value
+        parts: Iterable[Any] = [getattr(value, key) for key in value.keys]
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    else:
+        parts = value if isinstance(value, (list, tuple)) else ()
+    for part in parts:
+        yield from widgets_in(part)
 
 
 def named(owner: str, detectors: Any) -> dict[str, Any]:

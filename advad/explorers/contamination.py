@@ -61,6 +61,8 @@ class ContaminationExplorer(Explorer):
     def __init__(self, runs: ContaminationRuns | Mapping[str, ContaminationRuns], false_alarm_rate: float = 0.05):
         check_number(OWNER, "false_alarm_rate", false_alarm_rate, 0, 1, ends="()", remedy="0.05 is 5 %.")
         self.runs = {"detector": runs} if isinstance(runs, ContaminationRuns) else dict(runs)
+        if not self.runs:
+            reject(OWNER, "runs", "hold the runs of at least one method", runs)
         self.first = next(iter(self.runs.values()))
         for name, some in self.runs.items():
             for axis in ("rates", "seeds", "epochs"):
@@ -108,7 +110,7 @@ class ContaminationExplorer(Explorer):
         self.text, self.pictures = StatusText(), Picture()
         self.text.layout.min_height, self.pictures.layout.min_height = "48px", "92px"
         self.roc, self.histograms = plot(self._roc(), *SIZE), plot(self._histograms(), *SIZE)
-        self._show()
+        self.refresh()
         for control in (self.method, self.rate, self.epoch):
             control.observe(self.guarded(self.move), "value")
         which = [row("method", self.method)] if len(self.runs) > 1 else []
@@ -121,8 +123,8 @@ class ContaminationExplorer(Explorer):
         ]
 
     def move(self, _: Any) -> None:
-        """StatusText the controls."""
-        self._show()
+        """Answer the controls."""
+        self.refresh()
 
     def _roc(self) -> Any:
         """Return the figure of the ROC curve: the present one, one without (or the least) contamination, chance."""
@@ -169,7 +171,7 @@ class ContaminationExplorer(Explorer):
         figure.update_yaxes(range=[0, 1.05 * highest])
         return figure
 
-    def _show(self) -> None:
+    def refresh(self) -> None:
         """Show the present state in all views."""
         method, rate, epoch = self.chosen()
         view, rates = self.views[method], self.first.rates

@@ -12,7 +12,7 @@ from PIL import Image
 
 from advad import plots
 from advad.analysis.evaluation_pitfalls import SWITCHES, EvaluationTable, Pitfalls, Report
-from advad.checks import reject
+from advad.checks import check_number, reject
 from advad.explorers.base import Explorer
 from advad.explorers.controls import StatusText, plot, row, toggle_buttons
 from advad.plots.to_image import picture_of
@@ -58,6 +58,8 @@ class EvaluationPitfallsExplorer(Explorer):
             reject(
                 "EvaluationPitfallsExplorer", "names", f"have {table.values.shape[3]} entries, one a class", self.names
             )
+        if published is not None:
+            check_number("EvaluationPitfallsExplorer", "the published AUROC", published[1], 0, 1)
         wide = widgets.Layout(width="260px")
         self.boxes = {
             name: widgets.Checkbox(value=False, description=LABELS[name], indent=False, layout=wide)
@@ -113,7 +115,7 @@ class EvaluationPitfallsExplorer(Explorer):
             control.observe(self.guarded(self.move), "value")
         self.none.on_click(self.guarded(lambda _: self.tick_all(False)))
         self.all.on_click(self.guarded(lambda _: self.tick_all(True)))
-        self.move(None)
+        self.refresh()
         boxes = list(self.boxes.values())
         return [
             *(row(*boxes[k : k + 3]) for k in range(0, len(boxes), 3)),
@@ -130,7 +132,11 @@ class EvaluationPitfallsExplorer(Explorer):
         self.move(None)
 
     def move(self, _: Any) -> None:
-        """StatusText the controls."""
+        """Answer the controls."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the present state anew."""
         before, now = self.table.report(Pitfalls()), self.table.report(self.ticked())
         (honest, old), (reported, new) = self._shown(before), self._shown(now)
         places, ends = np.arange(len(self.names)), [-0.5, len(self.names) - 0.5]

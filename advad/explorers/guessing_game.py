@@ -17,7 +17,7 @@ from advad.checks import check_number, reject
 from advad.environment import UNATTENDED
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, row
-from advad.explorers.scored_images import Known, Pictures
+from advad.explorers.scored_images import Known, Pictures, scores_of
 from advad.plots.images import small
 
 OWNER = "GuessingGame"
@@ -94,14 +94,13 @@ class GuessingGame(Explorer):
         rng = np.random.default_rng([self.seed, number])
         groups = ((self.truth, self.budget), (~self.truth, TILES - self.budget))
         chosen = [rng.choice(np.flatnonzero(group), n, replace=False) for group, n in groups]
-        self.round, self.shown = number, rng.permutation(np.concatenate(chosen))
-        self.anomalous = self.truth[self.shown]
-        self.picked = np.zeros(TILES, bool)
+        self.round, self.shown, self.picked = number, rng.permutation(np.concatenate(chosen)), np.zeros(TILES, bool)
         self._let_it_pick()
 
     def _let_it_pick(self) -> None:
         """Let the detector score this round's pictures and pick those with its highest scores."""
-        self.scores = self.detector.anomaly_score(self.images[self.shown])
+        self.anomalous = self.truth[self.shown]
+        self.scores = scores_of(OWNER, self.detector, self.images[self.shown])
         self.by_detector = np.isin(np.arange(TILES), np.argsort(-self.scores, kind="stable")[: self.budget])
 
     @property
@@ -177,7 +176,11 @@ class GuessingGame(Explorer):
         self._show_controls()
 
     def change_detector(self, _: Any) -> None:
-        """StatusText the choice of the detector to play against."""
+        """Answer the choice of the detector to play against."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Let the detector pick, and show all anew."""
         self._let_it_pick()
         self._show()
 

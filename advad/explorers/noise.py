@@ -15,8 +15,8 @@ from advad.analysis.corruption import at_strength, strength
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
-from advad.explorers.scored_images import Known, Pictures
-from advad.images import as_numpy
+from advad.explorers.scored_images import Known, Pictures, reconstructions_of, scores_of, threshold_of
+from advad.images import as_float, as_numpy
 from advad.plots.images import stack, without_label
 from advad.plots.to_image import picture_of
 from advad.types import can_reconstruct
@@ -72,11 +72,16 @@ class NoiseExplorer(Explorer):
             check_number(OWNER, "strengths", value, 0, 1, remedy="They are in pixel units of [0, 1].")
         if len(self.strengths) < 2 or self.strengths[0] != 0 or (np.diff(self.strengths) <= 0).any():
             reject(OWNER, "strengths", "rise from 0", strengths)
-        given = frozen_noise(self.detectors, self.images, seed) if corruptions is None else corruptions
-        self.corruptions = {name: as_numpy(values).astype(np.float32) for name, values in given.items()}
+        check_number(OWNER, "seed", seed, 0, integer=True)
+        corrupted = frozen_noise(self.detectors, self.images, seed) if corruptions is None else corruptions
+        self.corruptions = {name: as_float(as_numpy(values)).astype(np.float32) for name, values in corrupted.items()}
+        if not self.corruptions:
+            reject(OWNER, "corruptions", "hold at least one", corruptions)
         for name, values in self.corruptions.items():
             if values.shape != self.images.shape:
                 reject(OWNER, f"corruptions[{name!r}]", f"have the shape of images, {self.images.shape}", values)
+            if not np.isfinite(values).all():
+                reject(OWNER, f"corruptions[{name!r}]", "be finite", values, "It holds NaN or infinite pixels.")
         self._climbed: dict[tuple[int, str], dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
         super().__init__()
 
@@ -94,7 +99,7 @@ class NoiseExplorer(Explorer):
                 name: np.concatenate([x, at_strength(below, values[[picture] * (rungs - 1)], self.strengths[1:])])
                 for name, values in self.corruptions.items()
             }
-            scores = self.detectors[detector].anomaly_score(np.concatenate(list(shown.values())))
+            scores = scores_of(OWNER, self.detectors[detector], np.concatenate(list(shown.values())))
             self._climbed[picture, detector] = {
                 name: (pictures, strength(x.repeat(rungs, axis=0), pictures), on_rungs)
                 for (name, pictures), on_rungs in zip(shown.items(), scores.reshape(len(shown), rungs), strict=True)
@@ -123,7 +128,7 @@ class NoiseExplorer(Explorer):
         said += f"{detector} scores it {score:.4f}"
         times = f", {score / clean:.1f} times the clean one's" if clean > 0 else "; the clean one"
         said += f"{times} {clean:.4f}."
-        threshold = getattr(self.detectors[detector], "threshold_", None)
+        threshold = threshold_of(OWNER, self.detectors[detector])
         if threshold is not None:
             above = climbed[noise][1][climbed[noise][2] > threshold]
             where = f"first called anomalous at strength {above.min():.3f}" if len(above) else "never called anomalous"
@@ -167,8 +172,7 @@ class NoiseExplorer(Explorer):
         figure.update_layout(legend=above, title=title, margin={"t": 34 + 22 * rows, "b": 46})
         figure.update_xaxes(range=[-0.02 * self.strengths[-1], 1.04 * self.strengths[-1]])
         self.plot = plot(figure, *SIZE)
-        self._draw()
-        self._show()
+        self.refresh()
         for control, answer in (
             (self.picture, self.switch),
             (self.detector, self.switch),
@@ -184,7 +188,11 @@ class NoiseExplorer(Explorer):
         ]
 
     def switch(self, _: Any) -> None:
-        """StatusText another picture or detector: the curves are its own."""
+        """Answer another picture or detector: the curves are its own."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the curves and the images anew."""
         self._draw()
         self._show()
 
@@ -195,7 +203,7 @@ class NoiseExplorer(Explorer):
     def _draw(self) -> None:
         """Draw the curves of the present picture and detector, and the threshold where there is one."""
         picture, _, _, detector = self.chosen()
-        threshold = getattr(self.detectors[detector], "threshold_", None)
+        threshold = threshold_of(OWNER, self.detectors[detector])
         with self.plot.batch_update():
             for line, (_, strengths, scores) in zip(
                 self.plot.data, self.climb(picture, detector).values(), strict=False
@@ -223,7 +231,7 @@ class NoiseExplorer(Explorer):
         top = float(np.abs(change).max())
         detector, made, said = self.detectors[str(self.detector.value)], None, ""
         if can_reconstruct(detector):
-            made = detector.reconstruct(shown[None])[0]
+            made = reconstructions_of(OWNER, detector, shown[None])[0]
             said = f"drawn, off by {float(np.square(made - clean).mean()):.4f}"
         drawn = plots.grid(
             {"": [clean, 0.5 + change / (2 * top or 1)], " ": [shown, made]},

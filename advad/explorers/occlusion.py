@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad import plots
-from advad.analysis.saliency import mask_agreement, occlusion_map
+from advad.analysis.saliency import mask_agreement
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, row, slider, toggle_buttons
-from advad.explorers.scored_images import Known, Pictures
+from advad.explorers.refined_map import RefinedMap, coarseness, refine_for
+from advad.explorers.scored_images import Known, Pictures, reconstructions_of, scores_of
 from advad.images import as_numpy
 from advad.plots.images import without_label
 from advad.types import can_reconstruct
@@ -76,17 +77,13 @@ class OcclusionExplorer(Explorer):
         return picture, detector, patch, fill
 
     def map(self) -> np.ndarray:
-        """Return the present occlusion map, (H, W)."""
-        i, name, patch, fill = self.chosen()
-        return occlusion_map(self.detectors[name], self.images[i : i + 1], patch=patch, fill=fill)[0]
+        """Return the present occlusion map, (H, W); coarse until it is refined."""
+        return self.maps.maps[self.maps.side]
 
     def summary(self) -> str:
         """Return the present state in words."""
-        return self._sentence(self.map())
-
-    def _sentence(self, values: np.ndarray) -> str:
-        i, name, _, _ = self.chosen()
-        score = float(self.detectors[name].anomaly_score(self.images[i : i + 1])[0])
+        i, name, patch, _ = self.chosen()
+        values, score = self.map(), float(scores_of(OWNER, self.detectors[name], self.images[i : i + 1])[0])
         said = f"{self.known.describe(i)}: {name} scores it {score:.4f}."
         worst = np.unravel_index(values.argmin(), values.shape)
         if values[worst] < 0:
@@ -97,13 +94,13 @@ class OcclusionExplorer(Explorer):
         if 0 < (self.masks[i] > 0).mean() < 1:
             found = mask_agreement(-values[None], self.masks[i : i + 1])
             said += f" Of the defect and the map's highest places {found.iou:.0%} are common (IoU)."
-        return said
+        return said + coarseness(self.maps.side, patch)
 
     def build(self) -> list[widgets.Widget]:
         self.text, self.strip = StatusText(), Picture()
         for control in (self.slider, self.detector, self.patch, self.fill):
             control.observe(self.guarded(self.move), "value")
-        self.move(None)
+        self.refresh()
         return [
             row(self.slider, *row_of_detectors(self.detector)),
             row("patch", self.patch, "covered with", self.fill),
@@ -112,25 +109,42 @@ class OcclusionExplorer(Explorer):
         ]
 
     def move(self, _: Any) -> None:
-        """StatusText the controls."""
-        values = self.map()
-        sentence = self._sentence(values)
-        self.text.say(sentence)
+        """Answer the controls."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Compute the map anew, a coarse one of large images first, and show it."""
+        i, name, patch, fill = self.chosen()
+        self.maps = RefinedMap(self.detectors[name], self.images[i], patch, fill)
+        self._show()
+        self.work_in_background(self._refine)
+
+    def _refine(self) -> bool:
+        """Refine the map a little, and show each that is finished; return whether there is more to do."""
+        if refine_for([self.maps]):
+            self._show()
+        return not self.maps.is_finest
+
+    def refine(self) -> None:
+        """Compute the finest map now. In a notebook it comes by itself, after a coarse first answer."""
+        while self._refine():
+            pass
+
+    def _show(self) -> None:
+        """Show the map that there is."""
+        self.text.say(self.summary())
         shown = "A picture, its reconstruction and its occlusion map"
         if not can_reconstruct(self.detectors[self.chosen()[1]]):
             shown = "A picture and its occlusion map"
-        self.strip.show(self._tiles(values), f"{shown}. {sentence}")
+        self.strip.show(self.to_image(), f"{shown}. {self.summary()}")
 
     def to_image(self) -> Image.Image:
         """Return the picture, what the detector draws and its error, the map, and where the defect truly is."""
-        return self._tiles(self.map())
-
-    def _tiles(self, values: np.ndarray) -> Image.Image:
-        i, name, _, _ = self.chosen()
+        values, (i, name, _, _) = self.map(), self.chosen()
         one = self.images[i : i + 1]
         pictures = {"picture": one[0]}
         if can_reconstruct(self.detectors[name]):
-            drawn = self.detectors[name].reconstruct(one)
+            drawn = reconstructions_of(OWNER, self.detectors[name], one)
             error = np.square(one - drawn).mean(1, keepdims=True)
             pictures |= {f"{name} draws": drawn[0], "squared error": error[0] / max(error.max(), 1e-9)}
         pictures["occlusion map"] = plots.overlay(one, values[None])[0]

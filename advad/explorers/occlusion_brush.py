@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad import plots
-from advad.analysis.saliency import occlusion_map
 from advad.explorers.base import WIDTH, Explorer, PlotBox, detector_buttons, named, row_of_detectors
 from advad.explorers.canvas import Canvas, outlined
 from advad.explorers.controls import Picture, StatusText, columns, plot, row, slider, toggle_buttons
 from advad.explorers.occlusion import FILLS
-from advad.explorers.scored_images import Known, ScoredImages
+from advad.explorers.refined_map import RefinedMap, coarseness, refine_for
+from advad.explorers.scored_images import Known, ScoredImages, reconstructions_of, scores_of
 from advad.plots.images import heat, stack
 from advad.plots.to_image import picture_of
 
@@ -32,7 +32,12 @@ class Seen:
     image: np.ndarray  # (C, H, W) in [0, 1]
     score: float
     made: np.ndarray | None  # (C, H, W), the reconstruction, where there is one
-    map: np.ndarray  # (H, W), the change of the score by covering each pixel alone
+    maps: RefinedMap
+
+    @property
+    def map(self) -> np.ndarray:
+        """The change of the score by covering each place alone, (H, W); coarse until the maps are refined."""
+        return self.maps.maps[self.maps.side]
 
 
 class OcclusionBrush(Explorer):
@@ -78,8 +83,7 @@ class OcclusionBrush(Explorer):
         self.text, self.pictures = StatusText(), Picture()
         self.text.layout.min_height = "2.9em"
         self.plot_box = PlotBox()
-        self._draw()
-        self.show_picture(0)
+        self.refresh()
         self._listen()
         painting = widgets.VBox([self.canvas, row(self.eraser, self.clear)], layout={"width": "304px"})
         return [
@@ -108,7 +112,7 @@ class OcclusionBrush(Explorer):
         else:
             groups = {"normal": scores[~truth], "anomalous": scores[truth]}
         figure = plots.histograms(groups, title="", x_title="anomaly score")
-        threshold = getattr(self.set.detector, "threshold_", None)
+        threshold = self.set.threshold
         if threshold is not None:
             figure.add_vline(x=threshold, line={"color": plots.BLACK, "dash": "dash", "width": 1.5})
             line = {"color": plots.BLACK, "dash": "dash", "width": 1.5}
@@ -128,16 +132,26 @@ class OcclusionBrush(Explorer):
     # ------------------------------------------------------------------ the answers
 
     def show_picture(self, index: int) -> None:
-        """StatusText the choice of a picture: it comes uncovered."""
-        self.canvas.show(self.set.images[index], f"{self.set.describe(index)}, to be covered by the brush")
+        """Answer the choice of a picture: it comes uncovered."""
         with self.callbacks_paused():
-            self.canvas.covered = []
+            self.picker.value, self.canvas.covered = index, []
+        self._show_canvas()
         self.change_fill(None)
 
     def change_detector(self, _: Any) -> None:
-        """StatusText the choice of a detector: what is covered stays covered."""
+        """Answer the choice of a detector: what is covered stays covered."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show the chosen picture with what is covered, and what the chosen detector makes of it."""
         self._draw()
+        self._show_canvas()
         self.change_fill(None)
+
+    def _show_canvas(self) -> None:
+        """Show the chosen picture, to be painted on."""
+        index = self.picker.value
+        self.canvas.show(self.set.images[index], f"{self.set.describe(index)}, to be covered by the brush")
 
     def _draw(self) -> None:
         """Draw where the chosen detector's scores stand."""
@@ -163,6 +177,19 @@ class OcclusionBrush(Explorer):
         """StatusText the brush."""
         self.after = self.look(self.covered_picture()) if self.canvas.covered else self.before
         self._show()
+        self.work_in_background(self._refine)
+
+    def _refine(self) -> bool:
+        """Refine the maps a little, and show each that is finished; return whether there is more to do."""
+        maps = [self.before.maps, self.after.maps]
+        if refine_for(maps):
+            self._show()
+        return not all(each.is_finest for each in maps)
+
+    def refine(self) -> None:
+        """Compute the finest maps now. In a notebook they come by themselves, after a coarse first answer."""
+        while self._refine():
+            pass
 
     # ------------------------------------------------------------------ what is looked at
 
@@ -178,10 +205,15 @@ class OcclusionBrush(Explorer):
 
     def look(self, image: np.ndarray) -> Seen:
         """Return what the detector makes of an image of shape (C, H, W)."""
-        detector, one = self.set.detector, image[None]
-        made = detector.reconstruct(one)[0] if self.set.can_reconstruct else None
-        values = occlusion_map(detector, one, fill=self.shade)[0]
-        return Seen(image, float(detector.anomaly_score(one)[0]), made, values)
+        detector, batch = self.set.detector, image[None]
+        made = reconstructions_of(OWNER, detector, batch)[0] if self.set.can_reconstruct else None
+        score = float(scores_of(OWNER, detector, batch)[0])
+        return Seen(image, score, made, RefinedMap(detector, image, fill=self.shade))
+
+    @property
+    def coarseness(self) -> int:
+        """Side of the squares of the maps that are shown, in pixels: of both the same, so that they can be compared."""
+        return max(self.before.maps.side, self.after.maps.side)
 
     def summary(self) -> str:
         """Return what the covered pixels do to the score, in words."""
@@ -193,17 +225,21 @@ class OcclusionBrush(Explorer):
             name = f"{self.detector.value}, {name[0].lower()}{name[1:]}"
         if n == 0:
             called = called.replace(" still", "")
-            return f"{name}: score {before:.4g}, {self.set.high(before)}.{called} Nothing is covered."
-        alone = float(self.before.map[self.canvas.mask].sum())
-        return (
+            said = f"{name}: score {before:.4g}, {self.set.high(before)}.{called} Nothing is covered."
+            return said + coarseness(self.coarseness)
+        said = (
             f"{name}, {n} pixel{'s' * (n > 1)} covered with {self.fill.label}: the score {before:.4g} becomes "
-            f"{after:.4g}, {after - before:+.3g}; each covered alone, they sum to {alone:+.3g}.{called}"
+            f"{after:.4g}, {after - before:+.3g}"
         )
+        if self.before.maps.is_finest:
+            said += f"; each covered alone, they sum to {self.before.map[self.canvas.mask].sum():+.3g}"
+        return f"{said}.{called}{coarseness(self.coarseness)}"
 
     def table(self) -> Image.Image:
         """Return the picture as it is and as it is covered, with what the detector makes of both, on equal scales."""
         both = [self.before, self.after]
-        high = max(np.abs(seen.map).max() for seen in both)
+        maps = [seen.maps.maps[self.coarseness] for seen in both]
+        high = max(np.abs(values).max() for values in maps)
         drawn: dict[str, list[np.ndarray]] = {"picture": [both[0].image, outlined(both[1].image, self.canvas.mask)]}
         captions = [[f"score {seen.score:.4g}"] for seen in both]
         if self.set.can_reconstruct:
@@ -212,13 +248,13 @@ class OcclusionBrush(Explorer):
             drawn["reconstruction"] = [seen.made for seen in both if seen.made is not None]
             drawn["difference"] = [heat(error, top) for error in errors]
             captions = [[*mine, "", f"up to {error.max():.2f}"] for mine, error in zip(captions, errors, strict=True)]
-        overlaid = [plots.overlay(seen.image[None], seen.map[None], high)[0] for seen in both]
+        overlaid = [
+            plots.overlay(seen.image[None], values[None], high)[0] for seen, values in zip(both, maps, strict=True)
+        ]
         drawn["occlusion map"] = overlaid
         names = ("as it is", "covered")
         rows = {name: [tiles[k] for tiles in drawn.values()] for k, name in enumerate(names)}
-        said = {
-            name: [*captions[k], f"{both[k].map.min():+.2g} … {both[k].map.max():+.2g}"] for k, name in enumerate(names)
-        }
+        said = {name: [*captions[k], f"{maps[k].min():+.2g} … {maps[k].max():+.2g}"] for k, name in enumerate(names)}
         return plots.grid(rows, columns=list(drawn), captions=said, tile=TILE)
 
     def _show(self) -> None:

@@ -13,7 +13,7 @@ from advad import plots
 from advad.checks import reject
 from advad.explorers.base import Explorer, named
 from advad.explorers.controls import Picture, StatusText, slider
-from advad.explorers.scored_images import Known, Pictures
+from advad.explorers.scored_images import Known, Pictures, reconstructions_of
 from advad.types import can_reconstruct
 
 
@@ -43,10 +43,9 @@ class ReconstructionExplorer(Explorer):
                 reject(owner, "detectors", "give images back (reconstruct)", name, remedy)
         self.known = Pictures(owner, images, **known)
         self.images = self.known.images
-        self.reconstructions = {name: np.asarray(one.reconstruct(self.images)) for name, one in self.detectors.items()}
-        for name, made in self.reconstructions.items():
-            if made.shape != self.images.shape:
-                reject(owner, f"the reconstructions of {name}", f"have the images' shape, {self.images.shape}", made)
+        self.reconstructions = {
+            name: reconstructions_of(owner, detector, self.images) for name, detector in self.detectors.items()
+        }
         self.errors_of = {
             name: np.square(made - self.images).mean((1, 2, 3)) for name, made in self.reconstructions.items()
         }
@@ -65,6 +64,10 @@ class ReconstructionExplorer(Explorer):
         self.slider.observe(self.guarded(self.move), "value")
         self.move(None)
         return [self.slider, self.text, self.strip]
+
+    def refresh(self) -> None:
+        """Show the chosen image anew."""
+        self.move(None)
 
     def move(self, _: Any) -> None:
         """StatusText the slider."""

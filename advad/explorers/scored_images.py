@@ -9,7 +9,8 @@ from typing import Any, TypedDict, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
-from advad.checks import as_images, as_labels, reject
+from advad.analysis.inputs import as_numbers
+from advad.checks import as_images, as_labels, check_number, reject
 from advad.images import as_float, as_numpy
 from advad.types import can_reconstruct
 
@@ -67,6 +68,8 @@ class Pictures:
         n = len(self.images)
         self.truth: np.ndarray | None = None
         self.groups: dict[str, np.ndarray] = {}
+        if classes is not None and labels is None:
+            reject(owner, "labels", "be given with classes: the class number of each image", None)
         if labels is not None:
             self.groups["class"] = _names(owner, "labels", as_numpy(labels), n, classes)
         if is_anomaly is not None:
@@ -117,10 +120,17 @@ class ScoredImages(Pictures):
     ):
         super().__init__(owner, images, parts=parts, **known)
         self.detector, self.can_reconstruct = detector, can_reconstruct(detector)
-        self.scores = np.asarray(detector.anomaly_score(self.images), dtype=float)
+        self._owner = owner
+        threshold_of(owner, detector)  # is checked before anything is shown
+        self.scores = scores_of(owner, detector, self.images)
         compared = np.ones(len(self), bool) if self.truth is None or self.truth.all() else ~self.truth
         self._reference = np.sort(self.scores[compared])
         self._reference_name = f"{compared.sum():,} {'pictures' if compared.all() else 'normal ones'}"
+
+    @property
+    def threshold(self) -> float | None:
+        """The score above which the detector calls an image anomalous; None where it has not been calibrated."""
+        return threshold_of(self._owner, self.detector)
 
     def high(self, score: float) -> str:
         """Return where a score stands among those of the normal pictures (all, where nobody says which are)."""
@@ -129,17 +139,72 @@ class ScoredImages(Pictures):
 
     def verdict(self, score: float) -> str:
         """Return what the detector calls such a score, "" where it has no threshold."""
-        if not hasattr(self.detector, "threshold_"):
+        if self.threshold is None:
             return ""
-        return "anomalous" if score > self.detector.threshold_ else "normal"
+        return "anomalous" if score > self.threshold else "normal"
+
+
+def scores_of(owner: str, detector: Any, images: Any) -> np.ndarray:
+    """Return the detector's scores of images, float64 of shape (N,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are not one finite number an image.
+    """
+    name = f"the scores of {type(detector).__name__}"
+    scores = as_numpy(detector.anomaly_score(images))
+    if scores.shape != (len(images),) or scores.dtype.kind not in "uif":
+        reject(owner, name, f"be numbers of shape ({len(images)},), one an image", scores)
+    return as_numbers(owner, name, scores, 1)
+
+
+def reconstructions_of(owner: str, detector: Any, images: np.ndarray) -> np.ndarray:
+    """Return the detector's reconstructions of images, of the images' shape (N, C, H, W).
+
+    Raises
+    ------
+    ValueError
+        They have another shape, or are not finite.
+    """
+    name, reconstructions = f"the reconstructions of {type(detector).__name__}", as_numpy(detector.reconstruct(images))
+    if reconstructions.shape != images.shape:
+        reject(owner, name, f"have the images' shape, {images.shape}", reconstructions)
+    if not np.isfinite(reconstructions).all():
+        reject(owner, name, "be finite", reconstructions, "It holds NaN or infinite pixels.")
+    return reconstructions
+
+
+def threshold_of(owner: str, detector: Any) -> float | None:
+    """Return the score above which a detector calls an image anomalous; None where it has not been calibrated.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no finite number.
+    """
+    threshold = getattr(detector, "threshold_", None)
+    if threshold is None:
+        return None
+    check_number(owner, f"the threshold of {type(detector).__name__}", threshold, remedy="calibrate(holdout) sets it.")
+    return float(threshold)
 
 
 def _names(owner: str, name: str, values: np.ndarray, n: int, classes: Sequence[str] | None) -> np.ndarray:
     """Return one name an image."""
     if values.shape != (n,):
         reject(owner, name, f"have shape ({n},), one an image", values)
-    if classes is None:
-        return values.astype(str)
-    if values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= len(classes):
-        reject(owner, name, f"be whole numbers in [0, {len(classes) - 1}], positions in classes", values)
-    return np.asarray(classes, dtype=str)[values]
+    if values.dtype.kind == "f" and bool((values == np.round(values)).all()):  # a NaN is not equal to itself
+        values = values.astype(np.int64)
+    if classes is not None:
+        names = [] if isinstance(classes, str) else list(map(str, classes))
+        if not names or len(set(names)) < len(names):
+            reject(owner, "classes", "be different names, one for each class number", classes)
+        if values.dtype.kind not in "iu" or values.min() < 0 or values.max() >= len(names):
+            reject(owner, name, f"be whole numbers in [0, {len(names) - 1}], positions in classes", values)
+        return np.asarray(names)[values]
+    words = values.dtype.kind == "U" or (values.dtype.kind == "O" and all(isinstance(label, str) for label in values))
+    if not (words or values.dtype.kind in "iu"):
+        remedy = "Truth goes into is_anomaly." if values.dtype.kind == "b" else ""
+        reject(owner, name, "be whole numbers or names", values, remedy)
+    return values.astype(str)

@@ -14,7 +14,7 @@ from advad.analysis.metrics import threshold_at
 from advad.checks import as_images, check_number, reject
 from advad.explorers.base import Explorer, PlotBox, detector_buttons, named, row_of_detectors
 from advad.explorers.controls import Picture, StatusText, plot
-from advad.explorers.scored_images import Known, ScoredImages
+from advad.explorers.scored_images import Known, ScoredImages, scores_of
 
 
 class ThresholdExplorer(Explorer):
@@ -64,7 +64,7 @@ class ThresholdExplorer(Explorer):
             reject(owner, "holdout", "be normal images that were not trained on", holdout, remedy)
         held_out = as_images(owner, holdout, name="holdout")
         self.scored = {name: ScoredImages(owner, one, images, **known) for name, one in self.detectors.items()}
-        self.holdout_scores = {name: one.anomaly_score(held_out) for name, one in self.detectors.items()}
+        self.holdout_scores = {name: scores_of(owner, one, held_out) for name, one in self.detectors.items()}
         self.detector = detector_buttons(self.detectors)
         self.images, truth = self.set.images, self.set.truth
         assert truth is not None
@@ -117,8 +117,12 @@ class ThresholdExplorer(Explorer):
         self.plot_box, self.text, self.strip = PlotBox(), StatusText(), Picture()
         self.slider.observe(self.guarded(self.move), "value")
         self.detector.observe(self.guarded(self.change_detector), "value")
-        self.change_detector(None)
+        self.refresh()
         return [self.slider, *row_of_detectors(self.detector), self.text, self.plot_box, self.strip]
+
+    def refresh(self) -> None:
+        """Show the chosen detector's scores and the threshold anew."""
+        self.change_detector(None)
 
     def change_detector(self, _: Any) -> None:
         """StatusText the choice of a detector: the histograms are of its scores."""

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.explorers
 
 An event goes in as the page sends it; the clock stops when all widgets have their new state. It is to take less
-than 150 ms. The images are MNIST's where `ADVAD_DATA` holds it, else noise: how long it takes does not depend on that.
+than 150 ms; a stroke of the brush over an image of up to 128×128, less than 500 ms. The images are MNIST's where
+`ADVAD_DATA` holds it, else noise: how long it takes does not depend on that.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import torch
 import advad
 from advad import explorers
 
-ROUNDS, LIMIT = 30, 150.0
+ROUNDS, LIMIT, LIMIT_LARGE = 30, 150.0, 500.0  # ms
 
 
 def pictures(n: int = 10_000) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,8 +37,8 @@ def pictures(n: int = 10_000) -> tuple[torch.Tensor, torch.Tensor]:
     return images, torch.randint(0, 10, (n,), generator=generator)
 
 
-def clock(what: str, events: Iterable[Callable[[], object]]) -> float:
-    """Print how long each event takes to be answered, the median and the worst; return the median in ms."""
+def clock(what: str, events: Iterable[Callable[[], object]], limit: float = LIMIT) -> float:
+    """Print how long each event takes to be answered, the median and the worst; return the median over the limit."""
     taken = []
     for event in events:
         start = time.perf_counter()
@@ -45,7 +46,7 @@ def clock(what: str, events: Iterable[Callable[[], object]]) -> float:
         taken.append(1000 * (time.perf_counter() - start))
     median = statistics.median(taken)
     print(f"    {what:36}  median {median:5.1f} ms   worst {max(taken):5.1f} ms")
-    return median
+    return median / limit
 
 
 def moves(control: Any, values: Iterable[Any]) -> Iterator[Callable[[], object]]:
@@ -88,6 +89,24 @@ def brush(detector: Any, images: torch.Tensor, labels: torch.Tensor) -> Iterator
         explorer.fill.value = fill
         strokes = (list(range(300, 304 + 3 * k)) for k in range(ROUNDS))
         yield clock(f"a stroke of {name}", (functools.partial(setattr, explorer.canvas, "covered", s) for s in strokes))
+
+
+def large_brush(side: int) -> Iterator[float]:
+    """Paint strokes over large images with a dense autoencoder; the maps become finer afterwards, batch by batch."""
+    images = torch.randint(0, 256, (40, 1, side, side), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    detector = advad.AE(epochs=1, latent_dim=32, widths=(512, 128), device="cpu").fit(images[:20], progress=False)
+    explorer = explorers.OcclusionBrush(detector, images[20:])
+    print(f"OcclusionBrush, {side}×{side}")
+    strokes = (list(range(300, 304 + 3 * k)) for k in range(ROUNDS))
+    events = (functools.partial(setattr, explorer.canvas, "covered", stroke) for stroke in strokes)
+    yield clock(f"a stroke, to its first map ({explorer.coarseness} px)", events, LIMIT_LARGE)
+    steps = []
+    while not explorer.after.maps.is_finest and len(steps) < ROUNDS:
+        start = time.perf_counter()
+        explorer._refine()
+        steps.append(1000 * (time.perf_counter() - start))
+    if steps:
+        print(f"    between two messages to the kernel    median {statistics.median(steps):5.1f} ms")
 
 
 def guess(detector: Any, images: torch.Tensor, labels: torch.Tensor) -> Iterator[float]:
@@ -137,10 +156,11 @@ def main() -> int:
         noise(wide, images),
         noise(alcn, images),
         brush(wide, images[:500], labels[:500]),
+        *(large_brush(side) for side in (28, 64, 128)),
         guess(wide, images, labels),
         contamination(images, labels),
     )
-    return int(max(taken) > LIMIT)
+    return int(max(taken) > 1)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,7 @@ def test_the_twin_is_the_pictures_beside_the_curves(ladder):
 
 def test_an_error_shows_in_its_panel(ladder):
     ladder.detectors["grey"].anomaly_score = lambda X: np.zeros(3)
-    with pytest.raises(ValueError, match="reshape"):
+    with pytest.raises(ValueError, match=r"must be numbers of shape \(16,\), one an image"):
         ladder.detector.value = "grey"  # without a kernel, the panel lets the error through
 
 

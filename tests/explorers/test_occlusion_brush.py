@@ -1,5 +1,6 @@
 """The occlusion brush answers the canvas and its controls: score, map and pictures against direct computation."""
 
+import asyncio
 import base64
 import html
 import io
@@ -192,7 +193,7 @@ def test_the_twin_is_one_picture_that_changes_with_the_brush(brush):
 
 def test_an_error_shows_in_its_panel(brush):
     brush.set.detector.score_tensor = lambda x: x
-    with pytest.raises(ValueError, match="score must return shape"):
+    with pytest.raises(ValueError, match="the scores of Detector must be numbers of shape"):
         brush.canvas.covered = [1]  # without a kernel, the panel lets the error through
 
 
@@ -222,3 +223,98 @@ def test_another_detector_sees_the_same_covered_pixels_with_its_own_scores():
     assert brush.plot is not plot
     assert brush.plot_box.children == (brush.plot,)
     assert brush.plot.data[-1].x[0] == pytest.approx(brush.after.score)
+
+
+class Large(Detector):
+    """As `Detector`, for large images; counts the pixels that it scores."""
+
+    image_shape_ = (1, 128, 128)
+    pixels = 0
+
+    def score_tensor(self, x):
+        Large.pixels += x.numel()
+        return super().score_tensor(x)
+
+
+@pytest.fixture
+def large_images():
+    return np.random.default_rng(0).random((2, 1, 128, 128)).astype(np.float32)
+
+
+def test_a_stroke_on_a_large_image_costs_a_coarse_map_only(large_images):
+    brush = OcclusionBrush(Large(), large_images)
+    Large.pixels = 0
+    brush.canvas.covered = [0, 1]
+    assert Large.pixels < 2.2e6  # the finest map costs 268 million
+    assert (brush.before.maps.side, brush.after.maps.side) == (16, 16)
+    assert np.array_equal(brush.after.map, occlusion_map(Large(), brush.after.image[None], patch=16, stride=16)[0])
+    assert brush.summary().endswith("The map is coarse as yet: 16×16 pixels are covered at a time.")
+    assert "each covered alone" not in brush.summary()
+
+
+def test_small_images_have_their_finest_map_at_once(brush):
+    assert brush.before.maps.is_finest
+
+
+def test_a_kernel_refines_the_maps_when_it_has_nothing_else_to_do(monkeypatch):
+    monkeypatch.setattr("advad.analysis.saliency.FIRST_PIXELS", 5000)
+    monkeypatch.setattr("advad.analysis.saliency.BATCH_PIXELS", 5000)
+    monkeypatch.setattr(Large, "image_shape_", (1, 16, 16))
+    images, shown = np.random.default_rng(0).random((2, 1, 16, 16)).astype(np.float32), []
+
+    async def notebook():
+        brush = OcclusionBrush(Large(), images)
+        brush.canvas.covered = [0, 1]
+        work = brush._work
+        assert brush.after.maps.side == 4
+        while not work.done():  # as the kernel does between two messages
+            await asyncio.sleep(0)
+            shown.append((brush.coarseness, brush.pictures.value))
+        return brush
+
+    brush = asyncio.run(notebook())
+    sides = [side for side, _ in shown]
+    assert sides == sorted(sides, reverse=True)
+    assert {side for side in sides} == {4, 2, 1}
+    assert len({html for _, html in shown}) >= 3  # the page sees each
+    for seen, image in ((brush.before, images[0]), (brush.after, brush.covered_picture())):
+        assert np.allclose(seen.map, occlusion_map(Large(), image[None])[0], atol=1e-7)
+    assert "coarse" not in brush.text.value
+    assert "each covered alone" in brush.text.value
+    script = OcclusionBrush(Large(), images)
+    script.canvas.covered = [0, 1]
+    script.refine()
+    assert script.to_image().tobytes() == brush.to_image().tobytes()
+
+
+def test_a_new_stroke_replaces_the_work_on_the_one_before(monkeypatch):
+    monkeypatch.setattr("advad.analysis.saliency.FIRST_PIXELS", 5000)
+    monkeypatch.setattr(Large, "image_shape_", (1, 16, 16))
+    images = np.random.default_rng(0).random((2, 1, 16, 16)).astype(np.float32)
+
+    async def notebook():
+        brush = OcclusionBrush(Large(), images)
+        first = brush._work
+        brush.canvas.covered = [0]
+        await asyncio.sleep(0)
+        assert first.cancelled() or first.cancelling()
+        brush.close()
+        await asyncio.wait_for(asyncio.gather(brush._work), 5)  # a closed explorer does nothing more
+        assert not brush.after.maps.is_finest
+
+    asyncio.run(notebook())
+
+
+def test_an_error_while_the_maps_are_refined_shows_in_the_panel(monkeypatch):
+    monkeypatch.setattr("advad.analysis.saliency.FIRST_PIXELS", 5000)
+    monkeypatch.setattr(Large, "image_shape_", (1, 16, 16))
+
+    async def notebook():
+        brush = OcclusionBrush(Large(), np.ones((2, 1, 16, 16), np.float32))
+        monkeypatch.setattr(brush, "_refine", lambda: 1 / 0)
+        brush.canvas.covered = [0]
+        with pytest.raises(ZeroDivisionError):  # without a kernel, the panel lets the error through
+            await brush._work
+        assert brush._failed
+
+    asyncio.run(notebook())

@@ -9,9 +9,11 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from advad.analysis.inputs import as_numbers
 from advad.analysis.latent import nearest
+from advad.checks import reject
 from advad.explorers.latent.embeddings import Map, Maps
-from advad.explorers.scored_images import Known, ScoredImages
+from advad.explorers.scored_images import Known, ScoredImages, scores_of
 from advad.types import can_decode, can_encode
 
 OWNER = "LatentExplorer"
@@ -57,7 +59,12 @@ class EncodedImages(ScoredImages):
     ):
         super().__init__(OWNER, detector, images, parts, **known)
         has_codes = can_encode(detector)
-        self.codes = detector.encode(self.images) if has_codes else self.images.reshape(len(self), -1)
+        self.codes = self.images.reshape(len(self), -1)
+        if has_codes:
+            name = f"the codes of {type(detector).__name__}"
+            self.codes = as_numbers(OWNER, name, detector.encode(self.images), 2).astype(np.float32)
+            if len(self.codes) != len(self):
+                reject(OWNER, name, f"have {len(self)} rows, one for each image", self.codes)
         self.can_decode = has_codes and can_decode(detector)
         self.order = np.argsort(self.scores, kind="stable")
         self.rank = np.argsort(self.order)
@@ -72,14 +79,14 @@ class EncodedImages(ScoredImages):
         code = on.code_at(place)
         image = self.detector.decode(code[None])
         distance = float(np.linalg.norm(self.detector.encode(image)[0] - code))
-        return Probe(place, code, image[0], float(self.detector.anomaly_score(image)[0]), None, distance)
+        return Probe(place, code, image[0], float(scores_of(OWNER, self.detector, image)[0]), None, distance)
 
     def path(self, start: Probe, end: Probe, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return codes on the straight way between two, what they decode to, and the scores of that."""
         share = np.linspace(0, 1, steps + 1, dtype=np.float32)[:, None]
         codes = (1 - share) * start.code + share * end.code
         made = self.detector.decode(codes)
-        return codes, made, self.detector.anomaly_score(made)
+        return codes, made, scores_of(OWNER, self.detector, made)
 
     def near(self, probe: Probe, k: int) -> np.ndarray:
         """Return the k pictures with codes nearest to one's own, itself left out."""

@@ -19,7 +19,7 @@ from advad.explorers.controls import Picture, StatusText, columns, row, slider, 
 from advad.explorers.latent.embeddings import NAMES, Map
 from advad.explorers.latent.encoded_images import OWNER, EncodedImages, Probe
 from advad.explorers.latent.scatter import MapFigure, looks_of, looks_of_scores, ranges
-from advad.explorers.scored_images import Known
+from advad.explorers.scored_images import Known, reconstructions_of
 from advad.images import as_numpy
 from advad.plots.images import heat, picture_markup, small, stack, tiles
 from advad.plots.to_image import picture_of
@@ -124,8 +124,10 @@ class LatentExplorer(Explorer):
         self.path_switch.disabled = not self.set.can_decode
         self.detector.observe(self.guarded(lambda _: self.change_detector()), "value")
         self.path_from: Probe | None = None
-        self._draw()
-        self.show_picture(int(self.set.order[len(self.set) // 2]))
+        self.selected: np.ndarray | None = None  # indices of the images in the lasso or the set that is picked out
+        self.outline: Any = None  # of the last lasso
+        self.probe = self._middle()
+        self.refresh()
         self._under(self.probe)
         self._listen()
         place = widgets.HBox([self.x, self.y, self.go_there])
@@ -206,18 +208,61 @@ class LatentExplorer(Explorer):
         text = f"No picture belongs to the place ({place[0]:.2f}, {place[1]:.2f}): {why}. Nearest on the map"
         self._show_near(place, close, text)
 
+    def show_set(self, indices: np.ndarray) -> None:
+        """Pick out a set of images, until another image, place or set is chosen."""
+        self.selected = indices
+        self._show()
+
     def _choose(self, probe: Probe) -> None:
-        """Show a picture or a place, on the map and beside it; then the path to it, or its neighbours."""
+        """Choose a picture or a place; what was picked out is no longer."""
+        self._drop_selection()
         self.probe = probe
+        with self.callbacks_paused():
+            self.set_choice.value = NO_SET
+        self._show()
+
+    def _drop_selection(self) -> None:
+        """Pick nothing out any longer."""
+        if self.outline is not None:
+            self.figure.clear_outline()
+        self.selected = self.outline = None
+
+    def refresh(self) -> None:
+        """Show the map anew, and what is chosen on it: a set that is picked out stays so on another map."""
+        self._offer_choices()
+        if self.outline is not None:  # it would select other points on another map
+            self.figure.clear_outline()
+        self._draw()
+        self.probe = self._on_this_map(self.probe)
+        self._show()
+
+    def _middle(self) -> Probe:
+        """Return the image with the middle score."""
+        return self.set.picture(int(self.set.order[len(self.set) // 2]), self.map)
+
+    def _on_this_map(self, probe: Probe) -> Probe:
+        """Return the same picture or decoded code on the present map; the nearest picture where it has no place."""
+        if probe.index is not None:
+            return self.set.picture(probe.index, self.map)
+        if len(probe.code) != self.set.codes.shape[1]:  # another detector's
+            return self._middle()
+        if self.map.has_inverse and self.set.can_decode:
+            return self.set.place(self.map.places_of(probe.code[None])[0], self.map)
+        return self.set.picture(int(self.set.near(probe, 1)[0]), self.map)
+
+    def _show(self) -> None:
+        """Show what is chosen beside the map, on it and below it."""
+        probe = self.probe
         self.text.say(self.summary())
         self.pictures.show(self.triple(), f"Input, reconstruction, difference. {self.summary()}")
         with self.callbacks_paused():
             if probe.index is not None:
                 self.picker.value = int(self.set.rank[probe.index])
             self.x.value, self.y.value = (round(float(value), 3) for value in probe.place)
-            self.set_choice.value = NO_SET
-        self.figure.pick_out(None)
-        if self.path_from is not None:
+        self.figure.fade(self.selected)
+        if self.selected is not None:
+            self._show_selected(self.selected)
+        elif self.path_from is not None:
             self._show_path(self.path_from)
         else:
             close, whose = self.set.near(probe, STRIP), "picture's" if probe.index is not None else "place's"
@@ -229,7 +274,7 @@ class LatentExplorer(Explorer):
         first = "input" if self.probe.index is not None else "decoded"
         if not self.set.can_reconstruct:
             return tiles([x], [first], [""])
-        made = self.set.detector.reconstruct(x[None])[0]
+        made = reconstructions_of(OWNER, self.set.detector, x[None])[0]
         difference = np.abs(made - x).mean(axis=0)
         captions = ["", "", f"up to {difference.max():.2f}"]
         return tiles([x, made, heat(difference)], [first, "reconstruction", "difference"], captions)
@@ -274,11 +319,12 @@ class LatentExplorer(Explorer):
             self.figure.mark(self.probe.place, NOTHING, drawn.places_of(codes))
         else:
             sentence += f" {drawn.name} cannot show the way between."
-            ends = [drawn.points[one.index] if one.index is not None else one.place for one in (start, self.probe)]
-            self.figure.mark(self.probe.place, NOTHING, np.array(ends), dash="dot")
+            ends = [end.index for end in (start, self.probe) if end.index is not None]
+            line = drawn.points[ends] if len(ends) == 2 else NOTHING  # a decoded place is nowhere on this map
+            self.figure.mark(self.probe.place, NOTHING, line, dash="dot")
         self._show_below(sentence, "decoded", made, scores)
 
-    def show_set(self, indices: np.ndarray) -> None:
+    def _show_selected(self, indices: np.ndarray) -> None:
         """Show a set's statistics, and a strip of it from its lowest to its highest score."""
         ordered = indices[np.argsort(self.set.scores[indices], kind="stable")]
         shown = ordered[np.linspace(0, len(ordered) - 1, min(STRIP, len(ordered))).round().astype(int)]
@@ -296,26 +342,29 @@ class LatentExplorer(Explorer):
         if method not in self.set.maps:
             wait = " UMAP takes some 20 s to load." if method == "umap" else ""
             self.about.say(f"Laying out {len(self.set):,} codes by {NAMES[method]}, this once …{wait}")
-        drawn, probe = self.map, self.probe
-        self._draw()
-        if probe.index is None and drawn.has_inverse:
-            self.show_place(drawn.places_of(probe.code[None])[0])
-        else:
-            self.show_picture(int(self.set.near(probe, 1)[0]) if probe.index is None else probe.index)
+        self.refresh()
 
     def change_detector(self) -> None:
-        """StatusText the choice of a detector: its codes, maps and scores of the same images."""
-        methods, before = self.set.maps.methods, str(self.map_choice.value)
-        self.sets = {NO_SET: None} | self.set.sets(STRIP)
-        with self.callbacks_paused():
-            self.map_choice.options = {NAMES[method]: method for method in methods}
-            self.map_choice.value = before if before in methods else methods[0]
-            self.set_choice.options = list(self.sets)
-            self.path_switch.value, self.path_switch.disabled = False, not self.set.can_decode
+        """Answer the choice of a detector: its codes, maps and scores of the same images."""
+        self._drop_selection()
         self.path_from = None
-        index = self.probe.index
-        self._draw()
-        self.show_picture(int(self.set.order[len(self.set) // 2]) if index is None else index)
+        self.refresh()
+
+    def _offer_choices(self) -> None:
+        """Offer the maps, the sets and the path that the chosen detector has."""
+        maps = {NAMES[method]: method for method in self.set.maps.methods}
+        sets = {NO_SET: None} | self.set.sets(STRIP)
+        with self.callbacks_paused():
+            if dict(self.map_choice.options) != maps:
+                before = str(self.map_choice.value)
+                self.map_choice.options = maps
+                self.map_choice.value = before if before in maps.values() else next(iter(maps.values()))
+            self.sets = sets
+            if list(self.set_choice.options) != list(sets):
+                self.set_choice.options = list(sets)
+            if self.selected is None:
+                self.set_choice.value = NO_SET
+            self.path_switch.value, self.path_switch.disabled = self.path_from is not None, not self.set.can_decode
 
     def click_point(self, _: Any, points: Any, __: Any) -> None:
         """StatusText a click on a point."""
@@ -337,23 +386,29 @@ class LatentExplorer(Explorer):
         if points.point_inds and self.set.can_decode and self.map.has_inverse:
             self._under(self.set.place(np.array([points.xs[0], points.ys[0]], float), self.map))
 
-    def lasso(self, _: Any, points: Any, __: Any) -> None:
+    def lasso(self, _: Any, points: Any, selector: Any) -> None:
         """StatusText a lasso or a box."""
+        outline = None if selector is None else dict(vars(selector))
+        if outline is not None and outline == self.outline:  # the page tells of it again when the points move
+            return
+        self.outline = outline
         with self.callbacks_paused():
             self.set_choice.value = NO_SET
-        self.show_set(np.asarray(points.point_inds, dtype=int))
+        self.selected = np.asarray(points.point_inds, dtype=int)
+        self.figure.fade(self.selected)
+        self._show_selected(self.selected)
 
     def pick_out(self, name: str) -> None:
-        """StatusText the choice of a set by name."""
-        indices = self.sets[name]
-        self.figure.pick_out(indices)
-        if indices is not None:
-            self.show_set(indices)
+        """Answer the choice of a set by name."""
+        self._drop_selection()
+        self.selected = self.sets[name]
+        self._show()
 
     def start_path(self, on: bool) -> None:
         """StatusText the switch of the path: it starts at what is chosen now, or it ends."""
         self.path_from = self.probe if on else None
+        self._drop_selection()
         if on:
             self.below_text.say("The path starts here. Choose its end: a point, a place, or another picture.")
         else:
-            self._choose(self.probe)
+            self._show()

@@ -85,16 +85,18 @@ class MapFigure:
                 trace.x, trace.y = (places if len(places) else NOWHERE).T
             self._path.line.dash = dash
 
-    def pick_out(self, indices: np.ndarray | None) -> None:
-        """Fade all other points (None: no fading) and clear the lasso."""
-        if indices is None and self.points.selectedpoints is None:
-            return
+    def clear_outline(self) -> None:
+        """Clear the outline of a lasso."""
         # Assigning to layout.selections does nothing: plotly.py does not notice the outlines that are drawn by hand.
         self.widget.plotly_relayout({"selections": []})
+
+    def fade(self, indices: np.ndarray | None) -> None:
+        """Fade all other points; None: no fading."""
         with self.widget.batch_update():
             for trace in self.widget.data[1:]:
                 trace.selectedpoints = None
-            self.points.selectedpoints = None if indices is None else indices.tolist()
+        if indices is not None:  # after the batch, in which the same indices as before would be no change
+            self.points.selectedpoints = indices.tolist()
 
 
 def looks_of(names: np.ndarray) -> Looks:
