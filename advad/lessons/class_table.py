@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, TypeGuard
 
 from advad.files import expanded, to_json, write_text
 from advad.lessons.catalogue import lessons
@@ -195,19 +195,19 @@ def numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     >>> numbers({"auroc": [0.9, 0.85, 0.95], "n": 3, "by_class": [1, 2, 3, 4], "error": {"AE": 0.1}})
     {'auroc': 0.9, 'n': 3.0, 'error: AE': 0.1}
     """
-    found = {}
+    single_numbers: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, dict):
-            found |= numbers(value, f"{prefix}{name}: ")
+            single_numbers |= numbers(value, f"{prefix}{name}: ")
         else:
             is_interval = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
             single = value[0] if is_interval and value[1] <= value[0] <= value[2] else value
             if _is_number(single):
-                found[f"{prefix}{name}"] = float(single)
-    return found
+                single_numbers[f"{prefix}{name}"] = float(single)
+    return single_numbers
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
