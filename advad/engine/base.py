@@ -323,21 +323,29 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
             if tensor.is_complex() or (tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())):
                 raise ValueError(f"{owner}: {path} holds {name} with values that are no finite numbers. Fit it again.")
         try:
-            threshold = metadata["threshold"]
-            if threshold is not None:
-                check_number(owner, "threshold", threshold)
-            shape = metadata["image_shape"]
-            sides = isinstance(shape, list) and len(shape) == 3 and all(type(side) is int for side in shape)
-            if not sides or shape[0] not in (1, 3) or not all(1 <= side <= LONGEST_SIDE for side in shape[1:]):
-                reject(owner, "image_shape", f"be [1 or 3, H, W] with sides of at most {LONGEST_SIDE}", shape)
-            if not isinstance(metadata["parameters"], dict):
-                reject(owner, "parameters", "be a mapping", metadata["parameters"])
-            return cls.from_state(tensors, metadata, device)
+            detector = cls._from_unchecked(tensors, metadata, device)
+            score = detector.anomaly_score(np.zeros((1, *detector.image_shape_), np.uint8))
+            if np.isnan(score).any():
+                reject(owner, "the score of a black image", "be a number", score.tolist())
+            return detector
         except Exception as error:  # whatever an edited file leads to
             text = f"no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
             raise ValueError(
                 f"{owner}: {path} cannot be loaded ({text[:300] or type(error).__name__}). Fit and save it again."
             ) from error
+
+    @classmethod
+    def _from_unchecked(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None) -> Self:
+        """Return the detector of a state that may have been edited; raises whatever an edit leads to."""
+        owner, threshold, shape = cls.__name__, metadata["threshold"], metadata["image_shape"]
+        if threshold is not None:
+            check_number(owner, "threshold", threshold)
+        sides = isinstance(shape, list) and len(shape) == 3 and all(type(side) is int for side in shape)
+        if not sides or shape[0] not in (1, 3) or not all(1 <= side <= LONGEST_SIDE for side in shape[1:]):
+            reject(owner, "image_shape", f"be [1 or 3, H, W] with sides of at most {LONGEST_SIDE}", shape)
+        if not isinstance(metadata["parameters"], dict):
+            reject(owner, "parameters", "be a mapping", metadata["parameters"])
+        return cls.from_state(tensors, metadata, device)
 
     # ------------------------------------------------------------------ helpers
 

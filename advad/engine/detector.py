@@ -330,6 +330,10 @@ class Detector(BaseDetector, ABC):
                 "Choose another folder, or pass resume=False to start again there."
             )
         try:
+            _check_history(type(self).__name__, stored["history"])
+            for name, tensor in tensors.items():
+                if name.startswith("networks.") and not bool(torch.isfinite(tensor).all()):
+                    raise ValueError(f"{name} is not finite")
             run.restore(tensors, stored)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -131,6 +131,8 @@ class TrainingState:
                 owner, index, key = name.rsplit(".", 2)
                 if owner == player:
                     parameter = parameters[int(index)]
+                    if tensor.ndim and tensor.shape != parameter.shape:  # the number of steps is a scalar
+                        raise ValueError(f"{name} has shape {tuple(tensor.shape)} for {tuple(parameter.shape)}")
                     # A moment lies in memory as its weight does (channels_last): fused optimisers rely on it.
                     like = torch.empty_like(parameter) if tensor.shape == parameter.shape else tensor.clone()
                     states.setdefault(int(index), {})[key] = like.copy_(tensor).detach()
