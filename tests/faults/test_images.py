@@ -1,6 +1,6 @@
 """Hostile archives and images: `load` refuses in one line that names the file, or reads what can be read.
 
-41 inputs: 19 archives, 12 image files, 10 folders. None is unpickled, none fills the memory, nobody waits for a pipe.
+41 inputs: 20 archives, 12 image files, 9 entries and names of folders. None is unpickled, none fills the memory, nobody waits for a pipe.
 """
 
 import io
@@ -168,18 +168,15 @@ def test_what_is_no_file_is_not_waited_for(folder):
 
 
 def test_folders_that_lead_into_themselves(folder):
-    """2 links: to the set itself, and to the root of the machine; both are left out or refused, and nobody goes round."""
+    """2 links, to the set itself and to the folder above: left out or refused, and nobody goes round."""
     (folder / "bad" / "round").symlink_to(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert len(advad.load(folder)) == 6
-    (folder / "root").symlink_to("/")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            assert len(advad.load(folder)) == 6
-    except ValueError as error:
-        assert "\n" not in str(error)
+    (folder / "root").symlink_to(folder.parent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert "root" in refusal(lambda: advad.load(folder))
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a\nb", "..hidden", "αβγ 中", "a" * 200])

@@ -1,6 +1,7 @@
 """SIGKILL in the middle of training, then the same call again: the detector is that of an undisturbed run, bit for bit.
 
-In each run of the tests 10 kills of one method, and 1 of each of 6 with stages or memory; with `-m slow` 4 of each of 8.
+In each run of the tests 10 kills of one method, and 1 of each of 6 with stages or a memory.
+With `-m slow`: 4 of each of 8, which are 32.
 """
 
 import json
