@@ -1,6 +1,7 @@
 """Hostile archives and images: `load` refuses in one line that names the file, or reads what can be read.
 
-41 inputs: 20 archives, 12 image files, 9 entries and names of folders. None is unpickled, none fills the memory, nobody waits for a pipe.
+41 inputs: 20 archives, 12 image files, 9 entries and names of folders. None is unpickled, none fills the memory, and
+nobody waits for a pipe.
 """
 
 import io
