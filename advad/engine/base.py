@@ -330,6 +330,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
             return detector
         except Exception as error:  # whatever an edited file leads to
             text = f"no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            text = text.removeprefix(f"{owner}: ").rstrip(".")
             raise ValueError(
                 f"{owner}: {path} cannot be loaded ({text[:300] or type(error).__name__}). Fit and save it again."
             ) from error
