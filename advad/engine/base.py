@@ -37,8 +37,8 @@ def renamed(**names: str) -> Callable[[type], type]:
         construct = cls.__init__
 
         @functools.wraps(construct)  # also keeps the signature, from which scikit-learn reads the parameters
-        def __init__(self: Any, **given: Any) -> None:
-            construct(self, **_with_new_names(cls.__name__, names, given))
+        def __init__(self: Any, **arguments: Any) -> None:
+            construct(self, **_with_new_names(cls.__name__, names, arguments))
 
         cls.__init__ = __init__  # type: ignore[assignment]
         cls.renamed_parameters = {**cls.renamed_parameters, **names}  # type: ignore[attr-defined]
@@ -49,8 +49,8 @@ def renamed(**names: str) -> Callable[[type], type]:
     return decorate
 
 
-def _with_new_names(owner: str, names: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(given)
+def _with_new_names(owner: str, names: Mapping[str, str], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(arguments)
     for old, new in names.items():
         if old in result:
             if new in result:
@@ -300,12 +300,12 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
         """
         tensors, metadata = read_state(saved_path(path))
         if metadata.get("method") != cls.__name__ or "image_shape" not in metadata:
-            found = (
+            content = (
                 metadata.get("method")
                 if "image_shape" in metadata
                 else "a checkpoint (fit with its run_dir resumes it)"
             )
-            raise ValueError(f"{cls.__name__}: {path} holds {found}. advad.load_detector finds the method itself.")
+            raise ValueError(f"{cls.__name__}: {path} holds {content}. advad.load_detector finds the method itself.")
         return cls._from_file(path, tensors, metadata, device)
 
     @classmethod

@@ -240,7 +240,7 @@ def choose_device(device: str, owner: str = "advad") -> torch.device:
     check_choice(owner, "device", kind, ["auto", "cpu", "cuda", "mps"])
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":
-        return torch.device(next(name for name, there in present.items() if there))
+        return torch.device(next(name for name, is_present in present.items() if is_present))
     if not present[kind]:
         reject(owner, "device", "be one that this machine has", device, 'device="auto" takes the best there is.')
     return torch.device(device)
