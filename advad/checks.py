@@ -147,15 +147,15 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
         if not X.is_floating_point():
             reject(owner, name, "be uint8 or float in [0, 1]", X, error=TypeError)
         X = X.detach().to(torch.float32)
-        low, high = X.aminmax()
-        if not (torch.isfinite(low) and torch.isfinite(high)):
+        lowest, highest = X.aminmax()
+        if not (torch.isfinite(lowest) and torch.isfinite(highest)):
             reject(owner, name, "be finite", X, "It holds NaN or infinite pixels.")
-        if low < -ROUNDING or high > 1 + ROUNDING:
-            found = f"values from {low.item():.4g} to {high.item():.4g}"
+        if lowest < -ROUNDING or highest > 1 + ROUNDING:
+            extremes = f"values from {lowest.item():.4g} to {highest.item():.4g}"
             raise ValueError(
-                f"{owner}: {name} must be in [0, 1] when float; got {found}. Divide by 255, or pass uint8."
+                f"{owner}: {name} must be in [0, 1] when float; got {extremes}. Divide by 255, or pass uint8."
             )
-        if low < 0 or high > 1:
+        if lowest < 0 or highest > 1:
             X = X.clamp(0, 1)
     if image_shape is not None and tuple(X.shape[1:]) != tuple(image_shape):
         expected = "×".join(map(str, image_shape))
@@ -180,6 +180,6 @@ def as_labels(owner: str, y: Any, n: int, *, name: str = "y") -> Tensor:
     if tuple(labels.shape) != (n,):
         reject(owner, name, f"have shape ({n},), one label an image", labels)
     if not bool(((labels == 0) | (labels == 1)).all()):
-        found = sorted(set(labels.tolist()))[:5]
-        reject(owner, name, "be 0 (normal) or 1 (anomalous)", found)
+        values = sorted(set(labels.tolist()))[:5]
+        reject(owner, name, "be 0 (normal) or 1 (anomalous)", values)
     return labels.bool()

@@ -79,8 +79,8 @@ def clear_leftovers(path: Path) -> None:
         if match is None:
             continue
         with contextlib.suppress(OSError):  # another process may remove it at the same moment
-            here = os.name == "posix" and match["host"] in (None, HOST)
-            if not _alive(int(match["pid"])) if here else time.time() - entry.stat().st_mtime > DAY:
+            is_local = os.name == "posix" and match["host"] in (None, HOST)
+            if not _alive(int(match["pid"])) if is_local else time.time() - entry.stat().st_mtime > DAY:
                 os.unlink(entry.path)
 
 

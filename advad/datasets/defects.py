@@ -81,8 +81,8 @@ def _places(image: Tensor, side: int) -> tuple[slice, slice]:
     bright = image.amax(0) >= _VISIBLE  # (H, W)
     ends = []
     for axis, length in ((1, image.shape[1]), (0, image.shape[2])):
-        found = bright.any(axis).nonzero()[:, 0]
-        low, high = (int(found[0]), int(found[-1])) if len(found) else (0, length - 1)
-        first = min(low, length - side)
-        ends.append(slice(first, max(first, high + 1 - side) + 1))
+        lines = bright.any(axis).nonzero()[:, 0]  # with a bright pixel
+        first, last = (int(lines[0]), int(lines[-1])) if len(lines) else (0, length - 1)
+        lowest = min(first, length - side)
+        ends.append(slice(lowest, max(lowest, last + 1 - side) + 1))
     return ends[0], ends[1]

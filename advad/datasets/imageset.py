@@ -67,9 +67,11 @@ class ImageSet:
             reject(owner, "images", "be uint8 of shape (N, C, H, W) with 1 or 3 channels", self.images)
         if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
             reject(owner, "labels", f"be int64 of shape ({shape[0]},), one label per image", self.labels)
-        low, high, last = int(self.labels.min()), int(self.labels.max()), len(self.classes) - 1
-        if low < 0 or high > last:
-            raise ValueError(f"{owner}: labels must be in [0, {last}], positions in classes; got {low} to {high}.")
+        lowest, highest, last = int(self.labels.min()), int(self.labels.max()), len(self.classes) - 1
+        if lowest < 0 or highest > last:
+            raise ValueError(
+                f"{owner}: labels must be in [0, {last}], positions in classes; got {lowest} to {highest}."
+            )
         if self.is_test.dtype != torch.bool or tuple(self.is_test.shape) != shape[:1]:
             reject(owner, "is_test", f"be bool of shape ({shape[0]},), one per image", self.is_test)
         mask_shape = (shape[0], *shape[2:])
@@ -118,41 +120,41 @@ def class_numbers(owner: str, name: str, classes: Classes, images: ImageSet) -> 
         reject(owner, "images", "be an ImageSet", images, "advad.load makes one.", TypeError)
     if isinstance(classes, (np.ndarray, Tensor)):
         classes = classes.tolist()
-    given = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
-    if not given:
+    entries = list(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else [classes]
+    if not entries:
         reject(owner, name, "name at least one class", classes)
-    return sorted({_class_number(owner, name, single, images) for single in given})
+    return sorted({_class_number(owner, name, entry, images) for entry in entries})
 
 
-def _class_number(owner: str, name: str, given: Any, images: ImageSet) -> int:
+def _class_number(owner: str, name: str, entry: Any, images: ImageSet) -> int:
     """Return the number of one class."""
     known = ", ".join(images.classes[:12]) + (", …" if len(images.classes) > 12 else "")
     rule = f"be classes of {images.name} ({known}) or their numbers, 0 to {len(images.classes) - 1}"
-    if isinstance(given, str):
-        if given not in images.classes:
-            close = difflib.get_close_matches(given, images.classes, n=1, cutoff=0.5)
-            reject(owner, name, rule, given, f"Did you mean {close[0]!r}?" if close else "")
-        number = images.classes.index(given)
-    elif isinstance(given, (int, np.integer)) and not isinstance(given, bool):
-        number = _number_meant(owner, name, int(given), images, rule)
+    if isinstance(entry, str):
+        if entry not in images.classes:
+            close = difflib.get_close_matches(entry, images.classes, n=1, cutoff=0.5)
+            reject(owner, name, rule, entry, f"Did you mean {close[0]!r}?" if close else "")
+        number = images.classes.index(entry)
+    elif isinstance(entry, (int, np.integer)) and not isinstance(entry, bool):
+        number = _number_meant(owner, name, int(entry), images, rule)
     else:
-        reject(owner, name, rule, given, error=TypeError)
+        reject(owner, name, rule, entry, error=TypeError)
     if not (images.labels == number).any():
         reject(owner, name, "be classes that have images", images.classes[number], f"{images.name} has none of it.")
     return number
 
 
-def _number_meant(owner: str, name: str, given: int, images: ImageSet, rule: str) -> int:
+def _number_meant(owner: str, name: str, entry: int, images: ImageSet, rule: str) -> int:
     """Return the number of the class that an integer means: its position, or the name where names are numbers."""
     if not _names_clash(images):
-        if not 0 <= given < len(images.classes):
-            reject(owner, name, rule, given)
-        return given
-    named = [k for k, label in enumerate(images.classes) if label.isdecimal() and int(label) == given]
+        if not 0 <= entry < len(images.classes):
+            reject(owner, name, rule, entry)
+        return entry
+    named = [k for k, label in enumerate(images.classes) if label.isdecimal() and int(label) == entry]
     if len(named) != 1:
         known = ", ".join(images.classes[:12]) + (", …" if len(images.classes) > 12 else "")
         remedy = "Its class names are numbers, so a number is read as a name. A text is clear."
-        reject(owner, name, f"be classes of {images.name} ({known})", given, remedy)
+        reject(owner, name, f"be classes of {images.name} ({known})", entry, remedy)
     return named[0]
 
 

@@ -126,10 +126,10 @@ def load(
     folder = data_folder(root)
     path = None if name_or_path in NAMES else _find(name_or_path, folder)
     if path is not None and path.is_dir():  # its images may differ in size and mode, so it converts them one by one
-        found = read_folder(path, size, channels, bit_depth)
-        if found.needs_attention:
-            warnings.warn(found.report, LeftOutWarning, stacklevel=2)
-        images = ImageSet(*found[:6], files=found.files, bit_depth=found.bit_depth, report=found.report)
+        contents = read_folder(path, size, channels, bit_depth)
+        if contents.needs_attention:
+            warnings.warn(contents.report, LeftOutWarning, stacklevel=2)
+        images = ImageSet(*contents[:6], files=contents.files, bit_depth=contents.bit_depth, report=contents.report)
         return _with_groups(images, groups)
     if bit_depth is not None:
         reject("load", "bit_depth", "be given for a folder of images only", bit_depth)

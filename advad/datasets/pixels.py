@@ -51,9 +51,9 @@ def from_pillow(image: Image, origin: object, bit_depth: int = 16) -> Tensor:
         grey = np.asarray(image)
         highest = 2**bit_depth - 1
         if grey.min() < 0 or grey.max() > highest:
-            found = f"values from {grey.min()} to {grey.max()}"
+            extremes = f"values from {grey.min()} to {grey.max()}"
             remedy = "Save it with 8 or 16 bits." if bit_depth == 16 else "Pass a larger bit_depth."
-            raise ValueError(f"load: grey values of {origin} must be in [0, {highest}]; got {found}. {remedy}")
+            raise ValueError(f"load: grey values of {origin} must be in [0, {highest}]; got {extremes}. {remedy}")
         return torch.from_numpy((grey >> (bit_depth - 8)).astype(np.uint8))[None]
     if image.mode == "F":
         remedy = "Save it with 8 or 16 bits."
@@ -142,9 +142,9 @@ def converted(images: Tensor, size: int | None, channels: int | None) -> Tensor:
         return images
     result = torch.empty(shape, dtype=torch.uint8)
     for rows in chunks(len(images), images[0].numel()):
-        some = images[rows]
-        some = some if channels is None else with_channels(some, channels)
-        result[rows] = some if size is None else resized(some, size)
+        part = images[rows]
+        part = part if channels is None else with_channels(part, channels)
+        result[rows] = part if size is None else resized(part, size)
     return result
 
 
@@ -171,8 +171,8 @@ def check_memory(origin: object, shape: tuple[int, ...]) -> None:
     """
     needed, available = math.prod(shape), available_memory()
     if needed > available:
-        found = f"{needed / 2**30:,.1f} GiB for {available / 2**30:,.1f}"
-        raise ValueError(f"load: images of {origin} must fit in memory; got {found}. Pass a smaller size.")
+        amounts = f"{needed / 2**30:,.1f} GiB for {available / 2**30:,.1f}"
+        raise ValueError(f"load: images of {origin} must fit in memory; got {amounts}. Pass a smaller size.")
 
 
 def available_memory() -> float:

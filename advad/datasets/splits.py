@@ -409,8 +409,8 @@ def _anomalous_classes(
     if classes is None:
         return [number for number in images.labels.unique().tolist() if number not in normal]
     numbers = class_numbers(protocol, name, classes, images)
-    if both := [images.classes[number] for number in numbers if number in normal]:
-        reject(protocol, name, "be anomalous classes", both, "It is normal here.")
+    if overlap := [images.classes[number] for number in numbers if number in normal]:
+        reject(protocol, name, "be anomalous classes", overlap, "It is normal here.")
     return numbers
 
 
@@ -489,5 +489,5 @@ def _cut_test(protocol: str, normal: Tensor, anomalous: Tensor, size: int | None
     if n_anomalous == 0:
         return normal[:size]
     share = n_normal / (n_normal + n_anomalous)
-    kept = min(max(round(size * share), 1), size - 1)  # at least one of each, or no score can be measured
-    return torch.cat([normal[:kept], anomalous[: size - kept]])
+    n_kept = min(max(round(size * share), 1), size - 1)  # at least one of each, or no score can be measured
+    return torch.cat([normal[:n_kept], anomalous[: size - n_kept]])

@@ -38,8 +38,8 @@ def renamed(**names: str) -> Callable[[type], type]:
         construct = cls.__init__
 
         @functools.wraps(construct)  # also keeps the signature, from which scikit-learn reads the parameters
-        def __init__(self: Any, **given: Any) -> None:
-            construct(self, **_with_new_names(cls.__name__, names, given))
+        def __init__(self: Any, **arguments: Any) -> None:
+            construct(self, **_with_new_names(cls.__name__, names, arguments))
 
         cls.__init__ = __init__  # type: ignore[assignment]
         cls.renamed_parameters = {**cls.renamed_parameters, **names}  # type: ignore[attr-defined]
@@ -50,8 +50,8 @@ def renamed(**names: str) -> Callable[[type], type]:
     return decorate
 
 
-def _with_new_names(owner: str, names: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(given)
+def _with_new_names(owner: str, names: Mapping[str, str], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(arguments)
     for old, new in names.items():
         if old in result:
             if new in result:
@@ -341,12 +341,12 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
         """
         tensors, metadata = read_state(saved_path(path))
         if metadata.get("method") != cls.__name__ or "image_shape" not in metadata:
-            found = (
+            content = (
                 metadata.get("method")
                 if "image_shape" in metadata
                 else "a checkpoint (fit with its run_dir resumes it)"
             )
-            raise ValueError(f"{cls.__name__}: {path} holds {found}. advad.load_detector finds the method itself.")
+            raise ValueError(f"{cls.__name__}: {path} holds {content}. advad.load_detector finds the method itself.")
         return cls._from_file(path, tensors, metadata, device)
 
     @classmethod
@@ -364,21 +364,30 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
             if tensor.is_complex() or (tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())):
                 raise ValueError(f"{owner}: {path} holds {name} with values that are no finite numbers. Fit it again.")
         try:
-            threshold = metadata["threshold"]
-            if threshold is not None:
-                check_number(owner, "threshold", threshold)
-            shape = metadata["image_shape"]
-            sides = isinstance(shape, list) and len(shape) == 3 and all(type(side) is int for side in shape)
-            if not sides or shape[0] not in (1, 3) or not all(1 <= side <= LONGEST_SIDE for side in shape[1:]):
-                reject(owner, "image_shape", f"be [1 or 3, H, W] with sides of at most {LONGEST_SIDE}", shape)
-            if not isinstance(metadata["parameters"], dict):
-                reject(owner, "parameters", "be a mapping", metadata["parameters"])
-            return cls.from_state(tensors, metadata, device)
+            detector = cls._from_unchecked(tensors, metadata, device)
+            score = detector.anomaly_score(np.zeros((1, *detector.image_shape_), np.uint8))
+            if np.isnan(score).any():
+                reject(owner, "the score of a black image", "be a number", score.tolist())
+            return detector
         except Exception as error:  # whatever an edited file leads to
             text = f"no entry {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
+            text = text.removeprefix(f"{owner}: ").rstrip(".")
             raise ValueError(
                 f"{owner}: {path} cannot be loaded ({text[:300] or type(error).__name__}). Fit and save it again."
             ) from error
+
+    @classmethod
+    def _from_unchecked(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None) -> Self:
+        """Return the detector of a state that may have been edited; raises whatever an edit leads to."""
+        owner, threshold, shape = cls.__name__, metadata["threshold"], metadata["image_shape"]
+        if threshold is not None:
+            check_number(owner, "threshold", threshold)
+        sides = isinstance(shape, list) and len(shape) == 3 and all(type(side) is int for side in shape)
+        if not sides or shape[0] not in (1, 3) or not all(1 <= side <= LONGEST_SIDE for side in shape[1:]):
+            reject(owner, "image_shape", f"be [1 or 3, H, W] with sides of at most {LONGEST_SIDE}", shape)
+        if not isinstance(metadata["parameters"], dict):
+            reject(owner, "parameters", "be a mapping", metadata["parameters"])
+        return cls.from_state(tensors, metadata, device)
 
     # ------------------------------------------------------------------ helpers
 

@@ -215,9 +215,9 @@ class Detector(BaseDetector, ABC):
         images, anomalies = self._separate(as_images(owner, X), y)
         image_shape = (images.shape[1], images.shape[2], images.shape[3])
         if min(image_shape[1:]) < self.smallest_side:
-            side, found = self.smallest_side, "×".join(map(str, image_shape[1:]))
+            side, size = self.smallest_side, "×".join(map(str, image_shape[1:]))
             raise ValueError(
-                f"{owner}: X must hold images of at least {side}×{side} pixels for these networks; got {found}. "
+                f"{owner}: X must hold images of at least {side}×{side} pixels for these networks; got {size}. "
                 "Enlarge the images, for example by load(..., size=28)."
             )
         run = self._new_run(image_shape, device)
@@ -306,8 +306,8 @@ class Detector(BaseDetector, ABC):
 
     def _identity(self) -> dict[str, Any]:
         """Return the parameters that make a run what it is: all but how long, and where."""
-        given = json.loads(to_json(self.get_params(deep=False)))
-        return {name: value for name, value in given.items() if name not in ("epochs", "device")}
+        parameters = json.loads(to_json(self.get_params(deep=False)))
+        return {name: value for name, value in parameters.items() if name not in ("epochs", "device")}
 
     def _resume(self, run: TrainingState, path: Path, metadata: dict[str, Any]) -> None:
         """Take over the run in `path`; raise ValueError if it is another one."""
@@ -321,15 +321,19 @@ class Detector(BaseDetector, ABC):
                 f"{type(self).__name__}: {path} is no checkpoint: it has no {', '.join(sorted(missing))}. {remedy}"
             )
         try:
-            what = self._difference(stored, metadata)
+            difference = self._difference(stored, metadata)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"{type(self).__name__}: {path} is damaged ({error}). {remedy}") from error
-        if what:
+        if difference:
             raise ValueError(
-                f"{type(self).__name__}: run_dir {path.parent} holds another run: {what}. "
+                f"{type(self).__name__}: run_dir {path.parent} holds another run: {difference}. "
                 "Choose another folder, or pass resume=False to start again there."
             )
         try:
+            _check_history(type(self).__name__, stored["history"])
+            for name, tensor in tensors.items():
+                if name.startswith("networks.") and not bool(torch.isfinite(tensor).all()):
+                    raise ValueError(f"{name} is not finite")
             run.restore(tensors, stored)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
@@ -458,8 +462,8 @@ class Detector(BaseDetector, ABC):
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
         stored = {**cls.former_values, **cls._new_names(metadata["parameters"])}
-        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
-        detector = cls(**given)
+        parameters: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+        detector = cls(**parameters)
         detector.check()
         _check_history(cls.__name__, metadata["history"])
         if device is not None:
@@ -481,15 +485,15 @@ class Detector(BaseDetector, ABC):
         """
         with torch.device("meta"):  # shapes and dtypes only
             networks = Networks(**self.build(image_shape))
-        wanted = {f"networks.{name}": tensor for name, tensor in networks.state_dict().items()}
+        described = {f"networks.{name}": tensor for name, tensor in networks.state_dict().items()}
         stored = {name: tensor for name, tensor in tensors.items() if not name.startswith("memory.")}
-        if wanted.keys() != stored.keys():
-            odd = sorted(wanted.keys() ^ stored.keys())
+        if described.keys() != stored.keys():
+            odd = sorted(described.keys() ^ stored.keys())
             reject(type(self).__name__, "the tensors", "be those of its networks", ", ".join(odd[:3]))
-        for name, tensor in wanted.items():
-            found = stored[name]
-            if found.shape != tensor.shape or found.dtype != tensor.dtype:
-                reject(type(self).__name__, name, f"be {tensor.dtype} of shape {tuple(tensor.shape)}", found)
+        for name, tensor in described.items():
+            weight = stored[name]
+            if weight.shape != tensor.shape or weight.dtype != tensor.dtype:
+                reject(type(self).__name__, name, f"be {tensor.dtype} of shape {tuple(tensor.shape)}", weight)
 
     # ------------------------------------------------------------------ helpers
 

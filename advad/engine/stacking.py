@@ -142,16 +142,16 @@ def _fit_stacked(detectors: list[Detector], images: list[Tensor], progress: bool
     _require_alike(detectors, images)
     runs = [detector._new_run(shape, device) for detector in detectors]
     _require_own_layers(runs[0].networks)
-    pixels = torch.stack([some.to(device) for some in images])  # (K, N, C, H, W)
+    pixels = torch.stack([part.to(device) for part in images])  # (K, N, C, H, W)
     epochs, n_batches = first.stages()[0].epochs, math.ceil(pixels.shape[1] / first.batch_size)
-    stack, one = stacked(runs, first), OneModel(runs[0].networks)
+    stack, model = stacked(runs, first), OneModel(runs[0].networks)
     _require_equal_step(first, runs[0], stacked(runs, first), runs, pixels)
     bar = tqdm(total=epochs * n_batches, desc=f"{k} × {type(first).__name__}", disable=not progress, unit="batch")
     with bar:
         for epoch in range(epochs):
             begin = time.monotonic()
             stack.epoch = epoch
-            update = StackedUpdate(stack, torch.Generator(device), one)
+            update = StackedUpdate(stack, torch.Generator(device), model)
             for _ in _steps(first, update, runs, pixels):
                 bar.update()
             means = update.means_of_each()
@@ -181,11 +181,11 @@ class Stacked(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weights = dict(zip(self.names, self.weights, strict=True))
 
-        def one(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        def apply(weights: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
             return functional_call(self.form[0], (weights, buffers), (x,))
 
         parts = x.unflatten(0, (len(self.weights[0]), -1))  # (K, B, ...)
-        return vmap(one)(weights, self.buffers_, parts).flatten(0, 1)
+        return vmap(apply)(weights, self.buffers_, parts).flatten(0, 1)
 
 
 class OneModel(nn.Module):
@@ -208,13 +208,13 @@ class StackedUpdate(Update):
         Its networks are `Stacked`.
     generator : torch.Generator
         The only source of randomness in a step.
-    one : OneModel
+    model : OneModel
         The form that all models have.
     """
 
-    def __init__(self, run: TrainingState, generator: torch.Generator, one: OneModel):
+    def __init__(self, run: TrainingState, generator: torch.Generator, model: OneModel):
         super().__init__(run, generator)
-        self.one, self.state = one, dict[str, Tensor]()  # the weights and buffers of all models, (K, ...)
+        self.model, self.state = model, dict[str, Tensor]()  # the weights and buffers of all models, (K, ...)
         for name, stack in self.networks.named_children():
             assert isinstance(stack, Stacked)
             weights = dict(zip(stack.names, stack.weights, strict=True))
@@ -222,11 +222,11 @@ class StackedUpdate(Update):
         self.k = len(next(iter(self.state.values())))
 
     def __call__(self, player: str, loss: Loss, *tensors: Tensor) -> None:
-        def of_one(state: dict[str, Tensor], *parts: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            return functional_call(self.one, state, (loss, *parts))
+        def loss_of_model(state: dict[str, Tensor], *parts: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            return functional_call(self.model, state, (loss, *parts))
 
         parts = [tensor.unflatten(0, (self.k, -1)) for tensor in tensors]  # (K, B, ...)
-        totals, terms = vmap(of_one)(self.state, *parts)  # (K,) each
+        totals, terms = vmap(loss_of_model)(self.state, *parts)  # (K,) each
         optimiser = self.run.optimisers[player]
         optimiser.zero_grad(set_to_none=True)
         totals.sum().backward(inputs=self._parameters[player])  # no model's loss depends on another's weights
@@ -263,7 +263,7 @@ class PerModelRandomness(TorchFunctionMode):
         size = tuple(args[0] if len(args) == 1 and not isinstance(args[0], int) else args)
         if func not in RANDOM_FUNCTIONS or not size or size[0] % k:
             raise NotStackableError("its step draws random numbers that cannot be split per model")
-        parts = [func((size[0] // k, *size[1:]), **kwargs | {"generator": own}) for own in self.generators]
+        parts = [func((size[0] // k, *size[1:]), **kwargs | {"generator": generator}) for generator in self.generators]
         return torch.cat(parts)
 
 
@@ -282,13 +282,15 @@ def _steps(detector: Detector, update: Update, runs: Sequence[TrainingState], pi
     """Do the steps of one epoch, one at a time; the models' randomness is what each would have alone."""
     k, n, device, epoch = len(runs), pixels.shape[1], pixels.device, update.epoch
     update.batches = n_batches = math.ceil(n / detector.batch_size)
-    with contextlib.ExitStack() as both:
+    with contextlib.ExitStack() as contexts:
         generators = [torch.Generator(device).manual_seed(epoch_seed(run.seed, epoch)) for run in runs]
-        both.enter_context(seeded(epoch_seed(runs[0].seed, epoch), device))  # nothing outside is disturbed
-        both.enter_context(
+        contexts.enter_context(seeded(epoch_seed(runs[0].seed, epoch), device))  # nothing outside is disturbed
+        contexts.enter_context(
             torch.autocast(device.type, torch.bfloat16, runs[0].precision == "bfloat16", cache_enabled=False)
         )
-        orders = torch.stack([torch.randperm(n, generator=own, device=device) for own in generators])  # (K, N)
+        orders = torch.stack(
+            [torch.randperm(n, generator=generator, device=device) for generator in generators]
+        )  # (K, N)
         model = torch.arange(k, device=device)[:, None]
         for update.batch, index in enumerate(orders.tensor_split(n_batches, dim=1)):
             update.index = index.flatten()
@@ -299,7 +301,9 @@ def _steps(detector: Detector, update: Update, runs: Sequence[TrainingState], pi
 
 def _require_finite(means: Sequence[dict[str, float]], epoch: int) -> None:
     """Raise DivergedError where a loss of a model is not finite."""
-    bad = list(dict.fromkeys(name for of_one in means for name, value in of_one.items() if not math.isfinite(value)))
+    bad = list(
+        dict.fromkeys(name for of_model in means for name, value in of_model.items() if not math.isfinite(value))
+    )
     if bad:
         raise DivergedError(
             f"fit_stacked: {', '.join(bad)} is not finite in epoch {epoch + 1}; try a smaller learning_rate."
@@ -315,8 +319,8 @@ def _require_alike(detectors: Sequence[Detector], images: Sequence[Tensor]) -> N
 
     if any(type(other) is not type(first) or parameters(other) != parameters(first) for other in detectors):
         raise NotStackableError("its parameters differ in more than the seed")
-    if len({(some.shape, some.dtype) for some in images}) > 1:
-        sizes = sorted({len(some) for some in images})
+    if len({(part.shape, part.dtype) for part in images}) > 1:
+        sizes = sorted({len(part) for part in images})
         raise NotStackableError(f"the training sets differ in size ({sizes[0]} to {sizes[-1]} images)")
     stages = first.stages()
     if len(stages) != 1 or stages[0].on_start is not None:
@@ -326,8 +330,8 @@ def _require_alike(detectors: Sequence[Detector], images: Sequence[Tensor]) -> N
 def _require_own_layers(networks: Networks) -> None:
     """Raise NotStackableError where a layer looks across a batch, or draws from the global generator."""
     for name, network in networks.named_children():
-        if found := [module for module in network.modules() if isinstance(module, BATCH_COUPLED_LAYERS)]:
-            raise NotStackableError(f"its {name} has {type(found[0]).__name__}, which looks beyond a single image")
+        if modules := [module for module in network.modules() if isinstance(module, BATCH_COUPLED_LAYERS)]:
+            raise NotStackableError(f"its {name} has {type(modules[0]).__name__}, which looks beyond a single image")
 
 
 def _require_equal_step(
@@ -357,14 +361,14 @@ def _require_equal_step(
         raise NotStackableError(f"its step fails on a stack ({type(error).__name__}: {text})") from error
     for name, network in alone.named_children():
         part, weights = getattr(stack.networks, name), dict(network.named_parameters())
-        for weight_name, many in zip(part.names, part.weights, strict=True):
-            one = weights[weight_name].grad
-            if (one is None) != (many.grad is None):
+        for weight_name, weight in zip(part.names, part.weights, strict=True):
+            gradient = weights[weight_name].grad
+            if (gradient is None) != (weight.grad is None):
                 raise NotStackableError("its step trains other weights on a stack")
             if (
-                one is not None
-                and many.grad is not None
-                and (many.grad[0] - one).norm() > GRADIENT_TOLERANCE * one.norm()
+                gradient is not None
+                and weight.grad is not None
+                and (weight.grad[0] - gradient).norm() > GRADIENT_TOLERANCE * gradient.norm()
             ):
                 raise NotStackableError("its step mixes the images of a batch outside its losses")
 

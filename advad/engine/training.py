@@ -131,6 +131,8 @@ class TrainingState:
                 owner, index, key = name.rsplit(".", 2)
                 if owner == player:
                     parameter = parameters[int(index)]
+                    if tensor.ndim and tensor.shape != parameter.shape:  # the number of steps is a scalar
+                        raise ValueError(f"{name} has shape {tuple(tensor.shape)} for {tuple(parameter.shape)}")
                     # A moment lies in memory as its weight does (channels_last): fused optimisers rely on it.
                     like = torch.empty_like(parameter) if tensor.shape == parameter.shape else tensor.clone()
                     states.setdefault(int(index), {})[key] = like.copy_(tensor).detach()
@@ -238,7 +240,7 @@ def choose_device(device: str, owner: str = "advad") -> torch.device:
     check_choice(owner, "device", kind, ["auto", "cpu", "cuda", "mps"])
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if kind == "auto":
-        return torch.device(next(name for name, there in present.items() if there))
+        return torch.device(next(name for name, is_present in present.items() if is_present))
     if not present[kind]:
         reject(owner, "device", "be one that this machine has", device, 'device="auto" takes the best there is.')
     return torch.device(device)

@@ -37,11 +37,11 @@ def groups(todo: Sequence[Run], folder: Path, alone: Collection[str] = ()) -> li
     alone : names
         Of runs that must be done by themselves.
     """
-    found: dict[str, list[Run]] = {}
+    by_kind: dict[str, list[Run]] = {}
     for run in todo:
         by_itself = run.name in alone or not on_gpu(run) or (folder / run.name / CHECKPOINT).exists()
-        found.setdefault(run.name if by_itself else _kind(run), []).append(run)
-    return [group[at : at + AT_ONCE] for group in found.values() for at in range(0, len(group), AT_ONCE)]
+        by_kind.setdefault(run.name if by_itself else _kind(run), []).append(run)
+    return [group[at : at + AT_ONCE] for group in by_kind.values() for at in range(0, len(group), AT_ONCE)]
 
 
 def on_gpu(run: Run) -> bool:
@@ -80,9 +80,9 @@ def attempt_all(
                 locks.enter_context(FileLock(home / LOCK))
         except OSError as error:  # of one of them; each by itself will tell
             return [], [run.name for run in runs], f"{_line(error)}: the runs beside it are done one by one"
-        found = {run.name: run.results(folder) for run in runs}
-        before = [RunResult(run, done, fresh=False) for run in runs if (done := found[run.name]) is not None]
-        left = [run for run in runs if isinstance(run, MethodRun) and found[run.name] is None]
+        results = {run.name: run.results(folder) for run in runs}
+        before = [RunResult(run, done, fresh=False) for run in runs if (done := results[run.name]) is not None]
+        left = [run for run in runs if isinstance(run, MethodRun) and results[run.name] is None]
         names = [run.name for run in left]
         if any(begun_in(folder / run.name, session) for run in left):
             return before, names, "a worker that trained several models at once died: now each is trained by itself"

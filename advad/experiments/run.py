@@ -156,8 +156,8 @@ class MethodRun(Run):
             The images are no longer those that the sweep was planned with; also what `load` and the protocol raise.
         """
         images = self._images()
-        given = {name: value for name, value in self.data.items() if name not in NOT_THE_PROTOCOLS}
-        return getattr(protocols, self.data["protocol"])(images, **given, seed=self.seed)
+        arguments = {name: value for name, value in self.data.items() if name not in NOT_THE_PROTOCOLS}
+        return getattr(protocols, self.data["protocol"])(images, **arguments, seed=self.seed)
 
     def _images(self) -> advad.ImageSet:
         images, fingerprint = _load(self.source, self.root, self.data["size"], self.data["channels"])
@@ -187,14 +187,14 @@ class MethodRun(Run):
             detector.fit(split.train, split.train_y, progress=False)
             return ""
         checkpoint = home / CHECKPOINT
-        how: dict[str, Any] = {"progress": False, "run_dir": home}
+        options: dict[str, Any] = {"progress": False, "run_dir": home}
         try:
-            detector.fit(split.train, split.train_y, **how)
+            detector.fit(split.train, split.train_y, **options)
         except ValueError as error:
             if not checkpoint.exists() or str(checkpoint) not in str(error):  # something else is wrong
                 raise
             damaged = checkpoint.replace(checkpoint.with_name(f"{CHECKPOINT}.damaged"))
-            detector.fit(split.train, split.train_y, **how)
+            detector.fit(split.train, split.train_y, **options)
             return damaged.name
         return ""
 
@@ -226,7 +226,9 @@ class MethodRun(Run):
             return dict(settings)
         names = self._images().classes
         return {
-            name: [names[one] if isinstance(one, int) else one for one in value] if name in CLASSES and value else value
+            name: [names[entry] if isinstance(entry, int) else entry for entry in value]
+            if name in CLASSES and value
+            else value
             for name, value in settings.items()
         }
 
@@ -266,8 +268,8 @@ class LessonRun(Run):
 
         given = self.parameters
         outcome = run_lesson(self.notebook, parameters=given, folder=home, timeout=self.timeout, progress=False)
-        kept = ("lesson", "finding", "parameters", "metrics", "seconds", "device")
-        return {name: outcome.results[name] for name in kept if name in outcome.results}
+        names = ("lesson", "finding", "parameters", "metrics", "seconds", "device")
+        return {name: outcome.results[name] for name in names if name in outcome.results}
 
 
 @dataclass(frozen=True)
@@ -341,12 +343,12 @@ def _starts(home: Path) -> list[dict[str, Any]]:
 
 def damage_in(home: Path) -> list[str]:
     """Return what is damaged in the folder of a run and how that is dealt with, one line a file."""
-    found = []
+    lines = []
     if (fault := fault_of(home / FILE)) and fault != MISSING:
-        found.append(f"{home / FILE} is damaged ({fault}): the run counts as not done")
+        lines.append(f"{home / FILE} is damaged ({fault}): the run counts as not done")
     if any("session" not in start for start in _starts(home)):
-        found.append(f"{home / STARTS} is damaged: what can be read of it counts")
-    return found
+        lines.append(f"{home / STARTS} is damaged: what can be read of it counts")
+    return lines
 
 
 MISSING = "it is missing"
@@ -375,24 +377,24 @@ DATA = {  # what its data must hold
 def fault_of(path: Path) -> str:
     """Return what is wrong with a `results.json`, in a few words; "" where nothing is."""
     try:
-        found = read_json(path)
+        results = read_json(path)
     except FileNotFoundError:
         return MISSING
     except ValueError:
         return "not JSON"
     except OSError as error:
         return f"not readable: {error.strerror}"
-    if not isinstance(found, dict):
+    if not isinstance(results, dict):
         return "not a table of results"
-    if "method" not in found:
-        about_a_run = isinstance(found.get("lesson"), str) or isinstance(found.get("digest"), str)
+    if "method" not in results:
+        about_a_run = isinstance(results.get("lesson"), str) or isinstance(results.get("digest"), str)
         return "" if about_a_run else "neither a method's nor a lesson's"
-    if not isinstance(found["method"], str) or found["method"] not in METHODS:
-        return f"unknown method {brief(found['method'])}"
+    if not isinstance(results["method"], str) or results["method"] not in METHODS:
+        return f"unknown method {brief(results['method'])}"
     for name, kind in KINDS.items():
-        if not isinstance(found.get(name), kind):
+        if not isinstance(results.get(name), kind):
             return f"no usable {name!r}"
-    data, metrics = found["data"], found["metrics"]
+    data, metrics = results["data"], results["metrics"]
     for name, kind in DATA.items():
         if name not in data or not isinstance(data[name], kind):
             return f"no usable {name!r} in its data"
@@ -402,23 +404,21 @@ def fault_of(path: Path) -> str:
     if not all(isinstance(names, list) for names in classes):
         return "no classes in its data"
     values = [metric.get("value") if isinstance(metric, dict) else None for metric in metrics.values()]
-    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in [*values, found["seconds"]]):
+    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in [*values, results["seconds"]]):
         return "a metric or a time that is no finite number"
     return ""
 
 
 def begin(home: Path, session: str) -> None:
     """Write that a run is begun."""
-    path, mine = (
-        home / STARTS,
-        {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()},
-    )
+    path = home / STARTS
+    start = {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()}
     if path.exists() and not path.is_file():  # a pipe would wait for ever
         raise FileExistsError(f"{path} must be a file; got something else. Remove it.")
     before = path.read_bytes() if path.is_file() else b""
     torn = bool(before) and not before.endswith(b"\n")  # a line that was cut off must not swallow this one
     with path.open("a", encoding="utf-8") as file:
-        file.write("\n" * torn + json.dumps(mine) + "\n")
+        file.write("\n" * torn + json.dumps(start) + "\n")
 
 
 def complete(run: Run, folder: Path, execute: Callable[[], dict[str, Any]], git: Mapping[str, Any] | None) -> RunResult:
@@ -429,7 +429,7 @@ def complete(run: Run, folder: Path, execute: Callable[[], dict[str, Any]], git:
         return tell(run, folder / run.name, error)
 
 
-def finish(run: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
+def finish(run: Run, folder: Path, report: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
     """Write the results of a run, and delete the files that were only needed until then."""
     home = folder / run.name
     about = {"run": run.name, "digest": run.digest, "varied": run.varied}
@@ -439,7 +439,7 @@ def finish(run: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, A
         "versions": versions(),
         "git": git,
     }
-    results: dict[str, Any] = plain(about | dict(found) | surroundings, "results")
+    results: dict[str, Any] = plain(about | dict(report) | surroundings, "results")
     write_json(home / FILE, results)
     tidy(home)
     return RunResult(run, results)

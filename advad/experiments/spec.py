@@ -131,20 +131,20 @@ def read_plan(spec: str | Path | Mapping[str, Any], budget: str = "") -> Plan:
     SpecError
         Something unknown, empty, or out of range.
     """
-    name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else read_spec(expanded(spec))
-    name = given.pop("name", name)
+    name, content = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else read_spec(expanded(spec))
+    name = content.pop("name", name)
     if not isinstance(name, (str, int)):
         refuse("name", "be a word fit for a folder", name)
     name = str(name)
-    if "lesson" in given:
-        budget, runs = "", _lesson_runs(given)
+    if "lesson" in content:
+        budget, runs = "", _lesson_runs(content)
     else:
-        budget = _budget(given, budget)
+        budget = _budget(content, budget)
         name = f"{name}-{budget}" if budget else name
-        runs = _method_runs(given, budget)
+        runs = _method_runs(content, budget)
     if name in ("", ".", "..") or Path(name).name != name or not name.isprintable() or len(name) > LONGEST_NAME:
         refuse("name", "be a word fit for a folder", name)
-    return Plan(name, given, list({run.name: run for run in runs}.values()), budget)  # each run once
+    return Plan(name, content, list({run.name: run for run in runs}.values()), budget)  # each run once
 
 
 def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
@@ -170,7 +170,9 @@ def _lesson_runs(spec: dict[str, Any]) -> list[Run]:
     try:
         notebook = find_lesson(str(spec["lesson"]))
         declared = read_parameters(notebook)
-        _know(notebook.stem, given := _table(spec, "parameters"), [name for name in declared if name != "output_dir"])
+        _know(
+            notebook.stem, parameters := _table(spec, "parameters"), [name for name in declared if name != "output_dir"]
+        )
         defaults = {name: parameter.default for name, parameter in declared.items() if name != "output_dir"}
         return [
             LessonRun(
@@ -179,7 +181,7 @@ def _lesson_runs(spec: dict[str, Any]) -> list[Run]:
                 varied=varied,
                 timeout=timeout,
             )
-            for point, varied in _points("parameters", given)
+            for point, varied in _points("parameters", parameters)
         ]
     except (ParameterError, NoLessonError) as error:
         raise SpecError(f"sweep: {str(error).removeprefix('sweep: ')}") from None
@@ -226,26 +228,30 @@ def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
         if not isinstance(method, str) or method not in SWEPT:
             near = closest(str(method), SWEPT)
             refuse(f"methods[{number}].method", f"be one of {', '.join(SWEPT)}", method, near.strip())
-        _know_data_sets(method, table, {where["dataset"] for where, _ in data})
+        _know_data_sets(method, table, {data_set["dataset"] for data_set, _ in data})
         n_seeds = table.get("seeds", len(seeds))
         _checked(lambda n=n_seeds, owner=method: check_number(owner, "seeds", n, 1, len(seeds), integer=True))
-        asked = [_given(table, budget, where["dataset"], str(spec.get("paper", ""))) for where, _ in data]
+        asked = [
+            _table_settings(table, budget, data_set["dataset"], str(spec.get("paper", ""))) for data_set, _ in data
+        ]
         lists = _lists_of(method)
         grids = [[] if settings is None else _points(method, settings, lists) for settings in asked]
         if (n_runs := len(runs) + sum(map(len, grids)) * len(seeds)) > MOST_RUNS:
             refuse("the spec", f"ask for at most {MOST_RUNS:,} runs", n_runs)
         for place in range(max(map(len, grids))):
-            here = [(grid[place], point) for grid, point in zip(grids, data, strict=True) if place < len(grid)]
-            for ((settings, by_method), (where, by_data)), (point, by_seed) in itertools.product(here, seeds[:n_seeds]):
+            points = [(grid[place], point) for grid, point in zip(grids, data, strict=True) if place < len(grid)]
+            for ((settings, by_method), (data_set, by_data)), (point, by_seed) in itertools.product(
+                points, seeds[:n_seeds]
+            ):
                 run = MethodRun(
                     method=method,
                     settings=_settings(method, settings),
-                    data={name: where[name] for name in where if name not in WHERE},
+                    data={name: data_set[name] for name in data_set if name not in WHERE},
                     seed=point["seed"],
                     device=device,
-                    source=where["source"],
-                    root=where["root"],
-                    fingerprint=where["fingerprint"],
+                    source=data_set["source"],
+                    root=data_set["root"],
+                    fingerprint=data_set["fingerprint"],
                     attack_radii=tuple(map(float, radii)),
                     varied={"method": method} | by_method | by_data | by_seed,
                 )
@@ -263,10 +269,10 @@ def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
 def _data_points(spec: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the points of the grid over the data, of one [data] table or of several [[data]]."""
     forget_images()  # a folder may have changed since this process read it
-    given = spec.get("data", {})
-    tables: list[Any] = given if isinstance(given, list) and given else [given]
+    content = spec.get("data", {})
+    tables: list[Any] = content if isinstance(content, list) and content else [content]
     if not all(isinstance(table, Mapping) for table in tables):
-        refuse("data", "be a table", given, "Write [data], and its entries under it.")
+        refuse("data", "be a table", content, "Write [data], and its entries under it.")
     points = [point for table in tables for point in _points("data", table, LISTS)]
     names = {name for name in tables[0] if len({str(table.get(name)) for table in tables}) > 1}
     return [
@@ -275,7 +281,7 @@ def _data_points(spec: Mapping[str, Any]) -> list[tuple[dict[str, Any], dict[str
     ]
 
 
-def _given(table: Mapping[str, Any], budget: str, dataset: str, paper: str) -> dict[str, Any] | None:
+def _table_settings(table: Mapping[str, Any], budget: str, dataset: str, paper: str) -> dict[str, Any] | None:
     """Return the settings that a table of methods gives for a budget and a data set.
 
     None where it gives none: no settings of a trained method are published, and `[methods.paper]` has none either.
@@ -283,23 +289,25 @@ def _given(table: Mapping[str, Any], budget: str, dataset: str, paper: str) -> d
     common = {name: value for name, value in table.items() if name not in ("method", "seeds", *BUDGETS)}
     if not budget:
         return common
-    mine = table.get(budget, {})
-    own = {name: value for name, value in mine.items() if not isinstance(value, Mapping)}
-    own |= _tables(mine).get(Path(dataset).name, {})
+    of_budget = table.get(budget, {})
+    settings = {name: value for name, value in of_budget.items() if not isinstance(value, Mapping)}
+    settings |= _tables(of_budget).get(Path(dataset).name, {})
     published = _published_settings(table["method"], dataset, paper) if budget == "paper" else {}
-    if published is None and not own and issubclass(getattr(advad, table["method"]), advad.Detector):
+    if published is None and not settings and issubclass(getattr(advad, table["method"]), advad.Detector):
         return None
-    return (published or {}) | common | own
+    return (published or {}) | common | settings
 
 
 def _know_data_sets(method: str, table: Mapping[str, Any], datasets: Collection[str]) -> None:
     """Raise SpecError where a budget is no table, or has settings for a data set that the spec does not use."""
     names = sorted(Path(dataset).name for dataset in datasets)
     for budget in BUDGETS:
-        mine = table.get(budget, {})
-        if not isinstance(mine, Mapping):
-            refuse(f"{method}: {budget}", "be a table", mine, f"Write [methods.{budget}], and its entries under it.")
-        for name in _tables(mine):
+        of_budget = table.get(budget, {})
+        if not isinstance(of_budget, Mapping):
+            refuse(
+                f"{method}: {budget}", "be a table", of_budget, f"Write [methods.{budget}], and its entries under it."
+            )
+        for name in _tables(of_budget):
             if name not in names:
                 refuse(f"{method}: the table {budget}.{name}", f"name one of the data sets {', '.join(names)}", name)
 
@@ -314,32 +322,32 @@ def _published_settings(method: str, dataset: str, paper: str) -> dict[str, Any]
     Those of the paper whose table it is come first, then those of the method's own paper.
     """
     dataset = PART_OF.get(Path(dataset).stem, dataset)
-    for whose in ({"paper": paper}, {}):
+    for source in ({"paper": paper}, {}):
         try:
-            found = getattr(advad, method).paper_settings(dataset, **whose)
+            published = getattr(advad, method).paper_settings(dataset, **source)
         except ValueError:
             continue
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in published.items()}
     return None
 
 
 def _points(
-    owner: str, given: Mapping[str, Any], lists: Collection[str] = ()
+    owner: str, table: Mapping[str, Any], lists: Collection[str] = ()
 ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return each point of the grid that a table spans: all its values, and those of the names that vary."""
     sides = {}
-    for name, value in given.items():
-        one = not isinstance(value, list) or (name in lists and not any(isinstance(item, list) for item in value))
-        sides[name] = [value] if one else value
+    for name, value in table.items():
+        is_single = not isinstance(value, list) or (name in lists and not any(isinstance(item, list) for item in value))
+        sides[name] = [value] if is_single else value
         if not sides[name]:
             refuse(f"{owner}: {name}", "have at least one value", value)
     combinations = (dict(zip(sides, values, strict=True)) for values in itertools.product(*sides.values()))
     return [(point, {name: point[name] for name in sides if len(sides[name]) > 1}) for point in combinations]
 
 
-def _data(given: dict[str, Any]) -> dict[str, Any]:
+def _data(table: dict[str, Any]) -> dict[str, Any]:
     """Return a protocol's arguments with their defaults, and where the data set lies."""
-    protocol, dataset = given.get("protocol", "one_class"), given.get("dataset")
+    protocol, dataset = table.get("protocol", "one_class"), table.get("dataset")
     if protocol not in PROTOCOLS:
         refuse(
             "data: protocol", f"be one of {', '.join(PROTOCOLS)}", protocol, closest(str(protocol), PROTOCOLS).strip()
@@ -348,16 +356,16 @@ def _data(given: dict[str, Any]) -> dict[str, Any]:
         refuse("data: dataset", "be a name or a path", dataset, 'For example dataset = "digits".')
     arguments = dict(inspect.signature(getattr(protocols, protocol)).parameters)
     arguments = {name: argument.default for name, argument in arguments.items() if name not in ("images", "seed")}
-    _know("data", given, ["dataset", "protocol", "size", "channels", *arguments])
+    _know("data", table, ["dataset", "protocol", "size", "channels", *arguments])
     if missing := [
-        name for name, default in arguments.items() if default is inspect.Parameter.empty and name not in given
+        name for name, default in arguments.items() if default is inspect.Parameter.empty and name not in table
     ]:
         raise SpecError(f"sweep: data must name {missing[0]}, which {protocol} asks for. For example {missing[0]} = 8.")
-    full = {name: _like(default, given.get(name, default)) for name, default in arguments.items()}
+    full = {name: _like(default, table.get(name, default)) for name, default in arguments.items()}
     full = {k: v for k, v in full.items() if k not in protocols.ADDED_LATER or v != arguments[k]}  # keeps digests
-    here = _checked(lambda: expanded(dataset))
-    source, root = str(here.resolve()) if here.exists() else dataset, str(data_folder())
-    size, channels = given.get("size"), given.get("channels")
+    path = _checked(lambda: expanded(dataset))
+    source, root = str(path.resolve()) if path.exists() else dataset, str(data_folder())
+    size, channels = table.get("size"), table.get("channels")
     fingerprint = _checked(lambda: fingerprint_of(source, root, size, channels))
     return (
         {"dataset": dataset, "protocol": protocol, "size": size, "channels": channels}
@@ -366,17 +374,17 @@ def _data(given: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _settings(method: str, given: dict[str, Any]) -> dict[str, Any]:
+def _settings(method: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return all parameters of a method but seed and device, checked by the method itself."""
     defaults = getattr(advad, method)().get_params(deep=False)
-    given = with_new_names(method, given)
+    settings = with_new_names(method, settings)
     for name in ("seed", "device"):
         defaults.pop(name, None)  # the classical methods have no device, and few have a seed
-        if name in given:
+        if name in settings:
             raise SpecError(f"sweep: {method}: {name} must stand at the top of the spec, for all methods.")
-    _know(method, given, defaults)
+    _know(method, settings, defaults)
     either = {entry.name for entry in fields(getattr(advad, method)) if entry.type == "int | float"}  # 4 is not 4.0
-    full = {name: given.get(name, default) for name, default in defaults.items()}
+    full = {name: settings.get(name, default) for name, default in defaults.items()}
     full |= {name: _like(defaults[name], value) for name, value in full.items() if name not in either}
     _checked(getattr(advad, method)(**full).check)
     return full
@@ -401,10 +409,10 @@ def _table(spec: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return table
 
 
-def _know(owner: str, given: Iterable[str], names: Iterable[str]) -> None:
-    for name in given:
-        if name not in names:
-            raise SpecError(f"sweep: {owner}: no parameter {name!r}.{closest(name, names)} It has {', '.join(names)}.")
+def _know(owner: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise SpecError(f"sweep: {owner}: no parameter {name!r}.{closest(name, known)} It has {', '.join(known)}.")
 
 
 def _checked(check: Callable[[], Any]) -> Any:

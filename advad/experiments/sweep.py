@@ -110,29 +110,29 @@ def sweep(
 def folder_of(plan: Plan, folder: str | Path | None) -> Path:
     """Return the absolute path of the folder of a sweep; SpecError if it is in use for something else."""
     home = expanded(folder or HOME / plan.name).resolve()
-    mine = {"name": plan.name, "subject": plan.subject}
+    identity = {"name": plan.name, "subject": plan.subject}
     remedy = "--out names another folder."
     try:
-        found = read_json(home / RECORD)
+        record = read_json(home / RECORD)
     except FileNotFoundError:
         if home.is_dir() and any(home.iterdir()):
             refuse("the folder", "be empty or a sweep's", str(home), remedy)
     except (OSError, ValueError) as error:
         raise SpecError(f"sweep: the folder {home} must be readable; got {error}. {remedy}") from None
     else:
-        if not isinstance(found, dict):
-            refuse(f"{RECORD} in {home}", "say which sweep it is of", found, remedy)
-        theirs = {name: found.get(name) for name in mine}
-        if theirs != mine:
+        if not isinstance(record, dict):
+            refuse(f"{RECORD} in {home}", "say which sweep it is of", record, remedy)
+        recorded = {name: record.get(name) for name in identity}
+        if recorded != identity:
             text = "the sweep {name!r} of {subject}".format
-            raise SpecError(f"sweep: the folder {home} must hold {text(**mine)}; got {text(**theirs)}. {remedy}")
+            raise SpecError(f"sweep: the folder {home} must hold {text(**identity)}; got {text(**recorded)}. {remedy}")
     return home
 
 
 def finished(plan: Plan, home: Path) -> dict[str, dict[str, Any]]:
     """Return the results of the plan's runs that are finished, by name."""
-    found = {run.name: run.results(home) for run in plan.runs}
-    return {name: results for name, results in found.items() if results is not None}
+    results_of = {run.name: run.results(home) for run in plan.runs}
+    return {name: results for name, results in results_of.items() if results is not None}
 
 
 def collected(home: str | Path) -> list[dict[str, Any]]:
@@ -164,12 +164,12 @@ def say(text: str) -> None:
 def record_of(home: str | Path) -> dict[str, Any]:
     """Return what a sweep's folder says about the sweep; SpecError where it is no sweep's folder."""
     try:
-        found = read_json(expanded(home) / RECORD)
+        record = read_json(expanded(home) / RECORD)
     except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
+        record = None
+    if not isinstance(record, dict) or not isinstance(record.get("runs"), list):
         refuse("the folder", "be a sweep's", str(home), "advad sweep SPEC.toml makes one.")
-    return found
+    return record
 
 
 def _claim(plan: Plan, home: Path) -> None:
@@ -193,8 +193,8 @@ def _outcomes(
     told: set[str] = set()
     while left:
         tasks = [
-            delayed(attempt_all)(some, home, slot=slot, threads=threads, session=session, git=git)
-            for slot, some in enumerate(groups(list(left.values()), home, alone))
+            delayed(attempt_all)(group, home, slot=slot, threads=threads, session=session, git=git)
+            for slot, group in enumerate(groups(list(left.values()), home, alone))
         ]
         parallel: Any = Parallel(return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
         try:

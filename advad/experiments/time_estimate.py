@@ -57,8 +57,8 @@ def listing(plan: Plan, home: Path, workers: int = 1, only: Collection[str] | No
         lines.append((state, run.name, " ".join(f"{name}={value}" for name, value in run.varied.items())))
     width, wide = (max(len(line[column]) for line in lines) for column in (0, 1))
     rows = [f"{state:<{width}}  {name:<{wide}}  {varied}".rstrip() for state, name, varied in lines]
-    how = f", {workers} workers" if workers > 1 else ""
-    summary = f"{len(lines)} runs, {len(lines) - len(by_run)} finished, {len(by_run)} to do: {spoken(total)}{how}"
+    note = f", {workers} workers" if workers > 1 else ""
+    summary = f"{len(lines)} runs, {len(lines) - len(by_run)} finished, {len(by_run)} to do: {spoken(total)}{note}"
     return "\n".join([*rows, "", f"{summary}, in {home}"])
 
 
@@ -105,7 +105,7 @@ def _probe(run: MethodRun) -> float:
         if len(detector.history_["seconds"]) == 2:
             raise _Enough
 
-    some = split.train[: detector.batch_size]
+    images = split.train[: detector.batch_size]
     with contextlib.suppress(_Enough):
-        detector.fit(some, progress=False, on_epoch=enough)
-    return detector.history_["seconds"][-1] * epochs * len(split.train) / len(some)
+        detector.fit(images, progress=False, on_epoch=enough)
+    return detector.history_["seconds"][-1] * epochs * len(split.train) / len(images)

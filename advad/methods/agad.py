@@ -219,14 +219,16 @@ class AGAD(ReconstructionGAN):
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: str | None = None) -> Self:
-        """Load as every detector does, and files from before D had batch norm in its first block.
+        """Load as every detector does, and files of version 0.1, whose D had no batch norm in its first block.
 
-        Such a file gets an untrained D, which no score uses; its U-Nets were other networks.
+        Such a file gets an untrained D, which no score uses. Its U-Nets were built of DCGAN's blocks; those of the
+        paper's Table 8 have 7.76 M and 9.04 M weights, as the original ones have, and so they were exchanged.
         """
         if "networks.discriminator.features.0.1.weight" not in tensors:
             if facts["parameters"].get("generator") != "naive":
                 raise ValueError(
-                    "AGAD: the file holds a U-Net of an earlier version, which this version does not have. Train again."
+                    "AGAD: the U-Nets of version 0.1 were built of DCGAN's blocks. Now they are the original ones, as "
+                    "in the paper, and the file's weights fit no network. Version 0.1 of advad loads it still"
                 )
             shape, width = tuple(facts["image_shape"]), facts["parameters"]["conv_width"]
             untrained = Discriminator(shape, width, blocks=BLOCKS, first_norm=True).state_dict()

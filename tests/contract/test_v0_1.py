@@ -10,6 +10,7 @@ import advad
 from advad.experiments.sweep import sweep
 from advad.files import read_state
 from tests import ROOT
+from tests.faults.refusals import refusal
 
 OLD = ROOT / "tests" / "data" / "v0_1"
 SCORES = json.loads((OLD / "scores.json").read_text())
@@ -26,6 +27,14 @@ def test_a_saved_detector_scores_as_it_did(images):
     np.testing.assert_allclose(detector.anomaly_score(images[:8]), SCORES["ae"], rtol=1e-4)
     assert detector.threshold_ == pytest.approx(SCORES["ae_threshold"])
     assert detector.history_["epoch"] == [1, 2, 3]
+
+
+def test_agad_loads_and_its_u_nets_are_refused_with_the_reason(images):
+    detector = advad.load_detector(OLD / "agad-naive")
+    np.testing.assert_allclose(detector.anomaly_score(images[:8]), SCORES["agad_naive"], rtol=1e-4)
+    text = refusal(lambda: advad.load_detector(OLD / "agad-unet"))
+    assert text.startswith(f"AGAD: {OLD / 'agad-unet'} cannot be loaded (the U-Nets of version 0.1 were built of DCGAN")
+    assert text.endswith("Version 0.1 of advad loads it still). Fit and save it again.")
 
 
 def test_a_checkpoint_in_mid_training_resumes_to_the_same_scores(images, tmp_path):

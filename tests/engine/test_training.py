@@ -1,10 +1,5 @@
 """The loop: what it logs, what it keeps, what survives a kill, and what a player's update touches."""
 
-import json
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -20,7 +15,6 @@ from advad.engine.training import (
     seeded,
     train,
 )
-from advad.files import read_state
 from advad.images import as_float
 
 
@@ -229,63 +223,3 @@ def test_choose_device():
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="device must be one that this machine has; got 'cuda'"):
             choose_device("cuda")
-
-
-# ---------------------------------------------------------------- SIGKILL
-
-KILLS = """
-import os, random, signal, sys, time
-from pathlib import Path
-import torch
-torch.set_num_threads(1)
-import advad
-from advad.files import read_state
-from advad.images import as_float
-
-folder, epochs, chance = Path(sys.argv[1]), 300, random.Random(4)
-x = torch.randint(0, 256, (60, 1, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-
-
-def start(name):
-    child = os.fork()  # a process of its own that need not import torch again
-    if child == 0:
-        detector = advad.DAE(widths=(64,), latent_dim=8, batch_size=16, epochs=epochs, device="cpu")
-        detector.fit(x, run_dir=folder / name, progress=False, checkpoint_every=3).save(folder / name / "final")
-        os._exit(0)
-    return child
-
-
-def reached(name):
-    path = folder / name / "checkpoint.safetensors"
-    return read_state(path)[1]["epoch"] if path.exists() else 0
-
-
-assert os.waitpid(start("straight"), 0)[1] == 0
-resumed = []
-for _ in range(10):
-    resumed.append(reached("killed"))
-    child, goal = start("killed"), resumed[-1] + chance.randrange(1, 25)
-    while reached("killed") < goal:  # until it is some way on, wherever exactly that is
-        assert os.waitpid(child, os.WNOHANG) == (0, 0), "it ended before it could be killed"
-        time.sleep(chance.random() / 100)
-    os.kill(child, signal.SIGKILL)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-assert os.waitpid(start("killed"), 0)[1] == 0
-print(resumed)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
-def test_ten_sigkills_end_with_the_weights_of_an_undisturbed_run(tmp_path):
-    """Killed at ten random moments of training and resumed, the weights are equal bit for bit."""
-    done = subprocess.run([sys.executable, "-c", KILLS, str(tmp_path)], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-2000:]
-    resumed = json.loads(done.stdout)
-    assert resumed == sorted(set(resumed)), "each start got further than the one before"
-    straight, killed = (read_state(tmp_path / name / "final.safetensors") for name in ("straight", "killed"))
-    assert straight[0].keys() == killed[0].keys()
-    left = sorted(path.name for path in (tmp_path / "killed").iterdir() if path.name != ".checkpoint.lock")
-    assert left == ["checkpoint.safetensors", "final.safetensors"], "temporary files of killed runs are cleared"
-    assert all(torch.equal(straight[0][name], killed[0][name]) for name in straight[0])
-    assert killed[1]["history"]["epoch"] == list(range(1, 301))
-    assert killed[1]["history"]["autoencoder_loss"] == straight[1]["history"]["autoencoder_loss"]

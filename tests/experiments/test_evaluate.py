@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import advad
+from advad.datasets.imageset import ImageSet
 from advad.experiments.evaluate import measure
 from tests.cases import GAME, SMALL
 
@@ -50,6 +51,21 @@ def test_a_detector_without_a_likelihood_is_measured_by_its_score_alone():
     detector = advad.AE(**SMALL, epochs=2).fit(split.train, progress=False)
     assert detector.decisions(split.test, split.train) == {}
     assert {name for name in measure(detector, split) if name.endswith("observed")} == RULES
+
+
+def test_contaminating_classes_may_have_numbers_for_names():
+    """Folders "1", "2", "3": the settings record names, and class "2" is observed, not position 2."""
+    digits = advad.load("digits")
+    subset = digits.labels < 3
+    arrays = {"images": digits.images[subset], "labels": digits.labels[subset], "is_test": digits.is_test[subset]}
+    named = ImageSet("named", classes=("1", "2", "3"), **arrays)
+    values = {}
+    for images, names in ((named, ("1", "2")), (replace(named, classes=("a", "b", "c")), ("a", "b"))):
+        split = advad.one_class(images, normal=names[0], contamination=0.1, contaminants=names[1])
+        assert split.contaminants == (1,)
+        metrics = measure(advad.PCA(n_components=2).fit(split.train), split)
+        values[names] = [metrics[name].value for name in sorted(RULES)]
+    assert values["1", "2"] == values["a", "b"]
 
 
 def test_without_contamination_nothing_is_observed():

@@ -384,89 +384,9 @@ def test_changed_images_of_a_folder_are_another_run_and_classes_have_names(here,
     assert "the images of images must stay as they are" in late.error
 
 
-# ------------------------------------------------------------------ damaged files
-
-
-NOT_RESULTS = [
-    "",
-    "{",
-    "null",
-    "[1, 2]",
-    '{"digest": 1}',
-    '{"method": "Nope"}',
-    '{"method": "AE", "seed": 0}',
-    "\udcff",
-]
-
-
-@pytest.mark.parametrize("text", NOT_RESULTS)
-def test_damaged_results_are_named_left_out_and_computed_again(here, capsys, text):
-    outcomes = sweep(SPEC, folder="out", progress=False)
-    path = here / "out" / outcomes[1].run.name / "results.json"
-    path.write_bytes(text.encode("utf-8", "surrogateescape"))
-    assert len(collected("out")) == 3
-    assert f"sweep: {Path('out') / path.parent.name / path.name} is damaged (" in capsys.readouterr().err
-    assert CliRunner().invoke(main, ["board", "out"], catch_exceptions=False).exit_code == 0
-    again = sweep(SPEC, folder="out", progress=False)
-    assert [outcome.fresh for outcome in again] == [False, True, False, False]
-    assert again[1].results["metrics"] == outcomes[1].results["metrics"]
-    assert f"{path} is damaged (" in capsys.readouterr().err
-
-
-def test_results_of_an_unknown_method_do_not_stop_the_board(here, capsys):
-    outcomes = sweep(SPEC, folder="out", progress=False)
-    path = here / "out" / outcomes[0].run.name / "results.json"
-    path.write_text(json.dumps(outcomes[0].results | {"method": "Nope"}))
-    result = CliRunner().invoke(main, ["board", "out"], catch_exceptions=False)
-    assert result.exit_code == 0
-    assert "is damaged (unknown method 'Nope'): left out" in result.stderr
-
-
-def test_a_torn_record_of_starts_does_not_stop_the_sweep(here, capsys):
-    runs = read_plan(SPEC).runs
-    home = here / "out" / runs[0].name
-    sweep(changed(seed=[0]), folder="out", progress=False)
-    (home / "results.json").unlink()
-    (home / STARTS).write_text((home / STARTS).read_text() + '{"session": "x", "ti')
-    outcomes = sweep(SPEC, folder="out", progress=False)
-    assert [outcome.error for outcome in outcomes] == [""] * 4
-    assert outcomes[0].results["starts"] == 3
-    assert f"{home / STARTS} is damaged" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("text", ["[1, 2]", "null", '"x"'])
-def test_a_damaged_record_of_a_sweep_is_one_line(here, text):
-    (here / "out").mkdir()
-    (here / "out" / "sweep.json").write_text(text)
-    with pytest.raises(SpecError, match="sweep.json in .*out must say which sweep it is of"):
-        sweep(SPEC, folder="out", progress=False)
-    with pytest.raises(SpecError, match="the folder must be a sweep's"):
-        collected("out")
-
-
-def test_a_damaged_checkpoint_is_set_aside_and_the_run_begins_anew(here, capsys):
-    runs = read_plan(SPEC).runs
-    home = here / "out" / runs[0].name
-    sweep(changed(seed=[1]), folder="out", progress=False)
-    home.mkdir()
-    (home / CHECKPOINT).write_bytes(b"not a checkpoint")
-    outcomes = sweep(SPEC, folder="out", progress=False)
-    assert [outcome.error for outcome in outcomes] == [""] * 4
-    assert (home / f"{CHECKPOINT}.damaged").read_bytes() == b"not a checkpoint"
-    assert outcomes[0].results["damaged"] == f"{CHECKPOINT}.damaged"
-    said = f"sweep: the checkpoint of {runs[0].name} was damaged: it is set aside as {CHECKPOINT}.damaged"
-    assert said in capsys.readouterr().err
-
-
 def test_a_spec_from_windows(here):
     (here / "spec.toml").write_bytes(b"\xef\xbb\xbf" + TOML.encode())
     assert len(read_plan(here / "spec.toml").runs) == 4
-
-
-@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "x\0y", "x" * 101])
-def test_a_name_that_is_no_folder(name):
-    with pytest.raises(SpecError, match="sweep: name must be a word fit for a folder"):
-        read_plan(changed(name=name))
 
 
 def test_too_many_runs_are_refused_at_once():

@@ -248,5 +248,5 @@ def test_a_detector_from_before_the_norm_in_the_first_block_loads(tmp_path):
     x = digits().test[:10]
     assert loaded.anomaly_score(x).tolist() == agad.anomaly_score(x).tolist()
     facts["parameters"] |= {"generator": "unet"}
-    with pytest.raises(ValueError, match="^AGAD: the file holds a U-Net of an earlier version"):
+    with pytest.raises(ValueError, match="^AGAD: the U-Nets of version 0.1 were built of DCGAN's blocks"):
         advad.AGAD.from_state(old, facts)

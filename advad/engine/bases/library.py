@@ -112,7 +112,7 @@ class Classical(BaseDetector, ABC):
         codes_of, inner = None, metadata["codes_of"]
         if inner is not None:
             parts = {k.removeprefix("codes_of."): v for k, v in tensors.items() if k.startswith("codes_of.")}
-            codes_of = _class_of(cls.__name__, inner).from_state(parts, inner, device)
+            codes_of = _class_of(cls.__name__, inner)._from_unchecked(parts, inner, device)
         detector = cls(**cls._restored(cls._new_names(metadata["parameters"])), codes_of=codes_of)
         detector._settle(tensors["features"], tuple(metadata["image_shape"]))
         again = detector._score(tensors["features"][:PROBES])

@@ -1,0 +1,135 @@
+"""Any input: `fit` and `anomaly_score` give finite scores, or one line that names the argument.
+
+Hypothesis draws shapes, dtypes, strides, byte orders, values, containers and labels: some 60 inputs in each run of
+the tests, and with `-m slow` 2,000.
+"""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import advad
+
+DETECTORS = {
+    "AE": lambda: advad.AE(epochs=1, latent_dim=2, widths=(4,), batch_size=16, device="cpu"),
+    "DeepSAD": lambda: advad.DeepSAD(epochs=1, pretrain_epochs=1, latent_dim=2, batch_size=16, device="cpu"),
+    "PCA": lambda: advad.PCA(n_components=1),
+}
+DTYPES = ["u1", "i1", "i4", "u2", ">i2", "f2", "f4", ">f4", "f8", ">f8", "g", "?", "c8", "O", "U3", "M8[s]"]
+
+
+@st.composite
+def arrays(draw):
+    """Draw an array of images, or something like one."""
+    n, h, w = draw(st.integers(0, 9)), draw(st.sampled_from([0, 1, 2, 8, 9])), draw(st.sampled_from([1, 3, 4, 8]))
+    shape = draw(st.sampled_from([(n, h, w), (n, 1, h, w), (n, 3, h, w), (n, h, w, 3), (n, 2, h, w), (h, w), (n,), ()]))
+    random = np.random.default_rng(draw(st.integers(0, 9)))
+    low, high = draw(st.sampled_from([(0, 1), (0, 255), (-1, 1), (0, 1 + 1e-6), (0, 1.5), (5, 5), (-1e30, 1e30)]))
+    values = random.uniform(low, high, shape)
+    if values.size and draw(st.booleans()):
+        special = draw(st.sampled_from([np.nan, np.inf, -np.inf, -0.0, 1e-45]))
+        values.flat[draw(st.integers(0, values.size - 1))] = special
+    with np.errstate(all="ignore"):
+        array = np.asarray(values).astype(draw(st.sampled_from(DTYPES)))
+    steps = draw(st.sampled_from(["plain", "backwards", "every second", "Fortran", "broadcast", "read only"]))
+    if steps == "backwards":
+        array = array[::-1] if array.ndim else array
+    elif steps == "every second":
+        array = np.repeat(array, 2, axis=-1)[..., ::2] if array.ndim else array
+    elif steps == "Fortran":
+        array = np.asfortranarray(array)
+    elif steps == "broadcast":
+        array = np.broadcast_to(array, array.shape)
+    elif steps == "read only":
+        array.setflags(write=False)
+    return array
+
+
+@st.composite
+def images(draw):
+    """Draw an array in one of the containers that users have."""
+    array, container = draw(arrays()), draw(st.sampled_from(["array", "array", "tensor", "list", "nested", "grad"]))
+    if (
+        container in ("tensor", "grad")
+        and array.dtype.kind in "uif"
+        and array.dtype.newbyteorder("=").char in "Bbihefd"
+    ):
+        tensor = torch.from_numpy(np.array(array.astype(array.dtype.newbyteorder("="))))
+        return tensor.requires_grad_() if container == "grad" and tensor.is_floating_point() else tensor
+    if container == "list" and array.ndim:
+        return list(array)
+    return array.tolist() if container == "nested" else array
+
+
+def labels_of(X):
+    """Return a strategy of labels for these images."""
+    n = len(X) if hasattr(X, "__len__") and np.ndim(X) else 1
+    some = st.lists(st.sampled_from([0, 1]), min_size=n, max_size=n)
+    forms = [
+        st.none(),
+        some,
+        some.map(np.array),
+        some.map(lambda y: np.array(y, bool)),
+        some.map(lambda y: np.array(y, ">f8")),
+        some.map(lambda y: torch.tensor(y)),
+        some.map(lambda y: np.where(np.array(y) == 1, -1, 1)),
+        some.map(lambda y: np.array(y)[:, None]),
+        some.map(lambda y: np.array(y) + 5),
+        some.map(lambda y: [str(value) for value in y]),
+        some.map(lambda y: y[:-1]),
+        st.sampled_from([3, "labels", [None], float("nan"), {}]),
+    ]
+    return st.one_of(*forms)
+
+
+def fits_or_refuses(name, X, y):
+    """Check what a detector makes of images and labels."""
+    detector = DETECTORS[name]()
+    refused_or_finite(lambda: detector.fit(X, y, progress=False).anomaly_score(X), X, name, "X", "y", "n_components")
+
+
+def refused_or_finite(call, X, name, *arguments):
+    """Check that a call gives finite scores, or refuses in one line that names one of the arguments."""
+    try:
+        scores = call()
+    except (ValueError, TypeError) as error:
+        text = str(error)
+    else:
+        assert (scores.shape, scores.dtype) == ((len(X),), np.float32)
+        assert np.isfinite(scores).all()
+        return
+    assert "\n" not in text, text
+    assert text.startswith(tuple(f"{name}: {argument} " for argument in arguments)), text
+
+
+quiet = settings(deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+@settings(quiet, max_examples=20)
+@given(data=st.data())
+def test_any_images_and_labels(name, data):
+    X = data.draw(images())
+    fits_or_refuses(name, X, data.draw(labels_of(X)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", DETECTORS)
+@settings(quiet, max_examples=700)
+@given(data=st.data())
+def test_many_images_and_labels(name, data):
+    X = data.draw(images())
+    fits_or_refuses(name, X, data.draw(labels_of(X)))
+
+
+@settings(quiet, max_examples=60)
+@given(X=images())
+def test_any_images_to_be_scored(fitted, X):
+    refused_or_finite(lambda: fitted.anomaly_score(X), X, "AE", "X")
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return DETECTORS["AE"]().fit(np.random.default_rng(0).random((8, 1, 8, 8)), progress=False)
