@@ -122,6 +122,19 @@ def test_in_git_a_lesson_is_clean_and_whole(path):
         assert part in text, part
 
 
+PRESENTATION = re.compile(r"plots\.|title|alt=|caption|\brows\[|lesson\.(show|image|finding|record|reveal)")
+
+
+@each_lesson
+def test_a_student_reads_science_and_not_presentation(path):
+    """Lines that build titles, findings and alt texts are folded: less than a twentieth of what is open."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    open_cells = [cell for cell in cells if not cell.metadata.get("jupyter", {}).get("source_hidden")]
+    lines = [line for cell in open_cells for line in cell.source.splitlines() if line.strip()]
+    presentation = [line for line in lines if PRESENTATION.search(line)]
+    assert len(presentation) < 0.05 * len(lines), presentation
+
+
 @pytest.fixture(scope="module")
 def executed(request, tmp_path_factory):
     """Return a function that runs a lesson once, with three answers to each exercise."""
