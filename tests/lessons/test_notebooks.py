@@ -16,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+import advad
 from advad.lessons.catalogue import find_lesson, lessons
 from advad.lessons.exercises import FENCE
 from advad.lessons.parameters import read_parameters
@@ -200,6 +201,35 @@ def test_lessons_are_numbered_in_order_and_named_in_the_readme():
     assert numbers == sorted(set(numbers))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"(notebooks/{path.name})" in readme for path in LESSONS)
+
+
+def in_paper_profile(number, tmp_path, *cells):
+    """Return what a lesson's cells with these ids define in the profile "paper"; nothing is loaded or trained."""
+    notebook = nbformat.read(find_lesson(number), as_version=4)
+    source = {cell.id: cell.source for cell in notebook.cells}
+    namespace = {}
+    for cell in ("parameters", *cells):
+        exec(source[cell], namespace)
+        namespace |= {"profile": "paper", "device": "cpu", "output_dir": str(tmp_path)}
+    return namespace
+
+
+@pytest.mark.parametrize(
+    ("number", "cells"), [("01", ["settings"]), ("04", ["settings"]), ("06", ["settings", "sizes"])]
+)
+def test_the_profile_paper_is_the_papers(number, cells, tmp_path):
+    detectors = in_paper_profile(number, tmp_path, *cells, "detectors")["detectors"]
+    for name in ("AE", "DAE", "ARAE"):
+        published = type(detectors[name]).paper_settings("MNIST")
+        params = detectors[name].get_params()
+        assert {key: params[key] for key in published} == published
+    assert detectors["ARAE"].latent_dim == advad.ARAE().latent_dim, "no setting of a smaller profile is left"
+
+
+def test_the_papers_settings_in_the_sweep_of_lesson_10(tmp_path):
+    methods = in_paper_profile("10", tmp_path, "settings", "spec")["spec"]["methods"]
+    for method in methods:
+        assert method == {"method": method["method"]} | getattr(advad, method["method"]).paper_settings("MNIST")
 
 
 def test_every_lesson_has_planted_wrong_answers():
