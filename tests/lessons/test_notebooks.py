@@ -19,7 +19,7 @@ from PIL import Image
 import advad
 from advad.lessons.catalogue import find_lesson, lessons
 from advad.lessons.exercises import FENCE
-from advad.lessons.parameters import read_parameters
+from advad.lessons.parameters import ParameterError, read_parameters
 from advad.lessons.run import run_lesson
 from tests import ROOT
 
@@ -203,14 +203,27 @@ def test_lessons_are_numbered_in_order_and_named_in_the_readme():
     assert all(f"(notebooks/{path.name})" in readme for path in LESSONS)
 
 
-def in_paper_profile(number, tmp_path, *cells):
+@pytest.mark.parametrize(
+    ("number", "cells", "values", "message"),
+    [
+        ("00", ["settings"], {"tiles": "1 2 3 13"}, "00_start: tiles must be four different numbers from 1 to 12"),
+        ("00", ["settings"], {"tiles": "<script>"}, "00_start: tiles must be four different numbers"),
+        ("01", ["settings"], {"anomalous": 8}, "01_identity_collapse: anomalous must be another digit than normal"),
+    ],
+)
+def test_values_that_do_not_fit_each_other_are_told_at_the_start(number, cells, values, message, tmp_path):
+    with pytest.raises(ParameterError, match=message):
+        in_paper_profile(number, tmp_path, *cells, **values)
+
+
+def in_paper_profile(number, tmp_path, *cells, **values):
     """Return what a lesson's cells with these ids define in the profile "paper"; nothing is loaded or trained."""
     notebook = nbformat.read(find_lesson(number), as_version=4)
     source = {cell.id: cell.source for cell in notebook.cells}
     namespace = {}
     for cell in ("parameters", *cells):
         exec(source[cell], namespace)
-        namespace |= {"profile": "paper", "device": "cpu", "output_dir": str(tmp_path)}
+        namespace |= {"profile": "paper", "device": "cpu", "output_dir": str(tmp_path), **values}
     return namespace
 
 
