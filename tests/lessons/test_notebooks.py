@@ -16,9 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
+import advad
 from advad.lessons.catalogue import find_lesson, lessons
 from advad.lessons.exercises import FENCE
-from advad.lessons.parameters import read_parameters
+from advad.lessons.parameters import ParameterError, read_parameters
 from advad.lessons.run import run_lesson
 from tests import ROOT
 
@@ -122,6 +123,19 @@ def test_in_git_a_lesson_is_clean_and_whole(path):
         assert part in text, part
 
 
+PRESENTATION = re.compile(r"plots\.|title|alt=|caption|\brows\[|lesson\.(show|image|finding|record|reveal)")
+
+
+@each_lesson
+def test_a_student_reads_science_and_not_presentation(path):
+    """Lines that build titles, findings and alt texts are folded: less than a twentieth of what is open."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    open_cells = [cell for cell in cells if not cell.metadata.get("jupyter", {}).get("source_hidden")]
+    lines = [line for cell in open_cells for line in cell.source.splitlines() if line.strip()]
+    presentation = [line for line in lines if PRESENTATION.search(line)]
+    assert len(presentation) < 0.05 * len(lines), presentation
+
+
 @pytest.fixture(scope="module")
 def executed(request, tmp_path_factory):
     """Return a function that runs a lesson once, with three answers to each exercise."""
@@ -187,6 +201,48 @@ def test_lessons_are_numbered_in_order_and_named_in_the_readme():
     assert numbers == sorted(set(numbers))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert all(f"(notebooks/{path.name})" in readme for path in LESSONS)
+
+
+@pytest.mark.parametrize(
+    ("number", "cells", "values", "message"),
+    [
+        ("00", ["settings"], {"tiles": "1 2 3 13"}, "00_start: tiles must be four different numbers from 1 to 12"),
+        ("00", ["settings"], {"tiles": "<script>"}, "00_start: tiles must be four different numbers"),
+        ("01", ["settings"], {"anomalous": 8}, "01_identity_collapse: anomalous must be another digit than normal"),
+    ],
+)
+def test_values_that_do_not_fit_each_other_are_told_at_the_start(number, cells, values, message, tmp_path):
+    with pytest.raises(ParameterError, match=message):
+        in_paper_profile(number, tmp_path, *cells, **values)
+
+
+def in_paper_profile(number, tmp_path, *cells, **values):
+    """Return what a lesson's cells with these ids define in the profile "paper"; nothing is loaded or trained."""
+    notebook = nbformat.read(find_lesson(number), as_version=4)
+    source = {cell.id: cell.source for cell in notebook.cells}
+    namespace = {}
+    for cell in ("parameters", *cells):
+        exec(source[cell], namespace)
+        namespace |= {"profile": "paper", "device": "cpu", "output_dir": str(tmp_path), **values}
+    return namespace
+
+
+@pytest.mark.parametrize(
+    ("number", "cells"), [("01", ["settings"]), ("04", ["settings"]), ("06", ["settings", "sizes"])]
+)
+def test_the_profile_paper_is_the_papers(number, cells, tmp_path):
+    detectors = in_paper_profile(number, tmp_path, *cells, "detectors")["detectors"]
+    for name in ("AE", "DAE", "ARAE"):
+        published = type(detectors[name]).paper_settings("MNIST")
+        params = detectors[name].get_params()
+        assert {key: params[key] for key in published} == published
+    assert detectors["ARAE"].latent_dim == advad.ARAE().latent_dim, "no setting of a smaller profile is left"
+
+
+def test_the_papers_settings_in_the_sweep_of_lesson_10(tmp_path):
+    methods = in_paper_profile("10", tmp_path, "settings", "spec")["spec"]["methods"]
+    for method in methods:
+        assert method == {"method": method["method"]} | getattr(advad, method["method"]).paper_settings("MNIST")
 
 
 def test_every_lesson_has_planted_wrong_answers():
