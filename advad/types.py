@@ -49,6 +49,15 @@ class Reconstructs(Protocol):
         ...
 
 
+@runtime_checkable
+class MapsAnomalies(Protocol):
+    """Says where an image is anomalous."""
+
+    def anomaly_map(self, X: ArrayLike | Tensor, /, *, kind: str = "own", smoothing: float = 0.0) -> np.ndarray:
+        """Return a value for each pixel, higher = more anomalous; (N, C, H, W) or (N, H, W) -> (N, H, W)."""
+        ...
+
+
 def can_encode(detector: Any) -> bool:
     """Return whether `detector.encode(images)` gives codes."""
     return isinstance(detector, Encodes)

@@ -192,7 +192,7 @@ class _Tables(NamedTuple):
     ----------
     sound, defect : ndarray of shape (N, B), float32
         Numbers of pixels.
-    found : ndarray of shape (N, B), float32
+    overlap : ndarray of shape (N, B), float32
         The pixels of defects, each one over the size of its region.
     regions : ndarray of shape (N,)
         Connected regions.
@@ -200,7 +200,7 @@ class _Tables(NamedTuple):
 
     sound: np.ndarray
     defect: np.ndarray
-    found: np.ndarray
+    overlap: np.ndarray
     regions: np.ndarray
 
 
@@ -210,7 +210,7 @@ def _tables(values: np.ndarray, truth: np.ndarray, counted: np.ndarray) -> _Tabl
 
     edges = _edges(values, truth, counted)
     bins = len(edges) + 1
-    sound, defect, found = (np.zeros((len(values), bins), np.float32) for _ in range(3))
+    sound, defect, overlap = (np.zeros((len(values), bins), np.float32) for _ in range(3))
     regions = np.zeros(len(values))
     for k in np.flatnonzero(counted):
         rising = np.sort(values[k][~truth[k]])  # then each edge is looked for, in place of each pixel: half the time
@@ -221,8 +221,8 @@ def _tables(values: np.ndarray, truth: np.ndarray, counted: np.ndarray) -> _Tabl
             member, regions[k] = labelled[0][truth[k]], labelled[1]
             place = len(edges) - np.searchsorted(edges, values[k][truth[k]], side="right")
             defect[k] = np.bincount(place, minlength=bins)
-            found[k] = np.bincount(place, 1 / np.bincount(member)[member], minlength=bins)
-    return _Tables(sound, defect, found, regions)
+            overlap[k] = np.bincount(place, 1 / np.bincount(member)[member], minlength=bins)
+    return _Tables(sound, defect, overlap, regions)
 
 
 def _edges(values: np.ndarray, truth: np.ndarray, counted: np.ndarray) -> np.ndarray:
@@ -263,19 +263,22 @@ def _row(
     """Return the metrics of the chosen images, with their intervals."""
     subset = _Tables(*(table[chosen] for table in tables))
     whole = _metrics(subset, np.ones((1, int(chosen.sum())), np.float32))[:, 0]
-    drawn = [_metrics(subset, weights) for weights in _weights(anomalous[chosen], n, seed)]
-    low, high = np.quantile(np.concatenate(drawn, 1), [(1 - level) / 2, (1 + level) / 2], axis=1)
-    intervals = [Interval(*ends) for ends in np.stack([whole, low, high], 1).tolist()]
+    drawn = [_metrics(subset, weights) for weights in _weights((marked[chosen], ~anomalous[chosen]), n, seed)]
+    ends = np.quantile(np.concatenate(drawn, 1), [(1 - level) / 2, (1 + level) / 2], axis=1)
+    intervals = [Interval(*values) for values in np.stack([whole, *ends], 1).tolist()]
     intervals.append(bootstrap(auroc, anomalous[chosen], scores[chosen], n=n, level=level, seed=seed))
     return LocalisationRow(name, int(marked[chosen].sum()), int(subset.regions.sum()), *intervals)
 
 
-def _weights(anomalous: np.ndarray, n: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield how often each image occurs in each resample, (k, N), block by block; each class from its own images."""
+def _weights(strata: tuple[np.ndarray, ...], n: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each image occurs in each resample, (k, N), block by block; those of a stratum from its own.
+
+    Images of no stratum have no pixel that counts.
+    """
     generator = np.random.default_rng(seed)
     for first in range(0, n, RESAMPLES):
-        weights = np.zeros((min(RESAMPLES, n - first), len(anomalous)), np.float32)
-        for images in (np.flatnonzero(anomalous), np.flatnonzero(~anomalous)):
+        weights = np.zeros((min(RESAMPLES, n - first), len(strata[0])), np.float32)
+        for images in map(np.flatnonzero, strata):
             shares = np.full(len(images), 1 / len(images))
             weights[:, images] = generator.multinomial(len(images), shares, size=len(weights))
         yield weights
@@ -283,12 +286,12 @@ def _weights(anomalous: np.ndarray, n: int, seed: int) -> Iterator[np.ndarray]:
 
 def _metrics(tables: _Tables, weights: np.ndarray) -> np.ndarray:
     """Return pixel AUROC, pixel AUPRC, AUPRO 30 % and 5 % of resamples, (k, N) -> (4, k); NaN without a defect."""
-    sound, hits, found = (_cumulated(weights @ table) for table in (tables.sound, tables.defect, tables.found))
+    sound, hits, overlap = (_cumulated(weights @ table) for table in (tables.sound, tables.defect, tables.overlap))
     regions = (weights @ tables.regions)[:, None]
     counts = resampling.Counts(hits, sound, np.empty(0))
     with np.errstate(invalid="ignore", divide="ignore"):
-        rates, overlap = sound / sound[:, -1:], found / regions
-    pro = [area_up_to(rates, overlap, limit) for limit in (0.3, 0.05)]
+        rates, shares = sound / sound[:, -1:], overlap / regions
+    pro = [area_up_to(rates, shares, limit) for limit in (0.3, 0.05)]
     return np.stack([resampling.auroc(counts), resampling.auprc(counts), *pro])
 
 

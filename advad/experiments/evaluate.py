@@ -8,10 +8,12 @@ from functools import partial
 import torch
 
 import advad
+from advad.analysis.localisation import localisation
 from advad.analysis.metrics import Interval
 from advad.analysis.robustness import robust_auroc
 from advad.engine.base import BaseDetector
 
+PIXEL_METRICS = ("pixel_auroc", "pixel_auprc", "aupro_30", "aupro_5")
 ITSR_SHARE = 0.1  # Beggel et al. 2019, Sec. 5: 90th percentile of the training errors, 10th of their likelihoods
 
 
@@ -32,6 +34,9 @@ def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[f
     For each of `attack_radii`, in pixel units, "auroc_attacked_…" is the AUROC with the normal test images attacked by
     PGD, as Salehi et al. 2020, Table 5, report it, and "auroc_robust_…" that under the worst case of an ensemble of
     attacks; see `advad.analysis.robustness.robust_auroc`. Both need a score with a gradient.
+
+    Where the test part has masks, "pixel_auroc", "pixel_auprc", "aupro_30" and "aupro_5" compare them with the
+    detector's own anomaly maps; see `advad.analysis.localisation`.
     """
     scores, truth = detector.anomaly_score(split.test), split.test_is_anomaly.numpy()
     metrics = {metric.__name__: advad.bootstrap(metric, truth, scores) for metric in (advad.auroc, advad.auprc)}
@@ -52,6 +57,10 @@ def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[f
                 if anomalies.any():
                     rows = ~truth | anomalies
                     metrics[stem + part] = advad.bootstrap(metric, truth[rows], alarms[rows].astype(float))
+    masks = None if split.masks is None else split.masks["test"].numpy()
+    if masks is not None and masks[truth].any() and not masks[~truth].any():
+        row = localisation(detector.anomaly_map(split.test), masks, scores=scores, is_anomaly=truth).overall
+        metrics |= {name: getattr(row, name) for name in PIXEL_METRICS}
     for radius in attack_radii:
         attacked = robust_auroc(detector, split.test[~truth], split.test[truth], radius, progress=False)
         for metric, of_images in {"attacked": attacked.scores_attacked, "robust": attacked.scores_robust}.items():

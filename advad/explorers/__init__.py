@@ -17,6 +17,7 @@ from typing import Any
 
 from advad.analysis.contamination import ContaminationRuns, contaminated_runs, load_runs
 from advad.explorers.aae_prior import AAEPriorExplorer
+from advad.explorers.anomaly_map import AnomalyMapExplorer
 from advad.explorers.base import Explorer
 from advad.explorers.contamination import ContaminationExplorer
 from advad.explorers.evaluation_pitfalls import EvaluationPitfallsExplorer
@@ -38,6 +39,7 @@ __all__ = [
     "OcclusionBrush",
     "OcclusionExplorer",
     "AAEPriorExplorer",
+    "AnomalyMapExplorer",
     "ReconstructionExplorer",
     "EvaluationPitfallsExplorer",
     "ThresholdExplorer",

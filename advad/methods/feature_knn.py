@@ -150,9 +150,9 @@ class FeatureKNN(BaseDetector):
     def _bank(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the features that the bank keeps, some images at a time."""
         generator = torch.Generator().manual_seed(self.seed)
-        kept = images[torch.randperm(len(images), generator=generator)[: self.bank_size].sort().values]
-        each = self.bank_size // len(kept)
-        for part in kept.split(max(1, PIXELS // images[0].numel())):
+        chosen = images[torch.randperm(len(images), generator=generator)[: self.bank_size].sort().values]
+        each = self.bank_size // len(chosen)
+        for part in chosen.split(max(1, PIXELS // images[0].numel())):
             features = self.features(as_float(part.to(self.device_))).flatten(1, 2)  # (B, P, D)
             for image in features:
                 yield image[torch.randperm(len(image), generator=generator)[:each].to(image.device)]

@@ -132,6 +132,8 @@ def test_an_anomalous_image_without_a_mask_counts_for_the_image_auroc_only():
     assert result.left_out == 1
     assert values_of(result.overall) == pytest.approx(slow(maps[1:], masks[1:]), abs=1e-5)
     assert result.overall.image_auroc.value == roc_auc_score(truth, maps.max((1, 2)))
+    masks[2] = 0  # one image with a mask is left: each resample has it
+    assert np.isfinite(localisation(maps, masks, is_anomaly=truth, n=50).overall.aupro_5).all()
 
 
 def test_the_bootstrap_draws_images():

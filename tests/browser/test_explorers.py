@@ -23,6 +23,9 @@ EXPLORERS = {
 )""",
     "reconstruction": "explorers.ReconstructionExplorer(detector, split.test[:9], labels=digits)",
     "occlusion": "explorers.OcclusionExplorer(detector, split.test[:9], labels=digits)",
+    "map": """explorers.AnomalyMapExplorer(
+    detector, split.test[:9], labels=digits, masks=(split.test[:9, 0] > 200).numpy()
+)""",
     "shortcuts": "explorers.EvaluationPitfallsExplorer(table, [str(digit) for digit in range(10)])",
     "game": "explorers.AAEPriorExplorer(games, (1e-4, 1e-3), groups)",
 }
@@ -105,6 +108,18 @@ def test_the_occlusion_map_follows_its_slider_and_buttons(desk):
     hands.sees(here.summary())
     hands.sees_picture("A picture, its reconstruction and its occlusion map", here.to_image())
     hands.check_looks(SHOTS / "occlusion.png")
+
+
+def test_the_outline_follows_the_threshold_and_the_image(desk):
+    hands, here = desk.hands["map"], desk.here["map"]
+    hands.press(".noUi-handle", "ArrowRight", "ArrowRight")
+    here.slider.value += 2
+    hands.sees(here.summary())
+    hands.press(".noUi-handle", *["ArrowRight"] * 8, nth=1)
+    here.share.value += 8 * 0.1
+    hands.sees(here.summary())
+    hands.sees_picture("An image, its anomaly map, and the outline", here.to_image())
+    hands.check_looks(SHOTS / "map.png")
 
 
 def test_the_shortcuts_follow_their_boxes_and_buttons(desk):

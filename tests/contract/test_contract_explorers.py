@@ -27,6 +27,7 @@ KINDS = {  # explorer -> what it must be given besides
     "NoiseExplorer": lambda split: {"strengths": (0, 0.2)},
     "LatentExplorer": lambda split: {},
     "ReconstructionExplorer": lambda split: {},
+    "AnomalyMapExplorer": lambda split: {"masks": (split.test[shown(split)[0], 0] > 200)},
 }
 
 

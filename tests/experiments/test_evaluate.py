@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import advad
+from advad.analysis.localisation import localisation
+from advad.datasets.defects import plant_defects
 from advad.datasets.imageset import ImageSet
 from advad.experiments.evaluate import measure
 from tests.cases import GAME, SMALL
@@ -91,3 +93,21 @@ def test_attacked_normals_are_measured_by_pgd_and_by_the_worst_case_at_each_radi
     for radius in ("0.05", "0.2"):
         assert values[f"auroc_robust_{radius}"] <= values[f"auroc_attacked_{radius}"] < plain["auroc"].value
     assert values["auroc_attacked_0.2"] < values["auroc_attacked_0.05"]
+
+
+def test_masks_of_the_test_part_give_the_metrics_of_pixels():
+    split = contaminated(0.0)
+    images, masks = plant_defects(split.test[:40], "spot", side=2)
+    truth = split.test_is_anomaly[:40]
+    masks[~truth] = 0
+    shown = replace(split, test=images, test_is_anomaly=truth, test_labels=split.test_labels[:40])
+    detector = advad.PCA(n_components=8).fit(split.train)
+    parts = {"train": masks, "holdout": masks, "test": masks}
+    metrics = measure(detector, replace(shown, masks=parts))
+    row = localisation(detector.anomaly_map(images), masks, is_anomaly=truth).overall
+    names = ("pixel_auroc", "pixel_auprc", "aupro_30", "aupro_5")
+    assert [metrics[name] for name in names] == [getattr(row, name) for name in names]
+    assert not set(names) & set(measure(detector, shown))
+    contradicting = masks.clone()
+    contradicting[int((~truth).nonzero()[0]), 0, 0] = 1  # a normal image with a mark: nothing is measured
+    assert not set(names) & set(measure(detector, replace(shown, masks=parts | {"test": contradicting})))
