@@ -199,12 +199,16 @@ def numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     for name, value in metrics.items():
         if isinstance(value, dict):
             found |= numbers(value, f"{prefix}{name}: ")
-        else:
-            is_interval = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
-            single = value[0] if is_interval and value[1] <= value[0] <= value[2] else value
-            if _is_number(single):
-                found[f"{prefix}{name}"] = float(single)
+        elif (single := _single(value)) is not None:
+            found[f"{prefix}{name}"] = single
     return found
+
+
+def _single(value: Any) -> float | None:
+    """Return the one number that a result is, or that an interval is about; None where it is something else."""
+    if isinstance(value, list) and len(value) == 3 and all(map(_is_number, value)):
+        return float(value[0]) if value[1] <= value[0] <= value[2] else None
+    return float(value) if _is_number(value) else None
 
 
 def _is_number(value: Any) -> bool:
