@@ -96,20 +96,26 @@ def doctor(root: Path | None) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FOLDER] [ARGUMENTS]...")
 def lab(arguments: Sequence[str]) -> None:
-    """Open the lessons in JupyterLab.
+    """Copy the lessons to a FOLDER of your own, and open its map of the course in JupyterLab.
 
-    Further ARGUMENTS go to JupyterLab, such as --no-browser or --port 8890.
+    FOLDER is advad-course by default, or the working folder where that is a course folder. What you have changed in it
+    is never written over. Further ARGUMENTS go to JupyterLab, such as --no-browser or --port 8890.
     """
     import os
 
-    from advad.lessons.catalogue import lessons
+    from advad.lessons.course import WELCOME, open_course
     from advad.lessons.kernel import waiting_threads
 
+    place, options = (arguments[0], arguments[1:]) if arguments and arguments[0][:1] != "-" else (None, arguments)
     with one_line_errors():
-        folder = lessons()[0].parent
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *arguments]
+        folder, outdated = open_course(place)
+    click.echo(f"Your course: {folder}")
+    for name in outdated:
+        click.echo(f"{name}: there is a newer version. Yours is kept; rename it, and start again to get the new one.")
+    arguments = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{WELCOME}", *options]
+    command = [sys.executable, "-m", "jupyterlab", *arguments]
     environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | waiting_threads()  # our kernel before a user's
     with subprocess.Popen(command, env=environment) as server:
         while server.poll() is None:

@@ -206,8 +206,9 @@ def numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
 
 def _single(value: Any) -> float | None:
     """Return the one number that a result is, or that an interval is about; None where it is something else."""
-    if isinstance(value, list) and len(value) == 3 and all(map(_is_number, value)):
-        return float(value[0]) if value[1] <= value[0] <= value[2] else None
+    if isinstance(value, list):
+        is_interval = len(value) == 3 and all(map(_is_number, value)) and value[1] <= value[0] <= value[2]
+        return float(value[0]) if is_interval else None
     return float(value) if _is_number(value) else None
 
 

@@ -138,7 +138,14 @@ def test_run_and_tour_check_the_images_before_the_first_lesson(here, monkeypatch
     assert not (here / "runs").exists()
 
 
-def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
+def test_lab_refuses_a_file_as_its_folder_in_one_line(here):
+    (here / "mine").write_text("a text")
+    result = call("lab", "mine")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"advad: {here / 'mine'} must be a folder; it is a file. Name another folder.\n"
+
+
+def test_lab_opens_jupyterlab_on_a_copy_of_the_lessons(here, monkeypatch):
     started = {}
 
     class Server:
@@ -163,10 +170,15 @@ def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
             started["polled"] = 7
 
     monkeypatch.setattr(module.subprocess, "Popen", Server)
-    assert call("lab", "--no-browser", "--port", "8890").exit_code == 7
-    folder = f"--ServerApp.root_dir={here / 'notebooks'}"
-    assert started["command"] == [sys.executable, "-m", "jupyterlab", folder, "--no-browser", "--port", "8890"]
+    result = call("lab", "--no-browser", "--port", "8890")
+    assert (result.exit_code, result.stdout) == (7, f"Your course: {here / 'advad-course'}\n")
+    options = [f"--ServerApp.root_dir={here / 'advad-course'}", "--LabApp.default_url=/lab/tree/welcome.ipynb"]
+    assert started["command"] == [sys.executable, "-m", "jupyterlab", *options, "--no-browser", "--port", "8890"]
+    assert (here / "advad-course" / "lessons" / "00_good.ipynb").is_file()
     assert started["env"]["JUPYTER_PREFER_ENV_PATH"] == "1"
+    started.clear()
+    assert call("lab", "mine", "--no-browser").exit_code == 7
+    assert started["command"][3:] == [f"--ServerApp.root_dir={here / 'mine'}", options[1], "--no-browser"]
     assert started["env"]["OMP_WAIT_POLICY"] == os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
 
 
