@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,10 +161,10 @@ def open_course(folder: str | Path | None) -> tuple[Path, list[str]]:
     record = course / LESSONS / COPIED
     copied = _read_json(record) or {}
     shipped = lessons()[0].parent
-    outdated = []
+    outdated, entries = [], course_map()
     for source in sorted(path for path in shipped.rglob("*") if _is_for_students(path.relative_to(shipped))):
         name = source.relative_to(shipped).as_posix()
-        if not _copy(_content(source), course / LESSONS / name, copied, name):
+        if not _copy(_content(source, entries), course / LESSONS / name, copied, name):
             outdated.append(name)
     write_json(record, copied)
     _write_welcome(course)
@@ -202,17 +203,15 @@ def _write(target: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def _content(source: Path) -> bytes:
+def _content(source: Path, entries: Sequence[Entry]) -> bytes:
     """Return what a file of the lessons is in a course folder: a lesson gets links to its neighbours."""
-    names = [path.name for path in lessons()]
-    if source.name not in names or source.parent != lessons()[0].parent:
+    if source.suffix != ".ipynb" or source.stem not in [entry.name for entry in entries]:
         return source.read_bytes()
-    return _bytes(with_links(read_notebook(source), source.stem))
+    return _bytes(with_links(read_notebook(source), source.stem, entries))
 
 
-def with_links(notebook: NotebookNode, name: str) -> NotebookNode:
+def with_links(notebook: NotebookNode, name: str, entries: Sequence[Entry]) -> NotebookNode:
     """Add links to the map, the previous and the next lesson at the top and at the end, in place; return it."""
-    entries = course_map()
     place = [entry.name for entry in entries].index(name)
     parts = ["[map of the course](../welcome.ipynb)"]
     if place > 0:
@@ -283,11 +282,12 @@ def show_map() -> Markdown:
 def map_of(course: Path) -> str:
     """Return the map of the course as a Markdown table: question, minutes, level, prerequisites and progress."""
     lines = ["| lesson | question | minutes | level | after | you should know | your progress |", "|---" * 7 + "|"]
-    for entry in course_map():
+    entries = course_map()
+    for entry in entries:
         link = f"[{_short(entry)}]({LESSONS}/{entry.name}.ipynb)"
         cells = (link, entry.question, str(entry.minutes), entry.level, ", ".join(entry.needs) or "–", entry.ideas)
         lines.append("| " + " | ".join([*cells, progress(course, entry.name)]) + " |")
-    total = sum(entry.minutes for entry in course_map())
+    total = sum(entry.minutes for entry in entries)
     lines.append(f"\n{total // 60} h {total % 60} min of reading and playing in all.")
     return "\n".join(lines)
 

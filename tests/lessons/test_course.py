@@ -165,6 +165,7 @@ def test_every_lesson_of_the_course_is_on_the_map():
 
 
 def test_links_are_added_to_every_lesson():
+    entries = course_map()
     for path in lessons():
-        notebook = with_links(nbformat.read(path, as_version=4), path.stem)
+        notebook = with_links(nbformat.read(path, as_version=4), path.stem, entries)
         nbformat.validate(notebook)
