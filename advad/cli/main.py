@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, sweep, reproduce, board, app.
+"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, guide, sweep, reproduce, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -259,6 +259,26 @@ def class_(folder: Path, rerun: bool, out: Path, timeout: int) -> None:
             class_table.rerun(table, out / "rerun", timeout=timeout)
         page = class_table.write(table, out, "run again here" if rerun else class_table.TRUSTED)
     click.echo(f"{class_table.text(table)}\n\nPage: {shown(page.resolve())}")
+
+
+@main.command()
+@click.option("--out", type=PATH, default=Path("runs/guide.html"), show_default=True, help="The page.")
+@click.option("--from", "tours", multiple=True, type=PATH, help="Renew the expected findings from a tour; repeat it.")
+def guide(out: Path, tours: Sequence[Path]) -> None:
+    r"""Write the instructor's guide as a page: plans, checklists, expected findings, wrong answers, glossary.
+
+    \b
+    advad tour --out runs/tour
+    advad guide --from runs/tour --from runs/tour-seed-1    in a checkout
+    """
+    from advad.lessons import guide as guides
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        if tours:
+            click.echo(f"Expected findings: {shown(guides.renew(tours))}")
+        page = guides.write_page(out)
+    click.echo(f"Page: {shown(page.resolve())}")
 
 
 @main.command()
