@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, sweep, reproduce, board, app.
+"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, guide, sweep, reproduce, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -117,23 +117,29 @@ def doctor(root: Path | None) -> None:
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FOLDER] [ARGUMENTS]...")
 def lab(arguments: Sequence[str]) -> None:
-    """Open the lessons in JupyterLab.
+    """Copy the lessons to a FOLDER of your own, and open its map of the course in JupyterLab.
 
-    Further ARGUMENTS go to JupyterLab, such as --no-browser or --port 8890.
+    FOLDER is advad-course by default, or the working folder where that is a course folder. What you have changed in it
+    is never written over. Further ARGUMENTS go to JupyterLab, such as --no-browser or --port 8890.
     """
     import os
 
     from advad.cli.servers import orderly_end, running
-    from advad.lessons.catalogue import lessons
+    from advad.lessons.course import WELCOME, open_course
     from advad.lessons.kernel import waiting_threads
 
+    place, options = (arguments[0], arguments[1:]) if arguments and arguments[0][:1] != "-" else (None, arguments)
     with one_line_errors():
-        folder = lessons()[0].parent
-    settings = [f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+        folder, outdated = open_course(place)
+    click.echo(f"Your course: {folder}")
+    for name in outdated:
+        click.echo(f"{name}: there is a newer version. Yours is kept; rename it, and start again to get the new one.")
+    settings = [f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{WELCOME}"]
+    settings += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | waiting_threads()  # our kernel before a user's
-    with orderly_end(), running("jupyterlab", [*settings, *arguments], environment) as server:
+    with orderly_end(), running("jupyterlab", [*settings, *options], environment) as server:
         while server.poll() is None:
             with contextlib.suppress(KeyboardInterrupt):  # JupyterLab asks by itself whether to stop
                 server.wait()
@@ -277,6 +283,26 @@ def class_(folder: Path, rerun: bool, out: Path, timeout: int) -> None:
             class_table.rerun(table, out / "rerun", timeout=timeout)
         page = class_table.write(table, out, "run again here" if rerun else class_table.TRUSTED)
     click.echo(f"{class_table.text(table)}\n\nPage: {shown(page.resolve())}")
+
+
+@main.command()
+@click.option("--out", type=PATH, default=Path("runs/guide.html"), show_default=True, help="The page.")
+@click.option("--from", "tours", multiple=True, type=PATH, help="Renew the expected findings from a tour; repeat it.")
+def guide(out: Path, tours: Sequence[Path]) -> None:
+    r"""Write the instructor's guide as a page: plans, checklists, expected findings, wrong answers, glossary.
+
+    \b
+    advad tour --out runs/tour
+    advad guide --from runs/tour --from runs/tour-seed-1    in a checkout
+    """
+    from advad.lessons import guide as guides
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        if tours:
+            click.echo(f"Expected findings: {shown(guides.renew(tours))}")
+        page = guides.write_page(out)
+    click.echo(f"Page: {shown(page.resolve())}")
 
 
 @main.command()

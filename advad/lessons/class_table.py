@@ -195,16 +195,21 @@ def numbers(metrics: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
     >>> numbers({"auroc": [0.9, 0.85, 0.95], "n": 3, "by_class": [1, 2, 3, 4], "error": {"AE": 0.1}})
     {'auroc': 0.9, 'n': 3.0, 'error: AE': 0.1}
     """
-    single_numbers: dict[str, float] = {}
+    singles: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, dict):
-            single_numbers |= numbers(value, f"{prefix}{name}: ")
-        else:
-            is_interval = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
-            single = value[0] if is_interval and value[1] <= value[0] <= value[2] else value
-            if _is_number(single):
-                single_numbers[f"{prefix}{name}"] = float(single)
-    return single_numbers
+            singles |= numbers(value, f"{prefix}{name}: ")
+        elif (single := _single(value)) is not None:
+            singles[f"{prefix}{name}"] = single
+    return singles
+
+
+def _single(value: Any) -> float | None:
+    """Return the one number that a result is, or that an interval is about; None where it is something else."""
+    if isinstance(value, list):
+        is_interval = len(value) == 3 and all(map(_is_number, value)) and value[1] <= value[0] <= value[2]
+        return float(value[0]) if is_interval else None
+    return float(value) if _is_number(value) else None
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -208,7 +208,14 @@ def test_run_and_tour_check_the_images_before_the_first_lesson(here, monkeypatch
     assert not (here / "runs").exists()
 
 
-def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
+def test_lab_refuses_a_file_as_its_folder_in_one_line(here):
+    (here / "mine").write_text("a text")
+    result = call("lab", "mine")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"advad: {here / 'mine'} must be a folder; it is a file. Name another folder.\n"
+
+
+def test_lab_opens_jupyterlab_on_a_copy_of_the_lessons(here, monkeypatch):
     started = {}
 
     class Server:
@@ -230,12 +237,18 @@ def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
             assert self.poll() == 7
 
     monkeypatch.setattr(servers.subprocess, "Popen", Server)
-    assert call("lab", "--no-browser", "--port", "8890").exit_code == 7
-    folder = f"--ServerApp.root_dir={here / 'notebooks'}"
-    watched = [sys.executable, "-m", "advad.cli.servers", str(os.getpid()), "", "jupyterlab", folder]
+    result = call("lab", "--no-browser", "--port", "8890")
+    assert (result.exit_code, result.stdout) == (7, f"Your course: {here / 'advad-course'}\n")
+    options = [f"--ServerApp.root_dir={here / 'advad-course'}", "--LabApp.default_url=/lab/tree/welcome.ipynb"]
+    watched = [sys.executable, "-m", "advad.cli.servers", str(os.getpid()), "", "jupyterlab", *options]
     assert started["command"][: len(watched)] == watched
     assert started["command"][-3:] == ["--no-browser", "--port", "8890"]
+    assert (here / "advad-course" / "lessons" / "00_good.ipynb").is_file()
     assert started["env"]["JUPYTER_PREFER_ENV_PATH"] == "1"
+    started.clear()
+    assert call("lab", "mine", "--no-browser").exit_code == 7
+    assert f"--ServerApp.root_dir={here / 'mine'}" in started["command"]
+    assert started["command"][-1] == "--no-browser"
     assert started["env"]["OMP_WAIT_POLICY"] == os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
 
 
