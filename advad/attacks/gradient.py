@@ -15,6 +15,7 @@ from torch import Tensor
 from advad.attacks.ball import (
     Objective,
     check_attack,
+    checked_shape,
     checked_values,
     into_ball,
     norms,
@@ -26,6 +27,7 @@ from advad.attacks.ball import (
 )
 from advad.checks import check_choice, check_number, reject
 
+NO_GRADIENT = "The attack `square` needs no gradient."
 PROBES = 4  # pairs of opposite corners between which `corner_search` estimates curvature
 MOMENTUM = 0.75  # α of APGD: share of the new step, the rest is the step before
 ENOUGH_RISES = 0.75  # ρ of APGD: a step size is kept while at least this share of its steps raises the objective
@@ -58,7 +60,7 @@ def pgd(
     norm : {"linf", "l2"}
         Norm that bounds δ.
     radius : float
-        Radius of the ball, in pixel units.
+        Radius of the ball, in pixel units; 0 returns the images.
     step_size : float, optional
         Length of a step, in pixel units; 2.5 · radius / steps unless given (Madry et al. 2018).
     steps : int
@@ -84,14 +86,18 @@ def pgd(
 
     Raises
     ------
-    ValueError
-        An unknown `norm` or `box`.
+    TypeError, ValueError
+        Bad images or numbers, an unknown `norm` or `box`; an objective without a gradient, or of another shape than
+        (B,).
 
     Source : Madry et al. 2018, Sec. 2.1; l2 step as in their released code; "clip" as in the released code of Salehi
     et al. 2020.
     """
-    check_choice("pgd", "norm", norm, ["linf", "l2"])
+    check_attack("pgd", x, norm, radius, ends="[]")
     check_choice("pgd", "box", box, ["project", "clip", "saturate", "none"])
+    check_number("pgd", "steps", steps, 0, integer=True)
+    if step_size is not None:
+        check_number("pgd", "step_size", step_size, 0)
     project = {"linf": project_linf, "l2": project_l2}[norm]
     draw = {"linf": random_linf, "l2": random_l2}[norm]
     step_size = 2.5 * radius / max(steps, 1) if step_size is None else step_size
@@ -104,12 +110,15 @@ def pgd(
             return x_star
         x_star.requires_grad_(step < steps)
         with torch.set_grad_enabled(step < steps):  # nothing is differentiated at the last point
-            value = objective(x_star)
+            value = checked_shape("pgd", objective(x_star), x)
+        if step < steps and value.grad_fn is None:
+            reject("pgd", "objective", "be differentiable", value, NO_GRADIENT)
         better = value.detach() > highest
         found = torch.where(per_item(better, x), x_star.detach(), found)
         highest = torch.where(better, value.detach(), highest)
         if step < steps:
             (gradient,) = torch.autograd.grad(value.sum(), x_star)
+            gradient = gradient.nan_to_num(0.0)
             if box == "saturate":
                 gradient = gradient * (x_star.detach() == x + delta)
             ascent = gradient.sign() if norm == "linf" else gradient / norms(gradient).clamp_min(1e-12)
@@ -304,6 +313,6 @@ def _value_and_gradient(owner: str, objective: Objective, x: Tensor) -> tuple[Te
     with torch.enable_grad():  # a caller may be inside no_grad
         value = checked_values(owner, objective, x)
         if value.grad_fn is None:
-            reject(owner, "objective", "be differentiable", value, "The attack `square` needs no gradient.")
+            reject(owner, "objective", "be differentiable", value, NO_GRADIENT)
         (gradient,) = torch.autograd.grad(value.sum(), x, allow_unused=True, materialize_grads=True)
-    return value.detach(), gradient
+    return value.detach(), gradient.nan_to_num(0.0)  # √(x²) has no slope at 0: such a pixel stays where it is
