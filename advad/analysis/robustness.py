@@ -338,7 +338,7 @@ def evaluate(
     Raises
     ------
     TypeError, ValueError
-        Bad images or numbers; a score that is not finite, or not one number an image.
+        Bad images or numbers; a score that is not finite, or not one number per image.
 
     Source : Croce and Hein 2020, Sec. 5 (an ensemble, judged for each image).
     """

@@ -1,4 +1,4 @@
-"""The ball that attacks search: projections, random starts, and the checks of what an attack is given."""
+"""The ball that attacks search: projections, random starts, and checks of the arguments of an attack."""
 
 from __future__ import annotations
 
@@ -64,22 +64,23 @@ def check_images(owner: str, x: Tensor) -> None:
 
 
 def check_attack(owner: str, x: Tensor, norm: str, radius: float, ends: str = "(]") -> None:
-    """Check what all attacks in a ball are given; `ends` says whether its radius may be 0."""
+    """Check the arguments that all attacks in a ball share; `ends` says whether its radius may be 0."""
     check_images(owner, x)
     check_choice(owner, "norm", norm, ["linf", "l2"])
-    high = 1 if norm == "linf" else math.inf
-    check_number(owner, "radius", radius, 0, high, ends=ends, remedy="It is in pixel units of [0, 1], so 0.1 is 10 %.")
+    largest = 1 if norm == "linf" else math.inf
+    remedy = "It is in pixel units of [0, 1], so 0.1 is 10 %."
+    check_number(owner, "radius", radius, 0, largest, ends=ends, remedy=remedy)
 
 
 def checked_shape(owner: str, value: Tensor, x: Tensor) -> Tensor:
-    """Return the objective's values of x, checked to be one number for each image."""
+    """Return the objective's values of x, checked to be one number per image."""
     if value.shape != (len(x),):
-        reject(owner, "objective", f"return shape ({len(x)},), one number for each image", value)
+        reject(owner, "objective", f"return shape ({len(x)},), one number per image", value)
     return value
 
 
 def checked_values(owner: str, objective: Objective, x: Tensor) -> Tensor:
-    """Return the objective of x, checked to be finite, and one number for each image."""
+    """Return the objective of x, checked to be finite, and one number per image."""
     value = checked_shape(owner, objective(x), x)
     if not bool(torch.isfinite(value).all()):
         raise ValueError(f"{owner}: objective must return finite numbers; got NaN or infinite ones.")

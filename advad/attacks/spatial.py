@@ -50,7 +50,7 @@ def worst_transform(
     Parameters
     ----------
     objective : callable (B, C, H, W) -> (B,)
-        What to maximise.
+        The function to maximise.
     x : Tensor of shape (B, C, H, W)
         In [0, 1].
     degrees : sequence of float

@@ -1,4 +1,4 @@
-"""What `advad doctor` looks at: each check returns a line, or raises what is wrong."""
+"""The checks of `advad doctor`: each returns one line, or raises an error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "scikit-learn", "torchvision", "plotly", "ipywidgets", "jup
 
 
 class Lacking(Warning):
-    """Something is not there that one can do without."""
+    """Something optional is missing."""
 
 
 def examine(check: Callable[[Path | None], str], root: Path | None) -> tuple[str, str]:
@@ -22,7 +22,7 @@ def examine(check: Callable[[Path | None], str], root: Path | None) -> tuple[str
         return "ok", check(root)
     except Lacking as lack:
         return "warn", str(lack)
-    except Exception as error:  # whatever is broken here is what the doctor is asked to report
+    except Exception as error:  # the doctor reports every fault, of any kind
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return "fail", reason
 
@@ -33,7 +33,7 @@ def python(_: Path | None) -> str:
 
 
 def packages(_: Path | None) -> str:
-    """Return the versions of what advad stands on."""
+    """Return the versions of the main dependencies."""
     from importlib import metadata
 
     return ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
@@ -51,7 +51,7 @@ def torch(_: Path | None) -> str:
 
 
 def device(_: Path | None) -> str:
-    """Return the device that "auto" means, after a computation on it."""
+    """Return the device that "auto" chooses, after a computation on it."""
     import torch
 
     from advad.engine.training import choose_device
@@ -67,16 +67,16 @@ def data(root: Path | None) -> str:
     from advad.datasets.load import data_folder, load
     from advad.datasets.torchvision_sets import NAMES
 
-    found = []
+    loaded = []
     for name in ("digits", *NAMES):
         try:
             images = load(name, root=root).images
         except FileNotFoundError:
             continue
-        found.append(f"{name} ({len(images):,})")
-    if len(found) == 1:
-        raise Lacking(f"only the embedded {found[0]}; none in {data_folder(root)} (ADVAD_DATA names another folder)")
-    return f"{', '.join(found)} in {data_folder(root)}"
+        loaded.append(f"{name} ({len(images):,})")
+    if len(loaded) == 1:
+        raise Lacking(f"only the embedded {loaded[0]}; none in {data_folder(root)} (ADVAD_DATA names another folder)")
+    return f"{', '.join(loaded)} in {data_folder(root)}"
 
 
 def lessons(_: Path | None) -> str:
@@ -86,10 +86,10 @@ def lessons(_: Path | None) -> str:
     from advad.lessons.run import shown
 
     try:
-        found = lessons()
+        notebooks = lessons()
     except NoLessonError as error:
         raise Lacking(str(error)) from None
-    return f"{len(found)} in {shown(found[0].parent)}"
+    return f"{len(notebooks)} in {shown(notebooks[0].parent)}"
 
 
 def kernel(_: Path | None) -> str:

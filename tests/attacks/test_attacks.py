@@ -306,7 +306,7 @@ BAD = {
     "radius must be in (0, 1]; got -0.1": (mean, ONES, {"radius": -0.1}),
     "x must hold images in [0, 1]": (mean, ONES * float("nan"), {"radius": 0.1}),
     "x must hold images in [0, 1]; got Tensor": (mean, ONES * 4, {"radius": 0.1}),
-    "objective must return shape (2,), one number for each image": (lambda x: x.mean(), ONES, {"radius": 0.1}),
+    "objective must return shape (2,), one number per image": (lambda x: x.mean(), ONES, {"radius": 0.1}),
     "objective must return finite numbers": (lambda x: mean(x) / 0, ONES, {"radius": 0.1}),
     "radius must be above 0": (mean, ONES, {"radius": 0.0, "norm": "l2"}),
     "norm must be one of 'linf', 'l2'; got 'l1'": (mean, ONES, {"radius": 0.1, "norm": "l1"}),
@@ -331,7 +331,7 @@ def test_attacks_refuse_bad_input_in_one_line(owner, message):
         (mean, ONES, {"radius": 0.1, "steps": -1}, "steps must be at least 0; got -1"),
         (mean, ONES, {"radius": 0.1, "step_size": float("nan")}, "step_size must be"),
         (mean, ONES * float("nan"), {"radius": 0.1}, "x must hold images in [0, 1]"),
-        (lambda x: x.mean(), ONES, {"radius": 0.1}, "objective must return shape (2,), one number for each image"),
+        (lambda x: x.mean(), ONES, {"radius": 0.1}, "objective must return shape (2,), one number per image"),
         (lambda x: mean(x.detach()), ONES, {"radius": 0.1}, "objective must be differentiable"),
     ],
 )
