@@ -49,9 +49,9 @@ def private_folder(name: str) -> Path:
     """
     folder = Path(tempfile.gettempdir()) / f"advad_{name}_{os.getuid() if hasattr(os, 'getuid') else 'user'}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    is_ours = stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
-    if not is_ours or (os.name == "posix" and found.st_mode & 0o077):
+    status = folder.lstat()
+    is_ours = stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+    if not is_ours or (os.name == "posix" and status.st_mode & 0o077):
         return Path(tempfile.mkdtemp(prefix=f"advad_{name}_"))
     return folder
 

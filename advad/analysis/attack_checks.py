@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,12 +68,13 @@ def attack_checks(
     budget: Budget,
     seed: int,
     batch_size: int,
+    folder: Path | None = None,
 ) -> list[Check]:
     """Return what the checks say of an attack on the images of one class.
 
     Parameters
     ----------
-    target, x, sign, norm, radius, budget, seed, batch_size
+    target, x, sign, norm, radius, budget, seed, batch_size, folder
         As in `worst_case`.
     worst : WorstCase
         What the ensemble found for x.
@@ -83,8 +86,9 @@ def attack_checks(
     members = tuple(name for name in target.members if name != SQUARE) or (SQUARE,)
 
     def attacked(radius: float, budget: Budget, seed: int) -> Tensor:
-        ball = {"norm": norm, "radius": radius, "budget": budget, "batch_size": batch_size}
-        return worst_case(target, probes, sign, seed=seed, members=members, **ball).after
+        ball: dict[str, Any] = {"norm": norm, "radius": radius, "budget": budget}
+        settings: dict[str, Any] = {"seed": seed, "members": members, "batch_size": batch_size, "folder": folder}
+        return worst_case(target, probes, sign, **ball, **settings).after
 
     longer = replace(budget, steps=2 * budget.steps, starts=2 * budget.starts, queries=2 * budget.queries)
     largest = 1.0 if norm == "linf" else math.sqrt(x[0].numel())
@@ -108,7 +112,7 @@ def _zero_gradients(target: Target, x: Tensor, gain: Tensor, norm: str, radius: 
     with torch.enable_grad():
         score = target.score(here.requires_grad_())
         (gradient,) = torch.autograd.grad(score.sum(), here, allow_unused=True, materialize_grads=True)
-    zero = gradient == 0
+    zero = (gradient == 0) | gradient.isnan()
     with torch.no_grad():
         again, moved = target.score(here), target.score(torch.where(zero, there, here))
     noise = 3 * (again - score).abs()  # 0 unless the score is random

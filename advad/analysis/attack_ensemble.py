@@ -7,8 +7,10 @@ from the best of these (in l∞), and Square, which needs no gradient at all.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -17,9 +19,11 @@ from torch import Tensor
 from advad.analysis.inputs import Score, as_pixels, as_score
 from advad.attacks import apgd, corner_search, far_end, square
 from advad.checks import check_choice, check_number, reject
+from advad.files import read_state, to_json, write_state
 
 APGD, FAR_END, CORNERS, SQUARE = "APGD", "APGD from the far end", "corner search", "Square"
 PIXEL_UNITS = "It is in pixel units of [0, 1], so 0.1 is 10 %."
+FOUND = "found by "  # before an attack's name in a file
 SAME = 1e-6  # relative difference of two calls below which a score is not random: sums on a GPU may differ as much
 
 
@@ -135,6 +139,7 @@ def worst_case(
     start: Tensor | None = None,
     members: tuple[str, ...] | None = None,
     tick: Callable[[], Any] = lambda: None,
+    folder: Path | None = None,
 ) -> WorstCase:
     """Return the worst that the ensemble's members find for each image.
 
@@ -151,42 +156,99 @@ def worst_case(
     budget : Budget
         How long to search.
     seed : int
-        Of the random starts and of Square.
+        Seed of the random starts and of Square.
     batch_size : int
-        Images attacked at a time.
+        Images attacked at a time; it is halved while a GPU's memory does not suffice.
     start : Tensor of shape (N, C, H, W), optional
         Images from which one more search of APGD begins, say those that a smaller radius gave.
     members : tuple of str, optional
         Which attacks to run; all that the target allows unless given.
     tick : callable
         Called after each member on each batch.
+    folder : Path, optional
+        Where the results of each batch are kept: the same call goes on after the last batch that was finished.
     """
     members = members or target.members
     unfit = {FAR_END} if sign < 0 else set()  # it raises errors
     unfit |= {CORNERS} if norm != "linf" else set()  # a ball of l2 has none
     members = tuple(name for name in members if name not in unfit)
-    generator = torch.Generator(x.device).manual_seed(seed)
-    parts = []
-    for begin in range(0, len(x), batch_size):
-        batch = x[begin : begin + batch_size]
-        first = None if start is None else start[begin : begin + batch_size] - batch
-        with torch.no_grad():
-            before = target.score(batch)
-        worst = WorstCase(batch, before, before, {})
-        for name in members:
-            images, values = _attack(target, name, batch, sign, norm, radius, budget, generator, first, worst.images)
-            better = sign * values > sign * worst.after
-            worst = WorstCase(
-                torch.where(better[:, None, None, None], images, worst.images),
-                before,
-                torch.where(better, values, worst.after),
-                worst.found | {name: values},
-            )
-            tick()
+    parts: list[WorstCase] = []
+    begin = 0
+    while begin < len(x):
+        rows = slice(begin, begin + batch_size)
+        batch, first = x[rows], None if start is None else start[rows] - x[rows]
+        generator = torch.Generator(x.device).manual_seed(seed + begin)  # its own, so that batches can be left out
+        try:
+            with torch.no_grad():
+                before = target.score(batch)
+            settings = [sign, norm, radius, vars(budget), seed + begin, members, target.draws]
+            path = None if folder is None else folder / f"{_digest(settings, batch, before, first)}.safetensors"
+            worst = _read(path, batch)
+            if worst is None:
+                worst = WorstCase(batch, before, before, {})
+                for name in members:
+                    worst = _worse(target, name, worst, batch, sign, norm, radius, budget, generator, first)
+                    tick()
+                _write(path, worst)
+        except torch.OutOfMemoryError:
+            if batch_size == 1:
+                raise
+            batch_size = (batch_size + 1) // 2
+            continue
         parts.append(worst)
+        begin = rows.stop
     found = {name: torch.cat([part.found[name] for part in parts]) for name in members}
     images, before, after = (torch.cat(column) for column in list(zip(*parts, strict=True))[:3])
     return WorstCase(images, before, after, found)
+
+
+def _digest(settings: list[Any], *tensors: Tensor | None) -> str:
+    """Return what tells one batch of one evaluation from all others; the scores stand for the detector."""
+    digest = hashlib.sha256(to_json({"settings": settings}).encode())
+    for tensor in tensors:
+        digest.update(b"" if tensor is None else tensor.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _write(path: Path | None, worst: WorstCase) -> None:
+    if path is not None:
+        scores = {f"{FOUND}{name}": values for name, values in worst.found.items()}
+        write_state(path, {"images": worst.images, "before": worst.before, "after": worst.after} | scores, {})
+
+
+def _read(path: Path | None, x: Tensor) -> WorstCase | None:
+    """Return what was kept of a batch, on the device of x; None where nothing was, or where it is damaged."""
+    if path is None:
+        return None
+    try:
+        tensors = {name: tensor.to(x.device) for name, tensor in read_state(path)[0].items()}
+    except (FileNotFoundError, ValueError):
+        return None
+    found = {name.removeprefix(FOUND): tensor for name, tensor in tensors.items() if name.startswith(FOUND)}
+    return WorstCase(tensors["images"], tensors["before"], tensors["after"], found)
+
+
+def _worse(
+    target: Target,
+    name: str,
+    worst: WorstCase,
+    x: Tensor,
+    sign: int,
+    norm: str,
+    radius: float,
+    budget: Budget,
+    generator: torch.Generator,
+    first: Tensor | None,
+) -> WorstCase:
+    """Return the worst case once one more member has attacked the images."""
+    images, values = _attack(target, name, x, sign, norm, radius, budget, generator, first, worst.images)
+    better = sign * values > sign * worst.after
+    return WorstCase(
+        torch.where(better[:, None, None, None], images, worst.images),
+        worst.before,
+        torch.where(better, values, worst.after),
+        worst.found | {name: values},
+    )
 
 
 def attackable(

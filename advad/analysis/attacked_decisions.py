@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tqdm.auto import tqdm
 
 from advad.analysis.attack_ensemble import PIXEL_UNITS, Budget, attackable, rising_radii, scores_of, worst_case
 from advad.checks import check_number
+from advad.files import expanded
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def decision_curve(
     seed: int = 0,
     batch_size: int = 256,
     progress: bool = True,
+    folder: str | Path | None = None,
 ) -> DecisionCurve:
     """Attack a detector's verdicts: which share of them is wrong at each radius?
 
@@ -62,7 +65,7 @@ def decision_curve(
 
     Parameters
     ----------
-    detector, normals, anomalies, norm, budget, seed, batch_size, progress
+    detector, normals, anomalies, norm, budget, seed, batch_size, progress, folder
         As in `advad.analysis.robustness.evaluate`.
     radii : sequence of float
         Rising, above 0, in pixel units.
@@ -87,6 +90,8 @@ def decision_curve(
     threshold = getattr(detector, "threshold_", None) if threshold is None else threshold
     check_number(owner, "threshold", threshold, remedy="Call calibrate(holdout) first, or pass one.")
     limit = float(threshold)  # type: ignore[arg-type]  # a number, as was checked
+    settings: dict[str, Any] = {"norm": norm, "budget": budget, "seed": seed, "batch_size": batch_size}
+    settings["folder"] = None if folder is None else expanded(folder)
     cross_at = {}
     with tqdm(total=len(radii) * len(x), desc="decisions", disable=not progress, unit="radius") as bar:
         for (name, images), sign in zip(x.items(), (1, -1), strict=True):
@@ -97,7 +102,6 @@ def decision_curve(
             for radius in radii:
                 left = (~crossed).nonzero()[:, 0]
                 if len(left):
-                    settings: dict[str, Any] = {"norm": norm, "budget": budget, "seed": seed, "batch_size": batch_size}
                     found = worst_case(target, images[left], sign, radius=radius, start=worst[left], **settings)
                     worst = worst.index_copy(0, left, found.images)
                     wrong = found.after > limit if sign > 0 else found.after <= limit

@@ -143,7 +143,7 @@ class Report(NamedTuple):
 
 
 def condense(values: Any, shortcuts: Pitfalls) -> np.ndarray:
-    """Return one value a class, (S, C, E) -> (C,): by flips, then an epoch, then a seed or the mean over seeds."""
+    """Return one value per class, (S, C, E) -> (C,): by flips, then an epoch, then a seed or the mean over seeds."""
     values = np.asarray(values, dtype=float)
     if shortcuts.flip_signs:
         values = np.maximum(values, 1 - values)

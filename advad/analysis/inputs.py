@@ -13,7 +13,7 @@ from advad.checks import as_images, as_labels, reject
 from advad.images import as_float, as_numpy
 
 Score = Callable[[Tensor], Tensor]
-_SHAPES = {1: "(N,), one number an image", 2: "(N, d), one row an image", 3: "(N, H, W), one map an image"}
+_SHAPES = {1: "(N,), one number per image", 2: "(N, d), one row per image", 3: "(N, H, W), one map per image"}
 
 
 def as_numbers(owner: str, name: str, value: Any, ndim: int) -> np.ndarray:
@@ -104,7 +104,7 @@ def as_score(owner: str, score: Any) -> Score:
         except (TypeError, ValueError):
             reject(owner, "score", f"return shape ({len(images)},), one number an image", returned, error=TypeError)
         if scores.shape != (len(images),):
-            reject(owner, "score", f"return shape ({len(images)},), one number an image", scores)
+            reject(owner, "score", f"return shape ({len(images)},), one number per image", scores)
         if not bool(torch.isfinite(scores).all()):
             raise ValueError(f"{owner}: score must return finite numbers; got NaN or infinite scores.")
         return scores

@@ -287,7 +287,7 @@ def origin_distance(codes: Any) -> np.ndarray:
 def _pair(owner: str, codes: Any, embedding: Any) -> tuple[np.ndarray, np.ndarray]:
     codes, embedding = as_numbers(owner, "codes", codes, 2), as_numbers(owner, "embedding", embedding, 2)
     if len(embedding) != len(codes):
-        reject(owner, "embedding", f"have {len(codes)} rows, one a code", embedding)
+        reject(owner, "embedding", f"have {len(codes)} rows, one per code", embedding)
     return codes, embedding
 
 

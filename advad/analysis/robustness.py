@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from advad.analysis.inputs import Score, as_pixels, as_score
 from advad.analysis.metrics import auroc
 from advad.attacks import apgd, pgd
 from advad.checks import as_images, check_choice, check_number, reject
+from advad.files import expanded
 from advad.images import as_float
 
 NO_GRADIENT = "Attack another detector, and show its images to this one."
@@ -296,6 +298,7 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 256,
     progress: bool = True,
+    folder: str | Path | None = None,
 ) -> Robustness:
     """Return the worst case of an ensemble of attacks for each image, and checks on whether it was strong enough.
 
@@ -319,11 +322,14 @@ def evaluate(
     budget : Budget, optional
         How long the attacks search.
     seed : int
-        Of the random starts and of Square.
+        Seed of the random starts and of Square.
     batch_size : int
-        Images attacked at a time.
+        Images attacked at a time; it is halved while a GPU's memory does not suffice.
     progress : bool
         Whether to show a progress bar.
+    folder : path, optional
+        Where the results of finished batches are kept, so that an evaluation that was broken off goes on there when it
+        is called again, and ends as if undisturbed. A random score is attacked anew.
 
     Returns
     -------
@@ -332,7 +338,7 @@ def evaluate(
     Raises
     ------
     TypeError, ValueError
-        Bad images or numbers; a score that is not finite, or not one number an image.
+        Bad images or numbers; a score that is not finite, or not one number per image.
 
     Source : Croce and Hein 2020, Sec. 5 (an ensemble, judged for each image).
     """
@@ -347,6 +353,7 @@ def evaluate(
         "budget": budget,
         "seed": seed,
         "batch_size": batch_size,
+        "folder": None if folder is None else expanded(folder),
     }
     signs = SIGNS[direction]
     batches = sum(-(-len(x[name]) // batch_size) * len(target.members) for name in signs)
@@ -436,7 +443,7 @@ def robust_auroc(
     seed : int
         Seed of the random starts.
     **settings
-        `budget`, `batch_size` and `progress` of `evaluate`.
+        `budget`, `batch_size`, `progress` and `folder` of `evaluate`.
 
     Returns
     -------

@@ -51,7 +51,7 @@ def occlusion_map(
     Raises
     ------
     TypeError, ValueError
-        Bad images or numbers; a score that is not finite or not one number an image.
+        Bad images or numbers; a score that is not finite or not one number per image.
 
     Source : Salehi et al. 2020 (ARAE), "Interpreting with Occlusion-1"; Zeiler and Fergus 2014.
     """

@@ -1,4 +1,4 @@
-"""The ball that attacks search: projections, random starts, and the checks of what an attack is given."""
+"""The ball that attacks search: projections, random starts, and checks of the arguments of an attack."""
 
 from __future__ import annotations
 
@@ -55,22 +55,33 @@ def into_ball(x: Tensor, moved: Tensor, norm: str, radius: float) -> Tensor:
     return (x + scale * delta).clamp(0, 1)
 
 
-def check_attack(owner: str, x: Tensor, norm: str, radius: float) -> None:
-    """Check what all attacks are given; raise TypeError or ValueError with one clear line."""
+def check_images(owner: str, x: Tensor) -> None:
+    """Check that x holds images; raise TypeError or ValueError with one clear line."""
     if not isinstance(x, Tensor) or x.ndim != 4 or not x.is_floating_point():
         reject(owner, "x", "be a float Tensor of shape (B, C, H, W)", x, error=TypeError)
     if not bool(((x >= 0) & (x <= 1)).all()):  # a NaN fails both
         reject(owner, "x", "hold images in [0, 1]", x, "Some pixels are NaN or outside.")
+
+
+def check_attack(owner: str, x: Tensor, norm: str, radius: float, ends: str = "(]") -> None:
+    """Check the arguments that all attacks in a ball share; `ends` says whether its radius may be 0."""
+    check_images(owner, x)
     check_choice(owner, "norm", norm, ["linf", "l2"])
-    high = 1 if norm == "linf" else math.inf
-    check_number(owner, "radius", radius, 0, high, ends="(]", remedy="It is in pixel units of [0, 1], so 0.1 is 10 %.")
+    largest = 1 if norm == "linf" else math.inf
+    remedy = "It is in pixel units of [0, 1], so 0.1 is 10 %."
+    check_number(owner, "radius", radius, 0, largest, ends=ends, remedy=remedy)
+
+
+def checked_shape(owner: str, value: Tensor, x: Tensor) -> Tensor:
+    """Return the objective's values of x, checked to be one number per image."""
+    if value.shape != (len(x),):
+        reject(owner, "objective", f"return shape ({len(x)},), one number per image", value)
+    return value
 
 
 def checked_values(owner: str, objective: Objective, x: Tensor) -> Tensor:
-    """Return the objective of x, checked to be finite and one number an image."""
-    value = objective(x)
-    if value.shape != (len(x),):
-        reject(owner, "objective", f"return shape ({len(x)},), one number an image", value)
+    """Return the objective of x, checked to be finite, and one number per image."""
+    value = checked_shape(owner, objective(x), x)
     if not bool(torch.isfinite(value).all()):
         raise ValueError(f"{owner}: objective must return finite numbers; got NaN or infinite ones.")
     return value
@@ -82,5 +93,5 @@ def norms(t: Tensor) -> Tensor:
 
 
 def per_item(values: Tensor, t: Tensor) -> Tensor:
-    """Return one value an item, (B,), shaped (B, 1, ..., 1)."""
+    """Return one value for each item, (B,), shaped (B, 1, ..., 1)."""
     return values.view(-1, *[1] * (t.ndim - 1))

@@ -1,7 +1,7 @@
 """Square Attack: a random search over squares of pixels, which needs no gradient of the objective.
 
 It is the check on attacks by gradient: where it finds more than they do, the gradient misleads (masked, or pointing out
-of the box), and an evaluation by gradient alone cannot be trusted. Conventions as in `attacks.py`.
+of the box), and an evaluation by gradient alone cannot be trusted. The conventions are those of `gradient.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def square(
     Parameters
     ----------
     objective : callable (B, C, H, W) -> (B,)
-        What to maximise; it need not be differentiable. The images are independent of each other.
+        The function to maximise; it need not be differentiable. The images are independent of each other.
     x : Tensor of shape (B, C, H, W)
         In [0, 1]; x + δ stays there.
     norm : {"linf", "l2"}
@@ -48,7 +48,7 @@ def square(
     queries : int
         Calls of the objective, each for all images at once.
     generator : torch.Generator, optional
-        For the search.
+        Source of the random choices.
 
     Returns
     -------
@@ -123,8 +123,8 @@ def _moved_energy(x: Tensor, delta: Tensor, radius: float, share: float, generat
     emptied = delta.clone()
     emptied[of_source] = 0
     emptied[of_target] = 0
-    kept = emptied.square().flatten(1).sum(1)  # (B,): what stays where it is
-    energy = (radius**2 - kept).clamp_min(0) / channels  # for each channel of the target window
+    rest = emptied.square().flatten(1).sum(1)  # (B,): energy that stays where it is
+    energy = (radius**2 - rest).clamp_min(0) / channels  # for each channel of the target window
     bump = (_bump(side, x, batch, generator) * _signs((batch, channels, 1, 1), x, generator)).permute(0, 2, 3, 1)
     bump = bump + old / old.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None, None]
     bump = bump / bump.flatten(1, 2).norm(dim=1).clamp_min(1e-12)[:, None, None, :]  # of length 1 in each channel
@@ -151,7 +151,7 @@ def _hill(height: int, width: int) -> Tensor:
     return hill / hill.norm().clamp_min(1e-12)
 
 
-# ---------------------------------------------------------------------- both
+# ---------------------------------------------------------------------- l∞ and l2
 
 
 def _side(x: Tensor, share: float, smallest: int) -> int:

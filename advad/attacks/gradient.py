@@ -15,6 +15,7 @@ from torch import Tensor
 from advad.attacks.ball import (
     Objective,
     check_attack,
+    checked_shape,
     checked_values,
     into_ball,
     norms,
@@ -26,6 +27,7 @@ from advad.attacks.ball import (
 )
 from advad.checks import check_choice, check_number, reject
 
+NO_GRADIENT = "The attack `square` needs no gradient."
 PROBES = 4  # pairs of opposite corners between which `corner_search` estimates curvature
 MOMENTUM = 0.75  # α of APGD: share of the new step, the rest is the step before
 ENOUGH_RISES = 0.75  # ρ of APGD: a step size is kept while at least this share of its steps raises the objective
@@ -52,19 +54,19 @@ def pgd(
     Parameters
     ----------
     objective : callable (B, C, H, W) -> (B,)
-        What to maximise; the images are independent of each other.
+        The function to maximise; the images are independent of each other.
     x : Tensor of shape (B, C, H, W)
         Pixels in [0, 1].
     norm : {"linf", "l2"}
         Norm that bounds δ.
     radius : float
-        Radius of the ball, in pixel units.
+        Radius of the ball, in pixel units; 0 returns the images.
     step_size : float, optional
         Length of a step, in pixel units; 2.5 · radius / steps unless given (Madry et al. 2018).
     steps : int
         Number of gradient steps.
     generator : torch.Generator, optional
-        For the random start.
+        Source of the random start.
     start : Tensor of shape (B, C, H, W), optional
         First δ, instead of a random one.
     box : {"project", "clip", "saturate", "none"}
@@ -84,38 +86,45 @@ def pgd(
 
     Raises
     ------
-    ValueError
-        An unknown `norm` or `box`.
+    TypeError, ValueError
+        Bad images or numbers, an unknown `norm` or `box`; an objective without a gradient, or of another shape than
+        (B,).
 
     Source : Madry et al. 2018, Sec. 2.1; l2 step as in their released code; "clip" as in the released code of Salehi
     et al. 2020.
     """
-    check_choice("pgd", "norm", norm, ["linf", "l2"])
+    check_attack("pgd", x, norm, radius, ends="[]")
     check_choice("pgd", "box", box, ["project", "clip", "saturate", "none"])
+    check_number("pgd", "steps", steps, 0, integer=True)
+    if step_size is not None:
+        check_number("pgd", "step_size", step_size, 0)
     project = {"linf": project_linf, "l2": project_l2}[norm]
     draw = {"linf": random_linf, "l2": random_l2}[norm]
     step_size = 2.5 * radius / max(steps, 1) if step_size is None else step_size
     x = x.detach()
     delta = project(draw(x, radius, generator) if start is None else start, radius)
-    found, highest = x, torch.full((len(x),), -math.inf, device=x.device)
+    highest_images, highest = x, torch.full((len(x),), -math.inf, device=x.device)
     for step in range(steps + 1):
         x_star = x + delta if box == "none" else (x + delta).clamp(0, 1)
         if step == steps and not best:
             return x_star
         x_star.requires_grad_(step < steps)
         with torch.set_grad_enabled(step < steps):  # nothing is differentiated at the last point
-            value = objective(x_star)
+            value = checked_shape("pgd", objective(x_star), x)
+        if step < steps and value.grad_fn is None:
+            reject("pgd", "objective", "be differentiable", value, NO_GRADIENT)
         better = value.detach() > highest
-        found = torch.where(per_item(better, x), x_star.detach(), found)
+        highest_images = torch.where(per_item(better, x), x_star.detach(), highest_images)
         highest = torch.where(better, value.detach(), highest)
         if step < steps:
             (gradient,) = torch.autograd.grad(value.sum(), x_star)
+            gradient = gradient.nan_to_num(0.0)
             if box == "saturate":
                 gradient = gradient * (x_star.detach() == x + delta)
             ascent = gradient.sign() if norm == "linf" else gradient / norms(gradient).clamp_min(1e-12)
             begin = x_star.detach() - x if box == "project" else delta
             delta = project(begin + step_size * ascent, radius)
-    return found
+    return highest_images
 
 
 def apgd(
@@ -144,7 +153,7 @@ def apgd(
     steps : int
         Gradient steps; each costs one forward and one backward pass.
     generator : torch.Generator, optional
-        For the random start.
+        Source of the random start.
     start : Tensor of shape (B, C, H, W), optional
         First δ, instead of a random one; it is projected first.
 
@@ -239,8 +248,8 @@ def far_end(x: Tensor, reconstruction: Tensor, radius: float, norm: str = "linf"
     if norm == "l2":
         away = x - reconstruction
         return into_ball(x, x + away * (1e3 * radius / norms(away).clamp_min(1e-12)), "l2", radius)
-    low, high = (x - radius).clamp(min=0), (x + radius).clamp(max=1)
-    return torch.where(reconstruction - low > high - reconstruction, low, high)
+    lower, upper = (x - radius).clamp(min=0), (x + radius).clamp(max=1)
+    return torch.where(reconstruction - lower > upper - reconstruction, lower, upper)
 
 
 def corner_search(
@@ -273,19 +282,19 @@ def corner_search(
     Source : ours; the curvature after Hutchinson 1990.
     """
     check_attack("corner_search", x, "linf", radius)
-    low, high = (x - radius).clamp(min=0), (x + radius).clamp(max=1)
+    lower, upper = (x - radius).clamp(min=0), (x + radius).clamp(max=1)
     best = into_ball(x, start, "linf", radius).detach()
     highest, gradient = _value_and_gradient("corner_search", objective, best)
     curvature = torch.zeros_like(highest)  # (B,)
-    for _ in range(PROBES):  # between opposite corners: Σ_i (g⁺ − g⁻)_i s_i = Σ_i h_ii (high − low)_i in the mean
+    for _ in range(PROBES):  # between opposite corners: Σ_i (g⁺ − g⁻)_i s_i = Σ_i h_ii (upper − lower)_i in the mean
         up = torch.rand(x.shape, generator=generator, device=x.device) < 0.5
-        _, one = _value_and_gradient("corner_search", objective, torch.where(up, high, low))
-        _, other = _value_and_gradient("corner_search", objective, torch.where(up, low, high))
-        change = torch.where(up, one - other, other - one).flatten(1).sum(1)
-        curvature += change / (high - low).flatten(1).sum(1) / PROBES
+        _, here = _value_and_gradient("corner_search", objective, torch.where(up, upper, lower))
+        _, there = _value_and_gradient("corner_search", objective, torch.where(up, lower, upper))
+        change = torch.where(up, here - there, there - here).flatten(1).sum(1)
+        curvature += change / (upper - lower).flatten(1).sum(1) / PROBES
     share = torch.ones_like(highest)  # of the promising pixels, to be moved
     for _ in range(steps):
-        ahead = torch.where(best - low > high - best, low, high) - best  # Δ
+        ahead = torch.where(best - lower > upper - best, lower, upper) - best  # Δ
         gain = gradient * ahead + per_item(curvature, x) / 2 * ahead.square()
         rank = gain.flatten(1).argsort(dim=1, descending=True).argsort(dim=1)
         count = ((gain > 0).flatten(1).sum(1) * share).ceil()
@@ -304,6 +313,6 @@ def _value_and_gradient(owner: str, objective: Objective, x: Tensor) -> tuple[Te
     with torch.enable_grad():  # a caller may be inside no_grad
         value = checked_values(owner, objective, x)
         if value.grad_fn is None:
-            reject(owner, "objective", "be differentiable", value, "The attack `square` needs no gradient.")
+            reject(owner, "objective", "be differentiable", value, NO_GRADIENT)
         (gradient,) = torch.autograd.grad(value.sum(), x, allow_unused=True, materialize_grads=True)
-    return value.detach(), gradient
+    return value.detach(), gradient.nan_to_num(0.0)  # √(x²) has no slope at 0: such a pixel stays where it is

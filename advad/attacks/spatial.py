@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from advad.attacks.ball import Objective
-from advad.attacks.gradient import per_item
+from advad.attacks.ball import Objective, check_images, checked_shape, per_item
+from advad.checks import reject
 
 
 def transform(x: Tensor, degrees: float | Tensor, shift: tuple[float, float] = (0.0, 0.0)) -> Tensor:
@@ -50,7 +50,7 @@ def worst_transform(
     Parameters
     ----------
     objective : callable (B, C, H, W) -> (B,)
-        What to maximise.
+        The function to maximise.
     x : Tensor of shape (B, C, H, W)
         In [0, 1].
     degrees : sequence of float
@@ -62,14 +62,23 @@ def worst_transform(
     -------
     Tensor of shape (B, C, H, W)
 
+    Raises
+    ------
+    TypeError, ValueError
+        Bad images; no transform to try; an objective of another shape than (B,).
+
     Source : Engstrom et al. 2019, Sec. 3 (grid search); Salehi et al. 2020, Ablation.
     """
+    check_images("worst_transform", x)
+    if not (len(degrees) and len(shifts)):
+        remedy = "[0.0] and [(0.0, 0.0)] leave the images as they are."
+        reject("worst_transform", "degrees and shifts", "hold at least one entry each", (degrees, shifts), remedy)
     best, highest = x, torch.full((len(x),), -math.inf, device=x.device)
     with torch.no_grad():
         for degree in degrees:
             for shift in shifts:
                 moved = transform(x, degree, shift)
-                value = objective(moved)
+                value = checked_shape("worst_transform", objective(moved), x)
                 better = value > highest
                 best = torch.where(per_item(better, x), moved, best)
                 highest = torch.where(better, value, highest)

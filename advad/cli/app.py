@@ -1,4 +1,4 @@
-"""An explorer for a saved detector as a page of its own: Voila serves it, on loopback, to who has the token.
+"""An explorer of a saved detector as a page: Voila serves it, on loopback, to anyone who has the token.
 
 Voila runs a notebook of one cell and shows what it displays. Its server asks for the token at the page and at the
 kernel's own addresses; the token travels in the environment, because other users of a machine can read command lines.
@@ -34,18 +34,18 @@ class AppError(Exception):
 
 
 def explorer(path: str | Path, name: str, data: str | None = None, n: int = 500) -> Any:
-    """Return an explorer of a saved detector: what the page shows.
+    """Return an explorer of a saved detector, which the page shows.
 
     Parameters
     ----------
     path : path
-        What `Detector.save` wrote.
+        A file that `Detector.save` wrote.
     name : str
         Key of `EXPLORERS`.
     data : str, optional
-        The name or path of an image set, as :func:`advad.load` takes it; else the set of `DEFAULT_SETS`.
+        The name or path of an image set, as :func:`advad.load` takes it; by default the set of `DEFAULT_SETS`.
     n : int
-        The first so many images of its test part, or of all where it has none.
+        Number of images: the first of its test part, or of all images where it has no test part.
 
     Raises
     ------
@@ -64,18 +64,18 @@ def explorer(path: str | Path, name: str, data: str | None = None, n: int = 500)
     if data is None:
         raise AppError(f"app: {path} wants images of shape {by(shape)}; name a set of such images with --data.")
     images = advad.load(data)
-    found = tuple(images.images.shape[1:])
-    if found != shape:
+    actual = tuple(images.images.shape[1:])
+    if actual != shape:
         raise AppError(
-            f"app: {path} wants images of shape {by(shape)}; {data} has {by(found)}. Name another set with --data."
+            f"app: {path} wants images of shape {by(shape)}; {data} has {by(actual)}. Name another set with --data."
         )
-    chosen = images.is_test if bool(images.is_test.any()) else ~images.is_test
-    shown, labels = images.images[chosen][:n], images.labels[chosen][:n]
-    return getattr(explorers, EXPLORERS[name])(detector, shown, labels=labels, classes=images.classes)
+    part = images.is_test if bool(images.is_test.any()) else ~images.is_test
+    subset, labels = images.images[part][:n], images.labels[part][:n]
+    return getattr(explorers, EXPLORERS[name])(detector, subset, labels=labels, classes=images.classes)
 
 
 def by(shape: tuple[int, ...]) -> str:
-    """Return a shape as it is read: 1×28×28."""
+    """Return a shape as text, such as 1×28×28."""
     return "×".join(map(str, shape))
 
 
@@ -104,9 +104,9 @@ def served(
     Parameters
     ----------
     path, name, data, n
-        As in :func:`explorer`, which is to be tried first: here an error shows only in the page.
+        As in :func:`explorer`. Call that first: here an error would show only in the page.
     port : int
-        On loopback.
+        Port on loopback.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def serve(path: str | Path, name: str, data: str | None, n: int, port: int, brow
     """Check everything, then serve until the server ends, or Ctrl-C, SIGTERM or SIGHUP comes; arguments of `served`."""
     check_voila()
     check_port(port)
-    explorer(path, name, data, n=8)  # what is wrong shows here in one line, not in the page
+    explorer(path, name, data, n=8)  # so that an error shows here in one line, not in the page
     with orderly_end(), served(path, name, data, n, port) as (process, url):
         print(f"{url}\nCtrl-C stops it.", flush=True)
         if browser:

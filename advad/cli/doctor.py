@@ -1,4 +1,4 @@
-"""What `advad doctor` looks at: each check returns a line, or raises what is wrong."""
+"""The checks of `advad doctor`: each returns one line, or raises an error that says what is wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("numpy", "scikit-learn", "torchvision", "plotly", "ipywidgets", "jup
 
 
 class Lacking(Warning):
-    """Something is not there that one can do without."""
+    """Something optional is missing."""
 
 
 def examine(check: Callable[[Path | None], str], root: Path | None) -> tuple[str, str]:
@@ -22,7 +22,7 @@ def examine(check: Callable[[Path | None], str], root: Path | None) -> tuple[str
         return "ok", check(root)
     except Lacking as lack:
         return "warn", str(lack)
-    except Exception as error:  # whatever is broken here is what the doctor is asked to report
+    except Exception as error:  # the doctor reports every fault, of any kind
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return "fail", reason
 
@@ -33,7 +33,7 @@ def python(_: Path | None) -> str:
 
 
 def packages(_: Path | None) -> str:
-    """Return the versions of what advad stands on."""
+    """Return the versions of the main dependencies."""
     from importlib import metadata
 
     return ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
@@ -51,7 +51,7 @@ def torch(_: Path | None) -> str:
 
 
 def device(_: Path | None) -> str:
-    """Return the device that "auto" means, after a computation on it."""
+    """Return the device that "auto" chooses, after a computation on it."""
     import torch
 
     from advad.engine.training import choose_device
@@ -67,15 +67,15 @@ def data(root: Path | None) -> str:
     from advad.datasets.load import NAMES, data_folder, load
     from advad.datasets.torchvision_sets import NAMES as NAMED
 
-    found, missing = {}, []
+    loaded, missing = {}, []
     for name in NAMES:
         try:
-            found[name] = f"{name} ({len(load(name, root=root).images):,})"
+            loaded[name] = f"{name} ({len(load(name, root=root).images):,})"
         except FileNotFoundError:
             missing.append(name)
     if lacking := [name for name in missing if name not in NAMED]:
         raise Lacking(f"{', '.join(lacking)} should come with advad: install it again")
-    packaged, full = ([text for name, text in found.items() if (name in NAMED) == named] for named in (False, True))
+    packaged, full = ([text for name, text in loaded.items() if (name in NAMED) == named] for named in (False, True))
     where = f"in {data_folder(root)}{'' if full else ' (advad data downloads)'}"
     return f"{', '.join(packaged)} with advad; {', '.join(full) or 'none'} {where}"
 
@@ -87,10 +87,10 @@ def lessons(_: Path | None) -> str:
     from advad.lessons.run import shown
 
     try:
-        found = lessons()
+        notebooks = lessons()
     except NoLessonError as error:
         raise Lacking(str(error)) from None
-    return f"{len(found)} in {shown(found[0].parent)}"
+    return f"{len(notebooks)} in {shown(notebooks[0].parent)}"
 
 
 def kernel(_: Path | None) -> str:

@@ -45,7 +45,7 @@ PATH = UserPath(path_type=Path)
 
 
 class OneLine(click.ClickException):
-    """An error shown in one line on stderr; `exit_code` is that of the process."""
+    """An error shown in one line on stderr; `exit_code` is the exit code of the process."""
 
     def __init__(self, message: str, exit_code: int = 1):
         super().__init__(message.strip().replace("\n", " "))
@@ -151,7 +151,7 @@ def lab(arguments: Sequence[str]) -> None:
 @click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
 @click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
 @TIMEOUT
-@click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one a core, 4 at most]")
+@click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one per core, 4 at most]")
 def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
     """Run all lessons and write a gallery of what they found.
 
@@ -167,13 +167,14 @@ def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None
     from advad.lessons.run_all import run_lessons
 
     with one_line_errors():
-        wanted = {"profile": profile, "device": device}
-        given = {}
+        settings = {"profile": profile, "device": device}
+        parameters = {}
         for notebook in lessons():  # all are checked before the first one runs
-            mine = {name: value for name, value in wanted.items() if name in read_parameters(notebook)}
-            given[notebook] = check_parameters(notebook, mine)
-            check_image_set(notebook, given[notebook])
-        rows = run_lessons(given, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
+            declared = read_parameters(notebook)
+            chosen = {name: value for name, value in settings.items() if name in declared}
+            parameters[notebook] = check_parameters(notebook, chosen)
+            check_image_set(notebook, parameters[notebook])
+        rows = run_lessons(parameters, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
         index = write_gallery(out, rows)
     click.echo(table(rows))
     failed = [row.lesson for row in rows if row.error]
@@ -210,10 +211,10 @@ def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeo
             for setting, parameter in zip(settings, declared, strict=True):
                 click.echo(f"{setting:<{max(map(len, settings))}}  {parameter.help}")
             return
-        given = dict(pair_of(pair) for pair in pairs)
+        parameters = dict(pair_of(pair) for pair in pairs)
         if profile is not None:
-            given["profile"] = profile
-        outcome = run_lesson(notebook, parameters=given, folder=out, timeout=timeout)
+            parameters["profile"] = profile
+        outcome = run_lesson(notebook, parameters=parameters, folder=out, timeout=timeout)
     click.echo(f"{outcome.finding}\n{outcome.seconds:.1f} s on {outcome.device}: {shown(outcome.page)}")
 
 
@@ -369,7 +370,7 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 @click.option("--normal", multiple=True, metavar="CLASS", help="Only this class, 8 or 0+1; repeat for more.")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this data set; repeat for more.")
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method; repeat for more.")
-@click.option("--seeds", type=click.IntRange(1), help="Only so many seeds  [default: all of the spec]")
+@click.option("--seeds", type=click.IntRange(1), help="Number of seeds  [default: all of the spec]")
 @click.option("--missing", is_flag=True, help="Only runs whose results are not in data/results.")
 @click.option("--out", type=PATH, default=Path("runs/reproduce"), show_default=True, help="Where to write the tables.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
@@ -436,7 +437,7 @@ def reproduce(
 @main.command()
 @click.argument("sweeps", nargs=-1, type=PATH)
 @click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
-@click.option("--keep", is_flag=True, help="Put the figures of SWEEPS, whose specs ship, into data/measured.csv.")
+@click.option("--keep", is_flag=True, help="Write the results of SWEEPS, whose specs ship, to data/measured.csv.")
 def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
     """Show our results beside the published values.
 
@@ -444,17 +445,17 @@ def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
     SWEEPS; without any, of all in runs/sweeps.
     """
     from advad.lessons.run import shown
-    from advad.scoreboard import measured as keeping
+    from advad.scoreboard import measured
     from advad.scoreboard import table as boards
 
     with one_line_errors():
-        kept = keeping.keep(sweeps) if keep else []
+        lines = measured.keep(sweeps) if keep else []
         rows = boards.rows(sweeps or None)
         if not rows:
             remedy = "advad sweep SPEC.toml makes some; data/measured.csv comes with the repository."
-            raise OneLine(f"board: there must be figures to show; got none. {remedy}", BAD_ARGUMENT)
+            raise OneLine(f"board: there must be results to show; got none. {remedy}", BAD_ARGUMENT)
         if keep:
-            click.echo(f"{len(kept)} rows: {shown(keeping.MEASURED)}\n")
+            click.echo(f"{len(lines)} rows: {shown(measured.MEASURED)}\n")
         page = boards.write(rows, out.resolve())
     click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")
 

@@ -117,8 +117,8 @@ def test_origin_distance_by_hand():
 
 VALUE_ERRORS = {  # how the message begins: what causes it
     "embed: method must be one of 'pca', 'tsne', 'umap'; got 'mds'": lambda: embed(CODES, "mds"),
-    "embed: codes must have shape (N, d), one row an image; got ndarray of shape (64,)": lambda: embed(CODES[0]),
-    "embed: codes must have shape (N, d), one row an image; got ndarray of shape (5, 2, 3)": lambda: embed(
+    "embed: codes must have shape (N, d), one row per image; got ndarray of shape (64,)": lambda: embed(CODES[0]),
+    "embed: codes must have shape (N, d), one row per image; got ndarray of shape (5, 2, 3)": lambda: embed(
         np.ones((5, 2, 3))
     ),
     "embed: codes must have at least 4 rows and 2 columns; got ndarray of shape (3, 64)": lambda: embed(CODES[:3]),
@@ -127,7 +127,7 @@ VALUE_ERRORS = {  # how the message begins: what causes it
     "embed: an option of tsne must be one of 'angle', ": lambda: embed(CODES, "tsne", perplexty=5),
     "embed: an option of pca must be one of 'copy', ": lambda: embed(CODES, random_state=5),
     "embed: perplexity must be in (0, 150); got 150": lambda: embed(CODES, "tsne", perplexity=150),
-    "trustworthiness: embedding must have 150 rows, one a code; got ndarray of shape": lambda: trustworthiness(
+    "trustworthiness: embedding must have 150 rows, one per code; got ndarray of shape": lambda: trustworthiness(
         CODES, CODES[:9]
     ),
     "trustworthiness: n_neighbors must be in [1, 75); got 75": lambda: trustworthiness(CODES, CODES, 75),

@@ -223,11 +223,11 @@ VALUE_ERRORS = {  # how the message begins: what causes it
         TRUTH[:5], GOOD
     ),
     "auroc: is_anomaly must be 0 (normal) or 1 (anomalous); got [0, 1, 2]": lambda: auroc([0, 1, 2, 0, 1, 1], GOOD),
-    "auroc: scores must have shape (N,), one number an image; got ndarray of shape (6, 1)": lambda: auroc(
+    "auroc: scores must have shape (N,), one number per image; got ndarray of shape (6, 1)": lambda: auroc(
         TRUTH, np.ones((6, 1))
     ),
     "auroc: scores must hold at least one number; got ndarray of shape (0,)": lambda: auroc([], []),
-    "auroc: scores must have shape (N,), one number an image; got [[1], [2, 3]]": lambda: auroc(TRUTH, [[1], [2, 3]]),
+    "auroc: scores must have shape (N,), one number per image; got [[1], [2, 3]]": lambda: auroc(TRUTH, [[1], [2, 3]]),
     "fpr_at_tpr: tpr must be in (0, 1]; got 0": lambda: fpr_at_tpr(TRUTH, GOOD, 0),
     "fpr_at_tpr: tpr must be in (0, 1]; got 99.5": lambda: fpr_at_tpr(TRUTH, GOOD, 99.5),
     "f1_at: threshold must be finite; got nan": lambda: f1_at(TRUTH, GOOD, np.nan),

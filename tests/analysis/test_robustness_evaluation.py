@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import advad
-from advad.analysis.attack_ensemble import APGD, CORNERS, FAR_END, SQUARE, Budget
+from advad.analysis.attack_ensemble import APGD, CORNERS, FAR_END, SQUARE, Budget, Target, worst_case
 from advad.analysis.attacked_decisions import decision_curve
 from advad.analysis.robustness import attack_scores, evaluate, robust_auroc
 
@@ -114,6 +114,15 @@ def test_a_masked_gradient_warns_twice():
     assert "must not be called a robust AUROC" in found.verdict
 
 
+def test_a_gradient_that_is_no_number_warns_and_the_others_find_the_optimum():
+    """√(x²) at a black pixel: 0 / 0. Random starts end there where a step leads below 0."""
+    black = np.zeros_like(NORMALS)
+    found = evaluate(lambda x: x.square().sqrt().mean((1, 2, 3)), black, ANOMALIES, 0.1, **SETTINGS)
+    assert found.checks["normals, zero gradients"].warns
+    assert found.after[:12] == pytest.approx(np.full(12, 0.1), abs=1e-6)
+    assert not found.is_robust_auroc
+
+
 def test_pixels_that_the_score_ignores_are_no_masked_gradient():
     found = run(lambda x: x[..., :3].mean((1, 2, 3)))
     zero = found.checks["normals, zero gradients"]
@@ -164,6 +173,73 @@ def test_an_unbounded_attack_that_stops_short_warns():
     found = evaluate(score, NORMALS, white, 0.05, **SETTINGS)
     assert found.checks["normals, unbounded radius"].warns
     assert [name for name, check in found.checks.items() if check.warns] == ["normals, unbounded radius"]
+
+
+# ---------------------------------------------------------------------- long evaluations
+
+
+def test_an_evaluation_that_was_broken_off_goes_on_and_ends_as_if_undisturbed(tmp_path):
+    calls = []
+
+    class Slow(Drawing):
+        def score_tensor(self, x):
+            calls.append(len(x))
+            if len(calls) == limit:
+                raise KeyboardInterrupt
+            return super().score_tensor(x)
+
+    settings = SETTINGS | {"batch_size": 4, "direction": "both"}
+    limit = 0
+    whole = evaluate(Slow(), NORMALS, ANOMALIES, 0.05, **settings)
+    needed, calls[:] = len(calls), []
+    limit = needed // 2
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Slow(), NORMALS, ANOMALIES, 0.05, folder=tmp_path, **settings)
+    limit, calls[:] = 0, []
+    next(tmp_path.glob("*.safetensors")).write_bytes(b"damaged")  # is attacked again
+    resumed = evaluate(Slow(), NORMALS, ANOMALIES, 0.05, folder=tmp_path, **settings)
+    assert len(calls) < 0.8 * needed
+    calls.clear()
+    again = evaluate(Slow(), NORMALS, ANOMALIES, 0.05, folder=tmp_path, **settings)
+    assert len(calls) < 0.1 * needed
+    for found in (resumed, again):
+        assert np.array_equal(found.images, whole.images)
+        assert np.array_equal(found.after, whole.after)
+        assert found.checks == whole.checks
+        assert {name: values.tolist() for name, values in found.found.items()}.keys() == whole.found.keys()
+
+
+def test_what_is_kept_is_used_for_the_same_evaluation_only(tmp_path):
+    kept = run(Drawing(), folder=tmp_path)
+    for changes in ({"radius": 0.05}, {"seed": 1}, {"norm": "l2"}, {"budget": Budget(steps=21, starts=2, queries=100)}):
+        assert np.array_equal(run(Drawing(), folder=tmp_path, **changes).images, run(Drawing(), **changes).images)
+    brighter = run(lambda x: brightness(x), folder=tmp_path)
+    assert brighter.after[:12] == pytest.approx(NORMALS.mean((1, 2, 3)) + 0.1, abs=1e-6)
+    assert np.array_equal(run(Drawing(), folder=tmp_path).images, kept.images)
+
+
+def test_a_batch_that_the_memory_cannot_hold_is_halved():
+    sizes = []
+
+    def score(x):
+        sizes.append(len(x))
+        if len(x) > 4:
+            raise torch.OutOfMemoryError
+        return brightness(x)
+
+    found = worst_case(Target(score, None, True, 1), torch.tensor(NORMALS), 1, norm="linf", radius=0.1, budget=QUICK)
+    assert found.after.numpy() == pytest.approx(NORMALS.mean((1, 2, 3)) + 0.1, abs=1e-6)
+    assert sizes[:3] == [12, 6, 3]
+    assert set(sizes) == {12, 6, 3}
+    with pytest.raises(torch.OutOfMemoryError):
+        worst_case(
+            Target(lambda x: score(x.repeat(5, 1, 1, 1)), None, True, 1),
+            torch.tensor(NORMALS),
+            1,
+            norm="linf",
+            radius=0.1,
+            budget=QUICK,
+        )
 
 
 # ---------------------------------------------------------------------- classical detectors, verdicts, metrics

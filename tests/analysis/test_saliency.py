@@ -179,7 +179,7 @@ def total(x):
 
 
 VALUE_ERRORS = {  # how the message begins: what causes it
-    "occlusion_map: score must return shape (4,), one number an image; got Tensor of shape ()": lambda: occlusion_map(
+    "occlusion_map: score must return shape (4,), one number per image; got Tensor of shape ()": lambda: occlusion_map(
         lambda x: x.sum(), DIGITS
     ),
     "occlusion_map: score must return finite numbers; got NaN or infinite scores": lambda: occlusion_map(
@@ -207,7 +207,7 @@ VALUE_ERRORS = {  # how the message begins: what causes it
     "mask_agreement: maps must be finite; got 32 of 32 values": lambda: mask_agreement(
         np.full((2, 4, 4), np.nan), np.eye(4)[None]
     ),
-    "mask_agreement: maps must have shape (N, H, W), one map an image": lambda: mask_agreement(
+    "mask_agreement: maps must have shape (N, H, W), one map per image": lambda: mask_agreement(
         np.ones((4, 4)), np.eye(4)
     ),
     "randomised_weights: seed must be at least 0; got -1": lambda: randomised_weights(Detector(), seed=-1),

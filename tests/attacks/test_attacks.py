@@ -294,30 +294,63 @@ def test_the_corner_search_never_ends_below_its_start(encoder):
 
 ONES = torch.ones(2, 1, 8, 8) / 2
 CALLS = {
+    "corner_search": lambda objective, x, radius, **_: attacks.corner_search(objective, x, x, radius),
     "apgd": lambda objective, x, **ball: attacks.apgd(objective, x, **ball),
     "square": lambda objective, x, **ball: square(objective, x, **ball),
 }
 mean = lambda x: x.mean((1, 2, 3))  # noqa: E731
 
 
+BAD = {
+    "radius must be in (0, 1]; got 0.0. It is in pixel units": (mean, ONES, {"radius": 0.0}),
+    "radius must be in (0, 1]; got -0.1": (mean, ONES, {"radius": -0.1}),
+    "x must hold images in [0, 1]": (mean, ONES * float("nan"), {"radius": 0.1}),
+    "x must hold images in [0, 1]; got Tensor": (mean, ONES * 4, {"radius": 0.1}),
+    "objective must return shape (2,), one number per image": (lambda x: x.mean(), ONES, {"radius": 0.1}),
+    "objective must return finite numbers": (lambda x: mean(x) / 0, ONES, {"radius": 0.1}),
+    "radius must be above 0": (mean, ONES, {"radius": 0.0, "norm": "l2"}),
+    "norm must be one of 'linf', 'l2'; got 'l1'": (mean, ONES, {"radius": 0.1, "norm": "l1"}),
+}
+
+
 @pytest.mark.parametrize("owner", CALLS)
-@pytest.mark.parametrize(
-    ("objective", "x", "ball", "message"),
-    [
-        (mean, ONES, {"radius": 0.0}, "radius must be in (0, 1]; got 0.0. It is in pixel units"),
-        (mean, ONES, {"radius": -0.1}, "radius must be in (0, 1]; got -0.1"),
-        (mean, ONES, {"radius": 0.0, "norm": "l2"}, "radius must be above 0"),
-        (mean, ONES, {"radius": 0.1, "norm": "l1"}, "norm must be one of 'linf', 'l2'; got 'l1'"),
-        (mean, ONES * float("nan"), {"radius": 0.1}, "x must hold images in [0, 1]"),
-        (mean, ONES * 4, {"radius": 0.1}, "x must hold images in [0, 1]"),
-        (lambda x: x.mean(), ONES, {"radius": 0.1}, "objective must return shape (2,), one number an image"),
-        (lambda x: mean(x) / 0, ONES, {"radius": 0.1}, "objective must return finite numbers"),
-    ],
-)
-def test_attacks_refuse_bad_input_in_one_line(owner, objective, x, ball, message):
+@pytest.mark.parametrize("message", BAD)
+def test_attacks_refuse_bad_input_in_one_line(owner, message):
+    objective, x, ball = BAD[message]
+    if owner == "corner_search" and "norm" in ball:
+        pytest.skip("it knows l∞ only")
     with pytest.raises(ValueError, match=re.escape(f"{owner}: {message}")) as caught:
         CALLS[owner](objective, x, **ball)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("objective", "x", "ball", "message"),
+    [
+        (mean, ONES, {"radius": -0.1}, "radius must be in [0, 1]; got -0.1"),
+        (mean, ONES, {"radius": 0.1, "steps": -1}, "steps must be at least 0; got -1"),
+        (mean, ONES, {"radius": 0.1, "step_size": float("nan")}, "step_size must be"),
+        (mean, ONES * float("nan"), {"radius": 0.1}, "x must hold images in [0, 1]"),
+        (lambda x: x.mean(), ONES, {"radius": 0.1}, "objective must return shape (2,), one number per image"),
+        (lambda x: mean(x.detach()), ONES, {"radius": 0.1}, "objective must be differentiable"),
+    ],
+)
+def test_pgd_refuses_bad_input_in_one_line(objective, x, ball, message):
+    with pytest.raises(ValueError, match=re.escape(f"pgd: {message}")) as caught:
+        attacks.pgd(objective, x, **ball)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_gradient_that_is_no_number_is_none(norm):
+    """√(x²) of a black pixel: 0 / 0. The pixel stays, and the others are attacked."""
+    x = torch.full((2, 1, 4, 4), 0.5)
+    x[..., 0] = 0
+    start = torch.zeros_like(x)
+    for attack in (attacks.pgd, attacks.apgd):
+        moved = attack(lambda x: x.square().sqrt().mean((1, 2, 3)), x, norm=norm, radius=0.1, start=start)
+        assert (moved[..., 0] == 0).all()
+        assert (moved[..., 1:] > 0.51).all()
 
 
 def test_more_bad_input_in_one_line():
@@ -329,6 +362,10 @@ def test_more_bad_input_in_one_line():
         attacks.apgd(mean, ONES, radius=0.1, steps=0)
     with pytest.raises(ValueError, match="square: queries must be at least 1; got 0"):
         square(mean, ONES, radius=0.1, queries=0)
+    with pytest.raises(ValueError, match="worst_transform: degrees and shifts must hold at least one entry each"):
+        attacks.worst_transform(mean, ONES, degrees=[], shifts=[(0, 0)])
+    with pytest.raises(ValueError, match=r"worst_transform: objective must return shape \(2,\)"):
+        attacks.worst_transform(lambda x: x.mean(), ONES, degrees=[0.0], shifts=[(0, 0)])
     with pytest.raises(ValueError, match=r"far_end: reconstruction must have shape \(2, 1, 8, 8\), as the images"):
         attacks.far_end(ONES, ONES[:1], 0.1)
 

@@ -120,7 +120,7 @@ def test_the_board_without_data_says_so(here, monkeypatch):
         result = call("board")
         assert result.exit_code == 2
         assert result.stderr == (
-            "advad: board: there must be figures to show; got none. advad sweep SPEC.toml makes some; "
+            "advad: board: there must be results to show; got none. advad sweep SPEC.toml makes some; "
             "data/measured.csv comes with the repository.\n"
         )
         assert result.stdout == ""

@@ -1,4 +1,4 @@
-"""Every trained method under the ensemble of attacks: it is the worst case, and Square does not beat the gradients."""
+"""Every method under the ensemble of attacks: it is the worst case, and Square does not beat the gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from advad.analysis.attack_checks import MORE, SOME
 from advad.analysis.attack_ensemble import FAR_END, SQUARE, Budget
 from advad.analysis.robustness import evaluate
-from tests.cases import CASES, digits, make
+from tests.cases import CASES, CLASSICAL, digits, make
 
 SMALL = Budget(steps=30, starts=2, queries=150, probes=4)
 IMAGES = 12
@@ -48,3 +48,19 @@ def test_the_ensemble_is_the_worst_case_and_gradients_find_it(case, figure):
     else:
         assert max(beaten.values()) <= max(SOME, ONE_IMAGE), f"Square finds over {MORE:.0%} more on {beaten}: {found}"
     assert SQUARE in found.found
+
+
+@pytest.mark.parametrize("case", CLASSICAL)
+def test_a_classical_detector_is_attacked_by_square_alone_and_its_figure_is_no_robust_auroc(case, figure):
+    split = digits()
+    normals, anomalies = split.test[~split.test_is_anomaly][:IMAGES], split.test[split.test_is_anomaly][:IMAGES]
+    detector = make(case).fit(split.train)
+    found = evaluate(detector, normals, anomalies, 0.1, "both", budget=SMALL, progress=False)
+    assert list(found.found) == [SQUARE]
+    assert not found.differentiable
+    assert not found.is_robust_auroc
+    assert found.draws == 1
+    assert found.after == pytest.approx(detector.anomaly_score(found.images), rel=1e-4, abs=1e-5)
+    assert (found.gain > 0).mean() > 0.9
+    assert found.auroc < found.auroc_before
+    figure(f"{case}: AUROC {found.auroc_before:.3f} to {found.auroc:.3f} under Square alone")
