@@ -41,6 +41,7 @@ from advad.methods.deep_sad import DeepSAD as DeepSAD
 from advad.methods.deep_svdd import DeepSVDD as DeepSVDD
 from advad.methods.egbad import EGBAD as EGBAD
 from advad.methods.fanogan import FAnoGAN as FAnoGAN
+from advad.methods.feature_knn import FeatureKNN as FeatureKNN
 from advad.methods.ganomaly import GANomaly as GANomaly
 from advad.methods.geotrans import GeoTrans as GeoTrans
 from advad.methods.itsr import ITSR as ITSR

@@ -16,6 +16,7 @@ from torch import Tensor
 ROUNDING = (
     1e-3  # how far resized floating-point images may lie outside [0, 1]: torchvision's own Resize gives 1.0000002
 )
+LONGEST_SIDE = 2**14  # pixels of an image that `load` or a saved detector may ask for; more is a mistake or damage
 
 
 def brief(value: Any, length: int = 60) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import stat
 import subprocess
+import tempfile
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +40,20 @@ def shipped(path: str) -> Path:
         Relative to the root of a checkout: "data/published.csv", "notebooks".
     """
     return (checkout() or SHIPPED) / path
+
+
+def private_folder(name: str) -> Path:
+    """Return a folder among the temporary files that only this user can write, the same for all their processes.
+
+    Another user may have made a folder of this name before, to have us load what they put there; then it is a new one.
+    """
+    folder = Path(tempfile.gettempdir()) / f"advad_{name}_{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    is_ours = stat.S_ISDIR(found.st_mode) and (not hasattr(os, "getuid") or found.st_uid == os.getuid())
+    if not is_ours or (os.name == "posix" and found.st_mode & 0o077):
+        return Path(tempfile.mkdtemp(prefix=f"advad_{name}_"))
+    return folder
 
 
 def git_state() -> dict[str, Any] | None:

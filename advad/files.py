@@ -147,9 +147,41 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
     return write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def expanded(path: str | Path) -> Path:
-    """Return `path` with a leading ~ replaced by the home folder."""
-    return Path(path).expanduser()
+def read_json(path: str | Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It holds no JSON, or is no file but a folder, a pipe or a device, which might never end.
+    OSError
+        It cannot be read.
+    """
+    path = expanded(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is no file")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        raise ValueError(f"{path} is not JSON") from None
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return `path` with a leading ~ replaced by the home folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        It begins with `~name`, and there is no user of that name.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise FileNotFoundError(
+            f"files: {path} must begin with the home folder of a user; got nobody's. ./{path} is a file here."
+        ) from None
 
 
 # ---------------------------------------------------------------- JSON
@@ -253,6 +285,8 @@ def read_state(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     from safetensors.torch import load
 
     path = expanded(path)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"read_state: {path} is damaged or was not written by advad (it is no file).")
     if not path.is_file():
         raise FileNotFoundError(f"read_state: no file {path}. Write one with save(), or check the path.")
     try:

@@ -68,13 +68,15 @@ CASES = {
     "OCGAN": (advad.OCGAN, GAME | {"critic_width": 8, "mining_start": 1}, 40),
     "GeoTrans": (advad.GeoTrans, DCGAN | {"learning_rate": 1e-2}, 20),
 }
-# name -> (class, settings), of those without networks and epochs: tests/test_classical.py
+# name -> (class, settings), of those that are not trained: tests/methods/test_library.py and test_feature_knn.py
 CLASSICAL = {
     "PCA": (advad.PCA, {"n_components": 4}),
     "OCSVM": (advad.OCSVM, {}),
     "LOF": (advad.LOF, {}),
     "IForest": (advad.IForest, {"n_estimators": 30}),
     "KDE": (advad.KDE, {}),
+    "FeatureKNN": (advad.FeatureKNN, {"device": "cpu"}),
+    "FeatureKNN-image": (advad.FeatureKNN, {"device": "cpu", "level": "image", "n_neighbors": 3}),
 }
 NO_DECODER = {"AGAD-unet", "SkipGANomaly"}  # skip connections carry the image past the code
 

@@ -13,7 +13,7 @@ import numpy as np
 from advad.analysis.inputs import as_anomalous
 from advad.analysis.metrics import auroc
 from advad.checks import reject
-from advad.files import replacing
+from advad.files import expanded, replacing
 from advad.images import as_numpy
 
 OWNER = "ContaminationRuns"
@@ -125,7 +125,7 @@ def contaminated_runs(
         "is_anomaly": np.stack([as_numpy(split.test_is_anomaly) for split in first]),
         "images": np.stack([as_numpy(split.test) for split in first]),
     }
-    file, method = None if path is None else Path(path), _identity(make(seeds[0]), split_at(rates[-1], seeds[0]))
+    file, method = None if path is None else expanded(path), _identity(make(seeds[0]), split_at(rates[-1], seeds[0]))
     if file is not None and file.exists():
         arrays = _resumed(file, method, arrays)
     scores, holdout_scores = arrays["scores"], arrays["holdout_scores"]
@@ -155,7 +155,7 @@ def contaminated_runs(
 
 def load_runs(path: str | Path) -> ContaminationRuns:
     """Return the runs in a file that `contaminated_runs` has finished."""
-    return ContaminationRuns(**_read(Path(path))[1])
+    return ContaminationRuns(**_read(expanded(path))[1])
 
 
 def _identity(detector: Any, split: Any) -> str:

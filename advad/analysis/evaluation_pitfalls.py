@@ -10,6 +10,7 @@ What a shortcut gains where there is nothing to detect follows from the size of 
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -126,13 +127,19 @@ SWITCHES = tuple(field.name for field in fields(Pitfalls))
 
 
 class Report(NamedTuple):
-    """What a paper would print: two means over the classes that were kept, and what they are means of."""
+    """What a paper would print: two means over classes, and what they are means of."""
 
     auroc: float
     bacc: float
     aurocs: np.ndarray  # (C,), of all classes
     baccs: np.ndarray  # (C,)
-    kept: np.ndarray  # (C,) bool
+    class_mask: np.ndarray  # (C,) bool: the classes that the means are over
+
+    @property
+    def kept(self) -> np.ndarray:
+        """The former name of `class_mask`."""
+        warnings.warn("Report.kept is called class_mask now.", DeprecationWarning, stacklevel=2)
+        return self.class_mask
 
 
 def condense(values: Any, shortcuts: Pitfalls) -> np.ndarray:
@@ -167,8 +174,8 @@ class EvaluationTable:
         mode = (2 if shortcuts.class_order else 1) if shortcuts.batch_statistics else 0
         rule = 3 if shortcuts.threshold_on_test else 2 if shortcuts.scale_on_test else 1
         aurocs, baccs = (condense(self.values[measure, mode], shortcuts) for measure in (0, rule))
-        kept = (aurocs >= LEAST) | (not shortcuts.drop_classes) | (aurocs.max() < LEAST)
-        return Report(float(aurocs[kept].mean()), float(baccs[kept].mean()), aurocs, baccs, kept)
+        mask = (aurocs >= LEAST) | (not shortcuts.drop_classes) | (aurocs.max() < LEAST)
+        return Report(float(aurocs[mask].mean()), float(baccs[mask].mean()), aurocs, baccs, mask)
 
     def gains(self) -> dict[str, tuple[float, float]]:
         """Return what each switch alone adds to the mean AUROC and the mean BACC of the honest report.

@@ -7,6 +7,8 @@ on the map true?) and `neighbourhood_preservation` (are true neighbours on the m
 
 from __future__ import annotations
 
+import contextlib
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ import numpy as np
 from advad.analysis.inputs import as_anomalous, as_numbers
 from advad.analysis.metrics import auroc
 from advad.checks import check_choice, check_number, reject
+from advad.environment import private_folder
 
 EXACT = 4096  # codes up to which UMAP compares all pairs anyway
 
@@ -83,9 +86,39 @@ def _estimator(method: str, n: int) -> tuple[Any, dict[str, Any], dict[str, Any]
 
         # From scikit-learn's start, PCA, all seeds give one map, and "it looks the same for every seed" proves nothing.
         return TSNE, {"n_jobs": 1}, {"perplexity": min(30.0, (n - 1) / 3), "init": "random"}
+    return load_umap(), {"n_jobs": 1}, {"n_neighbors": min(15, n - 1)}
+
+
+def load_umap() -> Any:
+    """Return the class `umap.UMAP`, also where numba can write nowhere.
+
+    numba compiles UMAP, and keeps the result beside the package or in the user's cache folder. Where it can write to
+    neither (in a container, on a course server), it refuses: UMAP cannot even be imported. Then numba is given a folder
+    of this user's among the temporary files (NUMBA_CACHE_DIR). Where that fails, too, it compiles anew in each process.
+    """
+    from numba.core.config import reload_config
+    from numba.core.dispatcher import Dispatcher
+
+    try:
+        return _import_umap()
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+    with contextlib.suppress(OSError, RuntimeError):
+        os.environ["NUMBA_CACHE_DIR"] = str(private_folder("numba"))
+        reload_config()
+        return _import_umap()
+    cache, Dispatcher.enable_caching = Dispatcher.enable_caching, lambda self: None
+    try:
+        return _import_umap()
+    finally:
+        Dispatcher.enable_caching = cache
+
+
+def _import_umap() -> Any:
     from umap import UMAP
 
-    return UMAP, {"n_jobs": 1}, {"n_neighbors": min(15, n - 1)}
+    return UMAP
 
 
 def _exact_neighbours(codes: np.ndarray, k: int) -> dict[str, Any]:

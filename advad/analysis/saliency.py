@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from advad.analysis.inputs import Score, as_numbers, as_pixels, as_score
+from advad.analysis.inputs import as_numbers, as_pixels, as_score
 from advad.analysis.metrics import auroc
 from advad.checks import check_number, reject
 from advad.images import as_numpy
+from advad.occlusion import occlusion_batches, occlusion_changes, starts_along
 
 FIRST_PIXELS, BATCH_PIXELS = 2**21, 2**20  # pixels of all occluded images of `occlusion_maps`: first map, each batch
 
@@ -59,14 +58,13 @@ def occlusion_map(
     owner = "occlusion_map"
     function = as_score(owner, score)
     x = as_pixels(owner, "images", images, score)  # (N, C, H, W)
-    height, width = x.shape[2:]
+    height, width = x.shape[-2:]
     check_number(owner, "patch", patch, 1, min(height, width), integer=True)
     check_number(owner, "stride", stride, 1, patch, integer=True, remedy="A longer step leaves pixels uncovered.")
     check_number(owner, "fill", fill, 0, 1)
     check_number(owner, "batch_size", batch_size, 1, integer=True)
-    *_, finished = _batches(function, x, patch, stride, fill, batch_size)
-    assert finished is not None
-    return finished
+    filling = x.new_tensor(fill).expand_as(x)
+    return occlusion_changes(function, x, filling, patch=patch, stride=stride, batch_size=batch_size).numpy()
 
 
 class CoarseMap(NamedTuple):
@@ -96,57 +94,20 @@ def occlusion_maps(score: Any, image: np.ndarray, *, patch: int = 1, fill: float
         A map, as `occlusion_map` returns it; None after each batch of images, so that other work can be done meanwhile.
     """
     function, x = as_score("occlusion_maps", score), as_pixels("occlusion_maps", "image", image[None], score)
-    size, (height, width) = x[0].numel(), x.shape[2:]
+    size, (height, width), filling = x[0].numel(), x.shape[2:], x.new_tensor(fill).expand_as(x)
     levels = [(patch, 1)]  # side and stride, from fine to coarse
     side = patch if patch > 1 else 2
     while side <= min(height, width):
         levels.append((side, side))
         side *= 2
-    costs = [size * len(_starts(height, *level)) * len(_starts(width, *level)) for level in levels]
+    costs = [size * len(starts_along(height, *level)) * len(starts_along(width, *level)) for level in levels]
     first = next((k for k, cost in enumerate(costs) if cost <= FIRST_PIXELS), len(levels) - 1)
     for side, stride in reversed(levels[: first + 1]):
-        for finished in _batches(function, x, side, stride, fill, max(1, BATCH_PIXELS // size)):
-            yield None if finished is None else CoarseMap(finished[0], side, stride)
-
-
-@torch.no_grad()
-def _batches(
-    function: Score, x: Tensor, patch: int, stride: int, fill: float, batch_size: int
-) -> Iterator[np.ndarray | None]:
-    """Yield None after each batch of occluded images, and in the end the maps, (N, H, W)."""
-    height, width = x.shape[2:]
-    # The book-keeping stays on the CPU, in float64, which Apple's devices lack; only images travel.
-    tops, lefts = _starts(height, patch, stride), _starts(width, patch, stride)
-    differs = (x != fill).any(dim=1, keepdim=True).float().cpu()  # (N, 1, H, W)
-    altered = F.max_pool2d(differs, patch, stride=1)[:, 0, tops][:, :, lefts]  # (N, R, S): 1 where a patch differs
-    which, row, column = altered.nonzero(as_tuple=True)  # (K,) each: the occlusions to try
-    rows = (tops[row, None] + torch.arange(patch))[:, :, None]  # (K, patch, 1)
-    columns = (lefts[column, None] + torch.arange(patch))[:, None, :]  # (K, 1, patch)
-
-    before = torch.cat([function(batch) for batch in x.split(batch_size)]).cpu().double()  # (N,)
-    change = torch.zeros(altered.shape, dtype=torch.float64)
-    for first in range(0, len(which), batch_size):
-        k = slice(first, first + batch_size)
-        occluded = x[which[k]]  # (B, C, H, W), a copy
-        occluded[torch.arange(len(occluded))[:, None, None], :, rows[k], columns[k]] = fill
-        change[which[k], row[k], column[k]] = function(occluded).cpu().double() - before[which[k]]
-        yield None
-
-    down, across = (_cover(starts, patch, length) for starts, length in ((tops, height), (lefts, width)))
-    covered = torch.outer(down.sum(dim=0), across.sum(dim=0))  # (H, W): how many patches cover each pixel
-    yield ((down.T @ change @ across) / covered).float().numpy()
-
-
-def _starts(length: int, patch: int, stride: int) -> Tensor:
-    """Return where patches start along a side; the last one ends at the border."""
-    last = length - patch
-    return torch.tensor(sorted({*range(0, last, stride), last}))
-
-
-def _cover(starts: Tensor, patch: int, length: int) -> Tensor:
-    """Return 1 where a patch covers a pixel along a side, shape (number of patches, length)."""
-    after = torch.arange(length) - starts[:, None]
-    return ((after >= 0) & (after < patch)).double()
+        batches = occlusion_batches(
+            function, x, filling, patch=side, stride=stride, batch_size=max(1, BATCH_PIXELS // size)
+        )
+        for changes in batches:
+            yield None if changes is None else CoarseMap(changes[0].numpy(), side, stride)
 
 
 class Agreement(NamedTuple):

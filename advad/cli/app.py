@@ -11,7 +11,6 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import webbrowser
@@ -21,9 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from advad.checks import check_choice
+from advad.cli.servers import orderly_end, running
+from advad.files import expanded
 
 EXPLORERS = {"latent": "LatentExplorer", "brush": "OcclusionBrush"}  # name -> class in `explorers`
 DEFAULT_SETS = {(1, 8, 8): "digits", (1, 28, 28): "MNIST"}  # image shape -> data set
+TEMPLATES = Path(__file__).parents[1] / "pages" / "jupyter"  # an entry of JUPYTER_PATH, with the template "advad"
 HOST, PATIENCE = "127.0.0.1", 120  # seconds until the server must answer
 
 
@@ -115,26 +117,25 @@ def served(
     check_port(port)
     token = secrets.token_urlsafe(24)
     with tempfile.TemporaryDirectory(prefix="advad_app_") as folder:
-        page = write_app_notebook(Path(folder), Path(path), name, data, n)
-        command = [sys.executable, "-m", "voila", str(page), f"--Voila.ip={HOST}", f"--port={port}"]
-        command += ["--Voila.port_retries=0", "--no-browser", "--token"]  # the flag alone: it is in the environment
+        page = write_app_notebook(Path(folder), expanded(path), name, data, n)
+        arguments = [str(page), f"--Voila.ip={HOST}", f"--port={port}", "--Voila.port_retries=0", "--no-browser"]
+        arguments += [f"--Voila.connection_dir_root={folder}", "--template=advad"]
+        arguments += ["--token"]  # the flag alone: it is in the environment
         environment = os.environ | {"JUPYTER_TOKEN": token, "JUPYTER_PREFER_ENV_PATH": "1"}
+        environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(TEMPLATES), os.environ.get("JUPYTER_PATH")]))
         log = Path(folder) / "server.log"
         with open(log, "wb") as output:
-            process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            _wait(process, port, log)
-            yield process, f"http://{HOST}:{port}/?token={token}"
-        finally:
-            _stop(process)
+            with running("voila", arguments, environment, Path(folder), output) as process:
+                _wait(process, port, log)
+                yield process, f"http://{HOST}:{port}/?token={token}"
 
 
 def write_app_notebook(folder: Path, path: Path, name: str, data: str | None, n: int) -> Path:
     """Write the notebook that Voila runs; its name is the page's title."""
     import nbformat
 
-    if data is not None and Path(data).exists():
-        data = str(Path(data).resolve())  # the kernel works elsewhere
+    if data is not None and expanded(data).exists():
+        data = str(expanded(data).resolve())  # the kernel works elsewhere
     source = f"from advad.cli import app\napp.explorer({str(path.resolve())!r}, {name!r}, {data!r}, {n})"
     cells = [nbformat.v4.new_code_cell(source)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
@@ -144,11 +145,11 @@ def write_app_notebook(folder: Path, path: Path, name: str, data: str | None, n:
 
 
 def serve(path: str | Path, name: str, data: str | None, n: int, port: int, browser: bool) -> None:
-    """Check everything, then serve until the server ends or is interrupted; the arguments are those of `served`."""
+    """Check everything, then serve until the server ends, or Ctrl-C, SIGTERM or SIGHUP comes; arguments of `served`."""
     check_voila()
     check_port(port)
     explorer(path, name, data, n=8)  # what is wrong shows here in one line, not in the page
-    with served(path, name, data, n, port) as (process, url):
+    with orderly_end(), served(path, name, data, n, port) as (process, url):
         print(f"{url}\nCtrl-C stops it.", flush=True)
         if browser:
             webbrowser.open(url)
@@ -164,15 +165,5 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             if probe.connect_ex((HOST, port)) == 0:
                 return
         time.sleep(0.1)
-    last = (log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
+    last = (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["it said nothing"])[-1]
     raise AppError(f"app: Voila did not start: {last}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the server; SIGTERM lets it end its kernels first."""
-    process.terminate()
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

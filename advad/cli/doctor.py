@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -62,20 +63,21 @@ def device(_: Path | None) -> str:
 
 
 def data(root: Path | None) -> str:
-    """Return the image sets that can be loaded; Lacking when only the embedded one can."""
-    from advad.datasets.load import data_folder, load
-    from advad.datasets.torchvision_sets import NAMES
+    """Return the image sets that can be loaded; Lacking where those that come with advad are missing."""
+    from advad.datasets.load import NAMES, data_folder, load
+    from advad.datasets.torchvision_sets import NAMES as NAMED
 
-    found = []
-    for name in ("digits", *NAMES):
+    found, missing = {}, []
+    for name in NAMES:
         try:
-            images = load(name, root=root).images
+            found[name] = f"{name} ({len(load(name, root=root).images):,})"
         except FileNotFoundError:
-            continue
-        found.append(f"{name} ({len(images):,})")
-    if len(found) == 1:
-        raise Lacking(f"only the embedded {found[0]}; none in {data_folder(root)} (ADVAD_DATA names another folder)")
-    return f"{', '.join(found)} in {data_folder(root)}"
+            missing.append(name)
+    if lacking := [name for name in missing if name not in NAMED]:
+        raise Lacking(f"{', '.join(lacking)} should come with advad: install it again")
+    packaged, full = ([text for name, text in found.items() if (name in NAMED) == named] for named in (False, True))
+    where = f"in {data_folder(root)}{'' if full else ' (advad data downloads)'}"
+    return f"{', '.join(packaged)} with advad; {', '.join(full) or 'none'} {where}"
 
 
 def lessons(_: Path | None) -> str:
@@ -119,6 +121,23 @@ def widgets(_: Path | None) -> str:
     return "a slider moves a figure"
 
 
+def umap(_: Path | None) -> str:
+    """Load UMAP, which numba compiles; Lacking where numba can write neither beside its packages nor at home."""
+    from importlib import metadata
+
+    before = os.environ.get("NUMBA_CACHE_DIR")
+    from advad.analysis.latent import load_umap
+
+    load_umap()
+    folder = os.environ.get("NUMBA_CACHE_DIR")
+    if folder != before:
+        raise Lacking(
+            f"numba can write neither beside its packages nor at home, so it compiles UMAP into {folder}. "
+            "Set NUMBA_CACHE_DIR to a folder that stays, and it compiles only once"
+        )
+    return f"umap-learn {metadata.version('umap-learn')} loads"
+
+
 CHECKS = {
     "python": python,
     "packages": packages,
@@ -128,4 +147,5 @@ CHECKS = {
     "lessons": lessons,
     "kernel": kernel,
     "widgets": widgets,
+    "umap": umap,
 }

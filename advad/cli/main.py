@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, lab, tour, run, sweep, reproduce, board, app.
+"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, sweep, reproduce, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import shutil
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -18,17 +17,31 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import advad
+from advad.files import expanded
 
 if TYPE_CHECKING:
     from advad.lessons.outcome import LessonResult
 
 PROFILES = click.Choice(["smoke", "lab", "paper"])
 DEVICES = click.Choice(["auto", "cpu", "cuda", "mps"])
-PATH = click.Path(path_type=Path)
 TIMEOUT = click.option(
     "--timeout", type=click.IntRange(1), default=3600, show_default=True, help="Seconds that one cell may take."
 )
 BAD_ARGUMENT, INTERRUPTED = 2, 130
+
+
+class UserPath(click.Path):
+    """A path as typed; a leading ~ is the home folder, also where the shell has left it, as in --out=~/runs."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        """Return the path; fail in one line where ~somebody is nobody."""
+        try:
+            return expanded(str(super().convert(value, param, ctx)))
+        except FileNotFoundError as error:
+            self.fail(str(error), param, ctx)
+
+
+PATH = UserPath(path_type=Path)
 
 
 class OneLine(click.ClickException):
@@ -47,23 +60,34 @@ class OneLine(click.ClickException):
 def one_line_errors() -> Iterator[None]:
     """Turn what a user can cause into one line and an exit code."""
     from advad.cli.app import AppError
-    from advad.lessons.outcome import LessonError, NoLessonError
+    from advad.lessons.outcome import HandInError, LessonError, NoLessonError
     from advad.lessons.parameters import ParameterError, SpecError
 
     try:
         yield
     except KeyboardInterrupt:
         raise OneLine("interrupted", INTERRUPTED) from None
-    except (ParameterError, NoLessonError, SpecError) as error:
+    except (HandInError, ParameterError, NoLessonError, SpecError) as error:
         raise OneLine(str(error), BAD_ARGUMENT) from None
     except (LessonError, AppError, OSError) as error:
         raise OneLine(str(error)) from None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class AnyTerminal(click.Group):
+    """A group of commands that shows "?" for a sign that the terminal's encoding lacks ("α", "─"), in help as well."""
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """Run the command line."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        return super().main(*arguments, **settings)
+
+
+@click.group(cls=AnyTerminal, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(advad.__version__, prog_name="advad", message="%(prog)s %(version)s")
 def main() -> None:
-    r"""Image anomaly detection, for teaching and reproducible evaluation.
+    """Image anomaly detection, for teaching and reproducible evaluation.
 
     \b
     Start with:  advad doctor   is everything here?
@@ -71,11 +95,8 @@ def main() -> None:
                  advad tour     run them all and look at what they found
                  advad sweep    many runs, each done once
                  advad board    our results beside the published values
-                 advad reproduce    one published table again
+                 advad reproduce   one published table again
     """
-    for stream in (sys.stdout, sys.stderr):  # a terminal without "α" or "─" shows "?" instead of a traceback
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 @main.command()
@@ -104,14 +125,15 @@ def lab(arguments: Sequence[str]) -> None:
     """
     import os
 
+    from advad.cli.servers import orderly_end, running
     from advad.lessons.catalogue import lessons
     from advad.lessons.kernel import waiting_threads
 
     with one_line_errors():
         folder = lessons()[0].parent
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}", *arguments]
+    settings = [f"--ServerApp.root_dir={folder}", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"} | waiting_threads()  # our kernel before a user's
-    with subprocess.Popen(command, env=environment) as server:
+    with orderly_end(), running("jupyterlab", [*settings, *arguments], environment) as server:
         while server.poll() is None:
             with contextlib.suppress(KeyboardInterrupt):  # JupyterLab asks by itself whether to stop
                 server.wait()
@@ -119,7 +141,7 @@ def lab(arguments: Sequence[str]) -> None:
 
 
 @main.command()
-@click.option("--profile", type=PROFILES, default="smoke", show_default=True, help="Size of everything.")
+@click.option("--profile", type=PROFILES, default="lab", show_default=True, help="Size of everything.")
 @click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
 @click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
 @TIMEOUT
@@ -127,12 +149,13 @@ def lab(arguments: Sequence[str]) -> None:
 def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
     """Run all lessons and write a gallery of what they found.
 
-    In the smoke profile everything runs on the embedded digits, without a network. A lesson that fails is reported,
-    the others go on, and the exit code is 1.
+    The profiles lab and smoke need no network: their images come with advad. The numbers of smoke mean nothing: it only
+    shows that everything runs. A lesson that fails is reported, the others go on, and the exit code is 1.
     """
     from joblib import cpu_count
 
     from advad.lessons.catalogue import lessons
+    from advad.lessons.image_sets import check_image_set
     from advad.lessons.pages import write_gallery
     from advad.lessons.parameters import check_parameters, read_parameters
     from advad.lessons.run_all import run_lessons
@@ -143,6 +166,7 @@ def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None
         for notebook in lessons():  # all are checked before the first one runs
             mine = {name: value for name, value in wanted.items() if name in read_parameters(notebook)}
             given[notebook] = check_parameters(notebook, mine)
+            check_image_set(notebook, given[notebook])
         rows = run_lessons(given, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
         index = write_gallery(out, rows)
     click.echo(table(rows))
@@ -160,7 +184,9 @@ def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None
 @TIMEOUT
 @click.option("--list", "listing", is_flag=True, help="Only list the lesson's parameters.")
 def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeout: int, listing: bool) -> None:
-    r"""Run one LESSON with checked parameters: its number, its name, or the path of a notebook.
+    """Run one LESSON with checked parameters.
+
+    LESSON is its number, its name, or the path of a notebook.
 
     \b
     advad run 01 --list
@@ -185,6 +211,74 @@ def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeo
     click.echo(f"{outcome.finding}\n{outcome.seconds:.1f} s on {outcome.device}: {shown(outcome.page)}")
 
 
+@main.command("data")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--root", type=PATH, help="Folder of image sets  [default: $ADVAD_DATA, else data/]")
+def download(names: Sequence[str], root: Path | None) -> None:
+    r"""Download image sets by NAME; without any, list them all and say which are there.
+
+    The lessons need no download. The full sets are for the profile paper, for sweeps and for your own experiments.
+
+    \b
+    advad data MNIST FashionMNIST
+    """
+    from advad.cli import data
+
+    with one_line_errors():
+        if not names:
+            click.echo(data.listing(root))
+            return
+        try:
+            data.check_names(names)
+            for name in names:
+                click.echo(data.fetched(name, root))
+        except ValueError as error:  # an unknown image set, a damaged file
+            raise OneLine(str(error), BAD_ARGUMENT) from None
+
+
+@main.command("hand-in")
+@click.argument("folder", required=False, type=PATH)
+@click.option("--name", prompt="Your name", help="Your name, as the instructor knows it.")
+@click.option("--out", type=PATH, help="The zip file  [default: hand-in-NAME.zip in the course folder]")
+def hand_in(folder: Path | None, name: str, out: Path | None) -> None:
+    """Write one zip file with your answers, predictions and results, for your instructor.
+
+    FOLDER is that of `advad lab`. What is saved is listed; nothing else is, and nothing is sent anywhere.
+    """
+    from advad.lessons import hand_in as hand_ins
+    from advad.lessons.course import find_course
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        course = find_course(folder)
+        content = hand_ins.collect(course, name)
+        path = hand_ins.write(content, out or course / hand_ins.file_name(name))
+    click.echo(f"{hand_ins.told(content)}\n\n{shown(path.resolve())} ({path.stat().st_size / 1024:.0f} KB)")
+
+
+@main.command("class")
+@click.argument("folder", type=PATH)
+@click.option("--rerun", is_flag=True, help="Run the lessons again with the answers. This executes students' code.")
+@click.option("--out", type=PATH, default=Path("runs/class"), show_default=True, help="Where to write.")
+@TIMEOUT
+def class_(folder: Path, rerun: bool, out: Path, timeout: int) -> None:
+    """Show what a class handed in: who predicted what, who solved what, and what was found.
+
+    FOLDER holds the zip files of `advad hand-in`, also in folders inside. They are read and checked, and nothing of
+    them is executed, unless --rerun asks for it: then each lesson runs with each student's answers, on this machine
+    and with your rights. A file that is no hand-in is refused in one line.
+    """
+    from advad.lessons import class_table
+    from advad.lessons.run import shown
+
+    with one_line_errors():
+        table = class_table.collect(folder)
+        if rerun:
+            class_table.rerun(table, out / "rerun", timeout=timeout)
+        page = class_table.write(table, out, "run again here" if rerun else class_table.TRUSTED)
+    click.echo(f"{class_table.text(table)}\n\nPage: {shown(page.resolve())}")
+
+
 @main.command()
 @click.argument("path", type=PATH)
 @click.option("--explorer", type=click.Choice(["latent", "brush"]), default="latent", show_default=True)
@@ -193,7 +287,7 @@ def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeo
 @click.option("--port", type=click.IntRange(1, 65535), default=8866, show_default=True, help="On loopback.")
 @click.option("--browser/--no-browser", default=True, show_default=True, help="Open the page.")
 def app(path: Path, explorer: str, data: str | None, images: int, port: int, browser: bool) -> None:
-    """Serve an explorer for the saved detector PATH as a page of its own.
+    """Serve an explorer of the saved detector PATH as a page.
 
     Only this machine can reach the page, and only with the token in the address that is printed.
     """
@@ -213,10 +307,11 @@ def app(path: Path, explorer: str, data: str | None, images: int, port: int, bro
 @click.option("--dask", metavar="ADDRESS", help="Use the workers of a running scheduler, tcp://HOST:PORT.")
 @click.option("--dry-run", is_flag=True, help="Only list the runs, and how long they may take.")
 def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run: bool) -> None:
-    r"""Do the runs that a SPEC (a TOML file) asks for: a grid over methods, or over a lesson's parameters.
+    """Do the runs that a SPEC (a TOML file) asks for.
 
-    A run that is finished is not done again: start a sweep that was stopped once more, and it goes on. A run that fails
-    is reported, the others go on, and the exit code is 1.
+    A SPEC is a grid over methods, or over a lesson's parameters. A run that is finished is not done again: start a
+    sweep that was stopped once more, and it goes on. A run that fails is reported, the others go on, and the exit code
+    is 1.
 
     \b
     advad sweep spec.toml --dry-run
@@ -247,7 +342,9 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 @click.option("--budget", type=click.Choice(["laptop", "paper"]), default="laptop", show_default=True, help="Settings.")
 @click.option("--normal", multiple=True, metavar="CLASS", help="Only this class, 8 or 0+1; repeat for more.")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this data set; repeat for more.")
+@click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method; repeat for more.")
 @click.option("--seeds", type=click.IntRange(1), help="Only so many seeds  [default: all of the spec]")
+@click.option("--missing", is_flag=True, help="Only runs whose results are not in data/results.")
 @click.option("--out", type=PATH, default=Path("runs/reproduce"), show_default=True, help="Where to write the tables.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
 @click.option("--dry-run", is_flag=True, help="Only list the runs, and how long they may take.")
@@ -258,13 +355,17 @@ def reproduce(
     budget: str,
     normal: Sequence[str],
     datasets: Sequence[str],
+    methods: Sequence[str],
     seeds: int | None,
+    missing: bool,
     out: Path,
     workers: int,
     dry_run: bool,
     show: bool,
 ) -> None:
-    r"""Run a published TABLE of a PAPER again, or all tables of the paper, and show ours beside each cell.
+    """Run a published TABLE of a PAPER again.
+
+    Without a TABLE, all tables of the paper. Our result stands beside each published cell.
 
     PAPER is arae, alcn, itsr, berg, agad, or all; the specs are data/sweeps/PAPER-TABLE.toml. The runs are those of a
     sweep: stop at any time and start again. The table is also written as CSV and as a page.
@@ -280,7 +381,7 @@ def reproduce(
     from advad.scoreboard import reproduce as tables
 
     asked = [*(f"--normal {name}" for name in normal), *(f"--dataset {name}" for name in datasets)]
-    asked += [f"--seeds {seeds}"] if seeds else []
+    asked += [f"--method {name}" for name in methods] + ([f"--seeds {seeds}"] if seeds else [])
     failed, results = [], []
     with one_line_errors():
         pairs = [pair for pair in tables.tables() if paper in ("all", pair[0]) and table in (None, pair[1])]
@@ -289,7 +390,7 @@ def reproduce(
                 plan = tables.outline_of(name, number, budget)
             else:
                 plan = tables.plan_of(name, number, budget)
-                names = tables.chosen(plan, normal, datasets, seeds)
+                names = tables.chosen(plan, normal, datasets, seeds, methods, missing)
                 if dry_run:
                     click.echo(time_estimate.listing(plan, folder_of(plan, None), workers, names))
                     continue
@@ -311,21 +412,22 @@ def reproduce(
 @click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
 @click.option("--keep", is_flag=True, help="Put the figures of SWEEPS, whose specs ship, into data/measured.csv.")
 def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
-    """Show our results beside the published values: as a table, as board.csv, and as a page.
+    """Show our results beside the published values.
 
-    Ours are those of data/measured.csv and of the folders of SWEEPS; without any, of all in runs/sweeps.
+    They come as a table, as board.csv, and as a page. Ours are those of data/measured.csv and of the folders of
+    SWEEPS; without any, of all in runs/sweeps.
     """
     from advad.lessons.run import shown
     from advad.scoreboard import measured as keeping
     from advad.scoreboard import table as boards
 
     with one_line_errors():
+        kept = keeping.keep(sweeps) if keep else []
         rows = boards.rows(sweeps or None)
         if not rows:
             remedy = "advad sweep SPEC.toml makes some; data/measured.csv comes with the repository."
             raise OneLine(f"board: there must be figures to show; got none. {remedy}", BAD_ARGUMENT)
         if keep:
-            kept = keeping.keep(rows, sweeps)
             click.echo(f"{len(kept)} rows: {shown(keeping.MEASURED)}\n")
         page = boards.write(rows, out.resolve())
     click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")

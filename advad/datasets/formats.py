@@ -94,7 +94,8 @@ def read_npz(
 
     `train_images` and `train_labels` must be there; `val_images` and `val_labels` join the training
     part where they are; `test_images` and `test_labels` are the official test part.
-    Images are uint8, (N, H, W) or (N, H, W, C); labels are whole numbers from 0, (N,) or (N, 1).
+    Images are uint8, (N, H, W) or (N, H, W, C), of any size; labels are whole numbers from 0, (N,) or (N, 1), or, where
+    an image may have several, 0 and 1 of shape (N, L), as in ChestMNIST.
 
     All sizes are checked before an image is read, and images are converted while they are read. So the memory needed
     is that of the result, and little beside it.
@@ -113,15 +114,16 @@ def read_npz(
     images, labels, is_test : Tensor
         As in `torchvision_sets.read_named`.
     classes : tuple of str
-        "0", "1", … up to the highest label.
+        "0", "1", … up to the highest label. Of labels (N, L): "no label", "label 0", … for images with that label
+        only, and "several labels".
     unread : tuple of str
         Names of the arrays that were not read.
 
     Raises
     ------
     ValueError
-        Truncated, pickled objects inside, a key missing, a wrong shape, several labels per image, volumes,
-        a label of 10,000 or more, more images than the memory can hold.
+        Truncated, pickled objects inside, a key missing, a wrong shape, volumes, a label of 10,000 or more, several
+        labels an image that are not 0 and 1, more images than the memory can hold.
     TypeError
         Images or labels of another dtype.
     """
@@ -174,9 +176,11 @@ def _read_parts(
     for _, images, labels in parts:
         _read_images(path, archive, images, result[start : start + len(labels)], size, channels)
         start += len(labels)
-    labels = torch.cat([labels for _, _, labels in parts])
+    widths = sorted({labels.shape[1:] for _, _, labels in parts})
+    if len(widths) > 1:
+        reject("load", str(path), "hold as many labels for each image in all its parts", [list(w) for w in widths])
+    labels, classes = _classes_of(torch.cat([labels for _, _, labels in parts]))
     is_test = torch.cat([torch.full((len(labels),), test) for test, _, labels in parts])
-    classes = tuple(str(number) for number in range(int(labels.max()) + 1))
     read = {images.name for _, images, _ in parts}
     unread = tuple(key for key, name in arrays.items() if name not in read and not key.endswith("_labels"))
     return result, labels, classes, is_test, unread
@@ -223,18 +227,28 @@ def _channels_first(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return (shape[3] if len(shape) == 4 else 1), shape[1], shape[2]
 
 
+def _classes_of(labels: Tensor) -> tuple[Tensor, tuple[str, ...]]:
+    """Return one class number an image, (N,) or (N, L) -> (N,), and the names of the classes."""
+    if labels.ndim == 1:
+        return labels, tuple(str(number) for number in range(int(labels.max()) + 1))
+    n_labels = labels.shape[1]
+    count = labels.sum(1)
+    single = labels.argmax(1) + 1
+    numbers = torch.where(count == 1, single, torch.where(count == 0, 0, n_labels + 1))
+    return numbers, ("no label", *(f"label {k}" for k in range(n_labels)), "several labels")
+
+
 def _read_labels(path: Path, archive: zipfile.ZipFile, key: str, labels: _Array, count: int) -> Tensor:
-    """Return one part's labels as (N,), int64, checked by their header before they are read."""
+    """Return one part's labels as (N,) or (N, L), int64, checked by their header before they are read."""
     owner, found = f"{key} of {path}", f"shape {labels.shape} and dtype {labels.dtype}"
     if labels.dtype.kind not in "ui":
         reject("load", owner, "be whole numbers", found, error=TypeError)
-    if labels.shape not in ((count,), (count, 1)):
-        several = len(labels.shape) == 2 and labels.shape[0] == count
-        remedy = "Several labels per image are not read: save one, such as labels.any(1)." if several else ""
-        reject("load", owner, f"hold one label for each of {count} images", found, remedy)
+    several = len(labels.shape) == 2 and labels.shape[1] > 1
+    if labels.shape[:1] != (count,) or len(labels.shape) > 2 or 0 in labels.shape:
+        reject("load", owner, f"hold labels for each of {count} images", found)
     with archive.open(labels.name) as stream:
         try:
-            values = np.lib.format.read_array(stream, allow_pickle=False).reshape(-1)
+            values = np.lib.format.read_array(stream, allow_pickle=False)
         except ValueError as error:
             reject("load", owner, "be complete", str(error), "It is damaged: put a good copy there.")
     if int(values.max()) >= MAX_CLASSES:
@@ -242,7 +256,10 @@ def _read_labels(path: Path, archive: zipfile.ZipFile, key: str, labels: _Array,
         reject("load", owner, f"be class numbers below {MAX_CLASSES:,}", int(values.max()), remedy)
     if int(values.min()) < 0:
         reject("load", owner, "be class numbers from 0", int(values.min()), "Number the classes from 0.")
-    return torch.from_numpy(values.astype(np.int64))
+    if several and int(values.max()) > 1:
+        remedy = "They say which of several labels an image has. One class an image is (N,) or (N, 1)."
+        reject("load", owner, f"be 0 or 1 where each image has {values.shape[1]}", int(values.max()), remedy)
+    return torch.from_numpy(values.astype(np.int64).reshape(labels.shape if several else count))
 
 
 def _read_images(

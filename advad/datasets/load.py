@@ -1,8 +1,9 @@
 """Image sets as one `uint8` tensor in memory.
 
-`digits` is embedded; MNIST, its successors and CIFAR lie on the disk and are downloaded only when asked;
-`.npz` files and folders of images are anybody's own. No pickle is ever loaded: CIFAR-10 and CIFAR-100 are
-read from their authors' *binary* version, because the one that torchvision reads is made of pickles.
+`digits` is embedded, and a part of MNIST and of Fashion-MNIST comes with advad; the full MNIST, its successors and
+CIFAR lie on the disk and are downloaded only when asked; `.npz` files and folders of images are anybody's own. No
+pickle is ever loaded: CIFAR-10 and CIFAR-100 are read from their authors' *binary* version, because the one that
+torchvision reads is made of pickles.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from advad.checks import check_choice, check_number, reject
+from advad.checks import LONGEST_SIDE, check_choice, check_number, reject
 from advad.datasets import torchvision_sets
 from advad.datasets.folders import LeftOutWarning, read_folder, read_groups
 from advad.datasets.formats import read_npz
 from advad.datasets.imageset import ImageSet
-from advad.datasets.pixels import converted
+from advad.datasets.packaged import PACKAGED, read_packaged
+from advad.datasets.pixels import check_memory, converted, converted_shape
 from advad.environment import checkout
+from advad.files import expanded
 
 __all__ = ["ImageSet", "data_folder", "load"]
 
-PART_OF = {"cifar10_part": "CIFAR10"}  # name of a file -> the data set that it is a part of
+PART_OF = {"cifar10_part": "CIFAR10"}  # name of a set or file -> the data set that it is a part of
+PART_OF |= {name: part.whole for name, part in PACKAGED.items()}
+NAMES = ("digits", *PACKAGED, *torchvision_sets.NAMES)
 DIGITS_TEST = 540  # the last 30 % of 1,797, fixed: a set with no official split needs one that all share
 
 
@@ -51,6 +56,8 @@ def load(
 
         - "digits": embedded, 8×8, grey; grey values 0…16 are scaled to 0…255; the last 540 of 1,797
           images are its test part;
+        - "MNIST-lab", "FashionMNIST-lab": come with advad; the first 2,000 training images of each digit, or 1,000 of
+          each kind of clothing, and the whole test part (see `packaged`);
         - "MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "CIFAR100-coarse" (the 20 superclasses), from
           `root` (see `named`);
         - the path of an `.npz` file with MedMNIST's key names (see `formats.read_npz`);
@@ -111,12 +118,13 @@ def load(
     if not isinstance(name_or_path, (str, os.PathLike)):
         reject("load", "name_or_path", "be a name or a path", name_or_path, error=TypeError)
     if size is not None:
-        check_number("load", "size", size, 1, integer=True, remedy="It is the new height and width in pixels.")
+        remedy = "It is the new height and width in pixels."
+        check_number("load", "size", size, 1, LONGEST_SIDE, integer=True, remedy=remedy)
     if channels is not None:
         check_choice("load", "channels", channels, (1, 3))
 
     folder = data_folder(root)
-    path = None if name_or_path in ("digits", *torchvision_sets.NAMES) else _find(name_or_path, folder)
+    path = None if name_or_path in NAMES else _find(name_or_path, folder)
     if path is not None and path.is_dir():  # its images may differ in size and mode, so it converts them one by one
         found = read_folder(path, size, channels, bit_depth)
         if found.needs_attention:
@@ -132,9 +140,11 @@ def load(
         images = ImageSet(path.stem, pixels, labels, classes, is_test)
     else:
         name = str(name_or_path)
-        images = _digits() if name == "digits" else ImageSet(name, *torchvision_sets.read_named(name, folder, download))
+        images = _named(name, folder, download)
+        check_memory(name, converted_shape(tuple(images.images.shape), size, channels))
         images = replace(images, images=converted(images.images, size, channels))
     report = f"load: took {len(images)} images of {len(images.classes)} classes from {path or name_or_path}"
+    report += "; an image may have several labels, so the classes are which one it has" * ("no label" in images.classes)
     report += f"; left out the arrays {', '.join(unread)}." if unread else "."
     return _with_groups(replace(images, report=report), groups)
 
@@ -144,7 +154,7 @@ def _with_groups(images: ImageSet, groups: Any) -> ImageSet:
     if groups is None:
         return images
     if isinstance(groups, (str, os.PathLike)):
-        path = Path(groups).expanduser()
+        path = expanded(groups)
         if not path.is_file():
             reject("load", "groups", "be a sequence or a CSV file that exists", str(groups), error=FileNotFoundError)
         if images.files is None:
@@ -163,7 +173,16 @@ def data_folder(root: str | os.PathLike[str] | None = None) -> Path:
     """
     home = checkout()
     data = Path("data") if home is None else home / "data"
-    return Path(root or os.environ.get("ADVAD_DATA") or data).expanduser().resolve()
+    return expanded(root or os.environ.get("ADVAD_DATA") or data).resolve()
+
+
+def _named(name: str, folder: Path, download: bool) -> ImageSet:
+    """Return the set of that name, one of `NAMES`."""
+    if name == "digits":
+        return _digits()
+    if name in PACKAGED:
+        return read_packaged(name)
+    return ImageSet(name, *torchvision_sets.read_named(name, folder, download))
 
 
 def _digits() -> ImageSet:
@@ -179,7 +198,7 @@ def _digits() -> ImageSet:
 
 def _find(name: str | os.PathLike[str], root: Path) -> Path:
     """Return the folder or .npz file of that name, in the working directory or in `root`."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     for candidate in (path, root / path):
         if candidate.is_dir() and os.fspath(name):  # an empty name is not the working directory
             return candidate.resolve()
@@ -192,9 +211,8 @@ def _find(name: str | os.PathLike[str], root: Path) -> Path:
         places = f"{path}" if path.is_absolute() else f"{Path.cwd()} or {root}"
         remedy = "root=… or the environment variable ADVAD_DATA names another folder."
         reject("load", "the file or folder", f"lie in {places}", os.fspath(name), remedy, FileNotFoundError)
-    choices = ("digits", *torchvision_sets.NAMES)
-    rule = f"be one of {', '.join(choices)}, or the path of a folder or .npz file"
-    lower = {choice.lower(): choice for choice in choices}
+    rule = f"be one of {', '.join(NAMES)}, or the path of a folder or .npz file"
+    lower = {choice.lower(): choice for choice in NAMES}
     close = difflib.get_close_matches(os.fspath(name).lower(), lower, n=1)
     remedy = f"Did you mean {lower[close[0]]!r}?" if close else f"No folder of that name is in {Path.cwd()} or {root}."
     reject("load", "name", rule, os.fspath(name), remedy)

@@ -31,7 +31,7 @@ __all__ = ["Split", "leave_one_out", "merged", "one_class"]
 
 TRAIN_SHARE = 0.8  # of merged sets, in both papers
 # A sweep's run is known by its arguments: these are left out at their defaults, so that older runs stay finished.
-ADDED_LATER = ("train_share", "holdout_from", "by_group")
+ADDED_LATER = ("train_share", "holdout_from", "by_group", "stratified")
 Protocol = TypeVar("Protocol", bound=Callable[..., Split])
 
 
@@ -77,6 +77,10 @@ def one_class(images: ImageSet, *, normal: Classes, **options: Unpack[SplitKeywo
     by_group : bool
         Whether all images of a group (`ImageSet.groups`) go to the same side; training images of a group that is in
         the official test part are then left out. Default False.
+    stratified : bool
+        Whether each class keeps its proportion in the parts that are drawn, as nearly as whole images allow: held-out
+        images from the clean pool, and what `train_size`, `test_size` and a protocol's own test part take. With
+        `by_group`, groups come first. Default False.
 
     Returns
     -------
@@ -94,6 +98,8 @@ def one_class(images: ImageSet, *, normal: Classes, **options: Unpack[SplitKeywo
     -----
     GroupLeakWarning
         A group of the test part is also trained or calibrated on.
+    MaskWarning
+        A normal image has marked pixels, or an anomalous test image has none.
 
     Notes
     -----
@@ -144,6 +150,7 @@ def merged(
     train_share : float in (0, 1)
         Share of the normal images that is not tested on; 0.8 in the paper.
     contamination, contaminants, labelled, labelled_classes, holdout, seed, train_size, test_size, holdout_from
+    stratified
         As in `one_class`.
     by_group : bool
         Whether all images of a group go to the same side. Groups are whole, so the shares hold approximately only.
@@ -197,6 +204,7 @@ def leave_one_out(
     train_share : float in (0, 1)
         Share of the images that is not tested on; 0.8 in the paper.
     contamination, contaminants, labelled, labelled_classes, holdout, seed, train_size, test_size, holdout_from
+    stratified
         As in `one_class`.
     by_group : bool
         As in `merged`.
@@ -241,7 +249,8 @@ def _begin(
     chosen = SplitOptions(**options)
     chosen.check(protocol, images)
     groups = images.groups if chosen.by_group else None
-    return numbers, images.is_of(numbers), Draw(len(images), chosen.seed, groups), chosen
+    strata = images.labels if chosen.stratified else None
+    return numbers, images.is_of(numbers), Draw(len(images), chosen.seed, groups, strata), chosen
 
 
 def _merged_test(

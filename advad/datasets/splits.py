@@ -23,6 +23,10 @@ class GroupLeakWarning(UserWarning):
     """Images of one group are trained on and tested on, so the test flatters the detector."""
 
 
+class MaskWarning(UserWarning):
+    """A mask contradicts the class of its image, so that metrics of pixels would be wrong."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SplitOptions:
     """The options that all protocols share, with their defaults; `one_class` explains each."""
@@ -37,6 +41,7 @@ class SplitOptions:
     test_size: int | None = None
     holdout_from: str = "clean"
     by_group: bool = False
+    stratified: bool = False
 
     def check(self, protocol: str, images: ImageSet) -> None:
         """Raise TypeError or ValueError, in the name of the protocol, where an option is not allowed."""
@@ -47,7 +52,8 @@ class SplitOptions:
             if cap is not None:
                 check_number(protocol, name, cap, least, integer=True)
         check_choice(protocol, "holdout_from", self.holdout_from, HOLDOUTS)
-        check_choice(protocol, "by_group", self.by_group, (True, False))
+        for name in ("by_group", "stratified"):
+            check_choice(protocol, name, getattr(self, name), (True, False))
         if self.by_group and images.groups is None:
             remedy = "advad.load(..., groups=...) gives it some."
             reject(protocol, "images", "have groups where by_group is True", "none", remedy)
@@ -66,6 +72,7 @@ class SplitKeywords(TypedDict, total=False):
     test_size: int | None
     holdout_from: str
     by_group: bool
+    stratified: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -135,6 +142,12 @@ class Split:
         """Names of the normal classes."""
         return tuple(self.classes[number] for number in self.normal)
 
+    @property
+    def contaminants(self) -> tuple[int, ...]:
+        """Class numbers of the classes that the contamination comes from, in `settings` by number or by name."""
+        classes = self.settings["contaminants"]
+        return tuple(self.classes.index(entry) if isinstance(entry, str) else entry for entry in classes)
+
     def describe(self) -> str:
         """Return one line that says what is in the split."""
         count = {role: len(chosen) for role, chosen in self.indices.items()}
@@ -169,11 +182,18 @@ class Draw:
         Decides the order.
     groups : sequence of str, optional
         The group of each image; without, each image is free to go anywhere.
+    strata : Tensor of shape (N,), optional
+        The class of each image. With it, the first images in the order, however many, hold each class in its
+        proportion, as nearly as whole images allow; so do the last ones.
     """
 
-    def __init__(self, count: int, seed: int, groups: Iterable[str] | None = None) -> None:
+    def __init__(
+        self, count: int, seed: int, groups: Iterable[str] | None = None, strata: Tensor | None = None
+    ) -> None:
         generator = torch.Generator().manual_seed(int(seed))
         self.order = torch.randperm(count, generator=generator)
+        if strata is not None:
+            self.order = self.order[_interleaved(strata[self.order]).argsort(stable=True)]
         self.rank = torch.randperm(count, generator=generator)  # a second order, independent of the first
         self.is_free = torch.ones(count, dtype=torch.bool)
         self.group = None if groups is None else torch.from_numpy(np.unique(list(groups), return_inverse=True)[1])
@@ -227,6 +247,16 @@ class Draw:
         self.is_free[taken] = False
         if self.group is not None:
             self.side[torch.isin(self.group, self.group[taken]).numpy()] = side
+
+
+def _interleaved(labels: Tensor) -> Tensor:
+    """Return where along [0, 1] each image stands if those of each class are spread evenly, in their present order."""
+    place = torch.empty(len(labels), dtype=torch.float64)
+    for label in labels.unique():
+        members = labels == label
+        n = int(members.sum())
+        place[members] = (torch.arange(n, dtype=torch.float64) + 0.5) / n
+    return place
 
 
 def fill(
@@ -306,6 +336,7 @@ def fill(
     groups = _of_parts(images.groups, parts)
     if groups is not None:
         _warn_of_leaks(protocol, groups)
+    _warn_of_masks(protocol, images, is_normal, parts)
     return Split(
         train=images.images[train],
         train_y=(torch.arange(len(train)) >= len(train) - len(labelled)).long(),
@@ -331,6 +362,7 @@ def fill(
             "test_size": None if options.test_size is None else int(options.test_size),
             "holdout_from": options.holdout_from,
             "by_group": options.by_group,
+            "stratified": options.stratified,
         },
         masks=None if images.masks is None else {part: images.masks[rows] for part, rows in parts.items()},
         files=_of_parts(images.files, parts),
@@ -350,6 +382,24 @@ def _warn_of_leaks(protocol: str, groups: dict[str, tuple[str, ...]]) -> None:
         text = f"{protocol}: {len(shared)} of {len(set(groups[TEST]))} groups of the test part are also trained or "
         text += f"calibrated on, such as {shared[0]!r}, so the test flatters the detector."
         warnings.warn(f"{text} by_group=True splits by group.", GroupLeakWarning, stacklevel=4)
+
+
+def _warn_of_masks(protocol: str, images: ImageSet, is_normal: Tensor, parts: dict[str, Tensor]) -> None:
+    """Warn where a normal image has a defect marked, or an anomalous test image has none."""
+    if images.masks is None:
+        return
+    marked = images.masks.flatten(1).any(1)
+    used = torch.cat(list(parts.values()))
+    test = parts[TEST]
+    cases = {
+        "normal images have marked pixels": used[is_normal[used] & marked[used]],
+        "anomalous test images have no marked pixel": test[~is_normal[test] & ~marked[test]],
+    }
+    for what, rows in cases.items():
+        if len(rows):
+            name = f"number {int(rows[0])}" if images.files is None else images.files[int(rows[0])]
+            text = f"{protocol}: {len(rows)} {what}, such as {name}, so metrics of pixels would be wrong."
+            warnings.warn(f"{text} Mend the masks, or leave the images out.", MaskWarning, stacklevel=4)
 
 
 def _anomalous_classes(

@@ -108,8 +108,8 @@ def read_named(name: str, root: Path, download: bool) -> tuple[Tensor, Tensor, t
 
 def _read_idx_set(name: str, root: Path, download: bool) -> tuple[Part, Part, tuple[str, ...]]:
     """Return the training part, the test part and the classes of MNIST or one of its successors."""
-    folder = root / name / "raw"
-    if _lacks(folder, IDX_TRAIN + IDX_TEST, name, download):
+    folder, needed = _files_of(name, root)
+    if _lacks(folder, needed, name, download):
         from torchvision import datasets
 
         source = getattr(datasets, name)
@@ -130,8 +130,8 @@ def _read_idx_set(name: str, root: Path, download: bool) -> tuple[Part, Part, tu
 def _read_cifar_set(name: str, root: Path, download: bool) -> tuple[Part, Part, tuple[str, ...]]:
     """Return the training part, the test part and the classes of CIFAR-10 or CIFAR-100, with fine or coarse labels."""
     files = CIFAR[name]
-    folder = root / files.folder
-    if _lacks(folder, (*files.train, files.test, files.class_names), name, download):
+    folder, needed = _files_of(name, root)
+    if _lacks(folder, needed, name, download):
         _download([f"https://www.cs.toronto.edu/~kriz/{files.archive}"], root, files.archive, files.md5)
 
     *batches, test = (
@@ -142,6 +142,20 @@ def _read_cifar_set(name: str, root: Path, download: bool) -> tuple[Part, Part, 
     return (images, labels), test, classes
 
 
+def check_present(name: str, root: Path) -> None:
+    """Raise FileNotFoundError where a file of a named set is missing; a name that is not one of `NAMES` passes."""
+    if name in NAMES:
+        _lacks(*_files_of(name, root), name, download=False)
+
+
+def _files_of(name: str, root: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder of a named set, and its files."""
+    if name in IDX_CLASSES:
+        return root / name / "raw", IDX_TRAIN + IDX_TEST
+    files = CIFAR[name]
+    return root / files.folder, (*files.train, files.test, files.class_names)
+
+
 def _lacks(folder: Path, files: tuple[str, ...], name: str, download: bool) -> bool:
     """Return whether files are missing that may be downloaded; raise if they may not."""
     missing = [file for file in files if not (folder / file).is_file()]
@@ -149,8 +163,9 @@ def _lacks(folder: Path, files: tuple[str, ...], name: str, download: bool) -> b
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         version = " (the binary version: pickles are never read)" if name in CIFAR else ""
         raise FileNotFoundError(
-            f"load: {name} must lie in {folder}; got no {missing[0]}{more} there. Pass download=True, or put its "
-            f"files{version} there, or name the folder of all sets by root=… or the environment variable ADVAD_DATA."
+            f"load: {name} must lie in {folder}; got no {missing[0]}{more} there. `advad data {name}` or "
+            f"download=True fetches it; or put its files{version} there, or name the folder of all sets by root=… or "
+            "the environment variable ADVAD_DATA."
         )
     return bool(missing)
 

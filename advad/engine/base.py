@@ -20,12 +20,11 @@ from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
-from advad.checks import as_images, check_choice, check_number, reject
+from advad.checks import LONGEST_SIDE, as_images, check_choice, check_number, reject
+from advad.engine import maps
 from advad.engine.training import choose_device
 from advad.files import expanded, read_state, write_state
 from advad.thresholds import lowest_threshold
-
-LONGEST_SIDE = 2**14  # pixels of an image that a loaded detector may be for; a larger number is a damaged file's
 
 
 def renamed(**names: str) -> Callable[[type], type]:
@@ -88,6 +87,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
 
     image_shape_: tuple[int, int, int]
     reconstructs: ClassVar[bool] = False  # whether `reconstruct` gives images back
+    residual_power: ClassVar[int] = 2  # p of the method's own |x − x̂|^p, which `anomaly_map` shows
     renamed_parameters: ClassVar[Mapping[str, str]] = {}  # old name -> new name, set by `renamed`
     # Published settings by data set: those of the method's own paper, and by paper those that others use it with.
     _paper_settings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
@@ -204,6 +204,45 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
             The method gives no images back: its `reconstructs` is False.
         """
         self._refuse_to_reconstruct()
+
+    def map_images(self, x: Tensor) -> Tensor:
+        """Return the method's own anomaly map of float images on the CPU; (B, C, H, W) -> (B, H, W)."""
+        return maps.residual_map(self, x) if self.reconstructs else maps.occlusion_map(self, x)
+
+    def anomaly_map(self, X: ArrayLike | Tensor, *, kind: str = "own", smoothing: float = 0.0) -> np.ndarray:
+        """Return where each image is anomalous: a value for each pixel, higher = more anomalous.
+
+        Parameters
+        ----------
+        X : array of shape (N, C, H, W) or (N, H, W)
+            As in `fit`.
+        kind : {"own", "residual", "ssim", "occlusion"}
+            "own" is what fits the method: its residual in its own norm if it reconstructs, else "occlusion", by how
+            much the score falls without a place. "ssim" compares the structure of image and reconstruction on several
+            scales, for photographs.
+        smoothing : float
+            Deviation of a Gaussian that the map is smoothed with, in pixels; 0 leaves it as it is.
+
+        Returns
+        -------
+        ndarray of shape (N, H, W), float32
+            Values of different images can be compared, those of different kinds or methods cannot. A map depends on
+            its own image only.
+
+        Raises
+        ------
+        ValueError
+            A kind that needs a reconstruction, and the method gives none.
+
+        Examples
+        --------
+        >>> import advad
+        >>> images = advad.load("digits").images
+        >>> detector = advad.PCA(n_components=4).fit(images[:100])
+        >>> detector.anomaly_map(images[100:103], smoothing=1).shape
+        (3, 8, 8)
+        """
+        return maps.anomaly_map(self, self._images(X), kind, smoothing)
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

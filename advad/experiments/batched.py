@@ -74,17 +74,23 @@ def attempt_all(
     if len(runs) == 1:
         return [attempt(runs[0], folder, slot=slot, threads=threads, session=session, git=git)], [], ""
     with contextlib.ExitStack() as locks:
-        for home in sorted(folder / run.name for run in runs):  # one order for all who wait, or they wait forever
-            home.mkdir(parents=True, exist_ok=True)
-            locks.enter_context(FileLock(home / LOCK))
+        try:
+            for home in sorted(folder / run.name for run in runs):  # one order for all who wait, or they wait forever
+                home.mkdir(parents=True, exist_ok=True)
+                locks.enter_context(FileLock(home / LOCK))
+        except OSError as error:  # of one of them; each by itself will tell
+            return [], [run.name for run in runs], f"{_line(error)}: the runs beside it are done one by one"
         found = {run.name: run.results(folder) for run in runs}
         before = [RunResult(run, done, fresh=False) for run in runs if (done := found[run.name]) is not None]
         left = [run for run in runs if isinstance(run, MethodRun) and found[run.name] is None]
         names = [run.name for run in left]
         if any(begun_in(folder / run.name, session) for run in left):
             return before, names, "a worker that trained several models at once died: now each is trained by itself"
-        for run in left:
-            begin(folder / run.name, session)
+        try:
+            for run in left:
+                begin(folder / run.name, session)
+        except OSError as error:
+            return before, names, f"{_line(error)}: the runs beside it are done one by one"
         if threads is not None:
             torch.set_num_threads(threads)
         method = left[0].method

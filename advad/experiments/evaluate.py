@@ -15,7 +15,7 @@ from advad.engine.base import BaseDetector
 ITSR_SHARE = 0.1  # Beggel et al. 2019, Sec. 5: 90th percentile of the training errors, 10th of their likelihoods
 
 
-def measured(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[float] = ()) -> dict[str, Interval]:
+def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[float] = ()) -> dict[str, Interval]:
     """Return the metrics of a trained detector on the test part, each with its bootstrap interval of 95 %.
 
     "auroc", "auprc" and "fpr_at_tpr" need no threshold. "f1_holdout" and "balanced_accuracy_holdout" take their
@@ -45,7 +45,7 @@ def measured(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[
         threshold = advad.threshold_at(detector.anomaly_score(split.train), ITSR_SHARE)
         decisions = {"": scores > threshold} | detector.decisions(split.test, split.train, ITSR_SHARE)
         metric = partial(advad.balanced_accuracy, threshold=0.5)  # of alarms: 0 or 1
-        of_observed = torch.isin(split.test_labels, torch.tensor(split.settings["contaminants"])).numpy()
+        of_observed = torch.isin(split.test_labels, torch.tensor(split.contaminants)).numpy()
         for rule, alarms in decisions.items():
             stem = f"balanced_accuracy_{rule}_" if rule else "balanced_accuracy_"
             for part, anomalies in {"observed": truth & of_observed, "unobserved": truth & ~of_observed}.items():

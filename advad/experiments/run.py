@@ -14,10 +14,12 @@ a folder or file that have changed. Versions and the git state are recorded, but
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import inspect
 import json
+import math
 import os
 import socket
 import time
@@ -38,8 +40,8 @@ from advad.datasets.torchvision_sets import NAMES
 from advad.engine.base import BaseDetector
 from advad.engine.detector import CHECKPOINT
 from advad.environment import hardware, versions
-from advad.experiments.evaluate import measured
-from advad.files import plain, write_json
+from advad.experiments.evaluate import measure
+from advad.files import clear_leftovers, plain, read_json, write_json
 from advad.lessons.record import FILE
 from advad.methods import METHODS
 
@@ -88,8 +90,8 @@ class Run(ABC):
     def results(self, folder: Path) -> dict[str, Any] | None:
         """Return the results of this run in the folder of a sweep; None if it is not finished or they are damaged."""
         path = folder / self.name / FILE
-        found = None if fault_of(path) else json.loads(path.read_text(encoding="utf-8"))
-        return found if found is not None and found.get("digest") == self.digest else None
+        results = None if fault_of(path) else read_json(path)
+        return results if results is not None and results.get("digest") == self.digest else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +202,7 @@ class MethodRun(Run):
         """Return its part of `results.json`; `took` seconds of training count unless the detector has its own."""
         trained = isinstance(detector, advad.Detector)
         seconds = sum(detector.history_.get("seconds", [])) if trained else 0.0  # a resumed run's, from its beginning
-        metrics = measured(detector, split, self.attack_radii)
+        metrics = measure(detector, split, self.attack_radii)
         parts = {role: chosen.numpy().tobytes() for role, chosen in sorted(split.indices.items())}
         return {
             "method": self.method,
@@ -298,17 +300,20 @@ def attempt(
         As `git_state` gives it where the sweep was started.
     """
     home = folder / run.name
-    home.mkdir(parents=True, exist_ok=True)
-    # A sweep that was killed leaves workers that end their run first: wait for it instead of doing it twice.
-    with FileLock(home / LOCK):
-        if (done := run.results(folder)) is not None:
-            return RunResult(run, done, fresh=False)
-        if begun_in(home, session) >= STARTS_AT_MOST:
-            return _failed(run, home, f"its worker died {STARTS_AT_MOST} times; there may be too little memory")
-        begin(home, session)
-        if threads is not None:
-            torch.set_num_threads(threads)
-        return complete(run, folder, lambda: run.execute(home, slot), git)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        # A sweep that was killed leaves workers that end their run first: wait for it instead of doing it twice.
+        with FileLock(home / LOCK):
+            if (done := run.results(folder)) is not None:
+                return RunResult(run, done, fresh=False)
+            if begun_in(home, session) >= STARTS_AT_MOST:
+                return _failed(run, home, f"its worker died {STARTS_AT_MOST} times; there may be too little memory")
+            begin(home, session)
+            if threads is not None:
+                torch.set_num_threads(threads)
+            return complete(run, folder, lambda: run.execute(home, slot), git)
+    except OSError as error:  # its folder cannot be used, which must not stop the other runs
+        return tell(run, home, error)
 
 
 def begun_in(home: Path, session: str | None = None) -> int:
@@ -321,15 +326,14 @@ def begun_in(home: Path, session: str | None = None) -> int:
 
 def _starts(home: Path) -> list[dict[str, Any]]:
     """Return the lines of `starts.jsonl`; {} for one that cannot be read."""
-    try:
-        lines = (home / STARTS).read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
+    path = home / STARTS
+    if not path.is_file():
+        return [{}] if path.exists() else []
     starts = []
-    for line in lines:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             start = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             start = {}
         starts.append(start if isinstance(start, dict) else {})
     return starts
@@ -356,17 +360,28 @@ KINDS = {  # of what the results of a method must hold
     "device": str,
     "finished": str,
 }
-DATA = ("images", "protocol", "contamination", "labelled", "size", "channels", "train_size", "test_size")
+DATA = {  # what its data must hold
+    "images": str,
+    "protocol": str,
+    "contamination": (int, float),
+    "labelled": (int, float),
+    "size": (int, type(None)),
+    "channels": (int, type(None)),
+    "train_size": (int, type(None)),
+    "test_size": (int, type(None)),
+}
 
 
 def fault_of(path: Path) -> str:
     """Return what is wrong with a `results.json`, in a few words; "" where nothing is."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except FileNotFoundError:
         return MISSING
-    except (OSError, ValueError):
+    except ValueError:
         return "not JSON"
+    except OSError as error:
+        return f"not readable: {error.strerror}"
     if not isinstance(found, dict):
         return "not a table of results"
     if "method" not in found:
@@ -378,14 +393,17 @@ def fault_of(path: Path) -> str:
         if not isinstance(found.get(name), kind):
             return f"no usable {name!r}"
     data, metrics = found["data"], found["metrics"]
-    if missing := [name for name in DATA if name not in data]:
-        return f"no {missing[0]!r} in its data"
-    if not isinstance(data.get("normal", data.get("anomalous")), list):
+    for name, kind in DATA.items():
+        if name not in data or not isinstance(data[name], kind):
+            return f"no usable {name!r} in its data"
+    classes = [data.get("normal", data.get("anomalous"))]
+    classes += [data.get("contaminants")] if data["contamination"] else []
+    classes += [data.get("labelled_classes")] if data["labelled"] else []
+    if not all(isinstance(names, list) for names in classes):
         return "no classes in its data"
-    if not all(
-        isinstance(metric, dict) and isinstance(metric.get("value"), (int, float)) for metric in metrics.values()
-    ):
-        return "a metric without a value"
+    values = [metric.get("value") if isinstance(metric, dict) else None for metric in metrics.values()]
+    if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in [*values, found["seconds"]]):
+        return "a metric or a time that is no finite number"
     return ""
 
 
@@ -395,6 +413,8 @@ def begin(home: Path, session: str) -> None:
         home / STARTS,
         {"session": session, "time": time.strftime("%FT%T%z"), "host": socket.gethostname(), "pid": os.getpid()},
     )
+    if path.exists() and not path.is_file():  # a pipe would wait for ever
+        raise FileExistsError(f"{path} must be a file; got something else. Remove it.")
     before = path.read_bytes() if path.is_file() else b""
     torn = bool(before) and not before.endswith(b"\n")  # a line that was cut off must not swallow this one
     with path.open("a", encoding="utf-8") as file:
@@ -404,10 +424,9 @@ def begin(home: Path, session: str) -> None:
 def complete(run: Run, folder: Path, execute: Callable[[], dict[str, Any]], git: Mapping[str, Any] | None) -> RunResult:
     """Execute a run that is begun, and write what became of it: its results, or its error."""
     try:
-        found = execute()
+        return finish(run, folder, execute(), git)
     except Exception as error:  # whatever it is, it must not stop the other runs
         return tell(run, folder / run.name, error)
-    return finish(run, folder, found, git)
 
 
 def finish(run: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
@@ -422,9 +441,17 @@ def finish(run: Run, folder: Path, found: Mapping[str, Any], git: Mapping[str, A
     }
     results: dict[str, Any] = plain(about | dict(found) | surroundings, "results")
     write_json(home / FILE, results)
-    for leftover in (CHECKPOINT, ERROR):
-        (home / leftover).unlink(missing_ok=True)
+    tidy(home)
     return RunResult(run, results)
+
+
+def tidy(home: Path) -> None:
+    """Delete what a finished run no longer needs, and the temporary files of processes that were killed."""
+    for name in (CHECKPOINT, ERROR):
+        with contextlib.suppress(OSError):  # the results are there, and they count
+            (home / name).unlink(missing_ok=True)
+    for name in (CHECKPOINT, FILE):
+        clear_leftovers(home / name)
 
 
 def tell(run: Run, home: Path, error: Exception) -> RunResult:
@@ -433,7 +460,8 @@ def tell(run: Run, home: Path, error: Exception) -> RunResult:
 
 
 def _failed(run: Run, home: Path, error: str, text: str = "") -> RunResult:
-    (home / ERROR).write_text(text or error + "\n", encoding="utf-8")
+    with contextlib.suppress(OSError):  # a full disk: then the line on the screen must do
+        (home / ERROR).write_text(text or error + "\n", encoding="utf-8")
     return RunResult(run, error=" ".join(error.split()))
 
 

@@ -72,12 +72,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import advad
-from advad.checks import brief, check_number
+from advad.checks import brief, check_choice, check_number
 from advad.datasets import protocols
 from advad.datasets.load import PART_OF, data_folder
 from advad.engine.training import choose_device
 from advad.experiments.run import LessonRun, MethodRun, Run, fingerprint_of, forget_images, with_new_names
-from advad.files import plain
+from advad.files import expanded, plain
 from advad.lessons.catalogue import find_lesson
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import ParameterError, SpecError, check_parameters, closest, read_parameters
@@ -131,8 +131,11 @@ def read_plan(spec: str | Path | Mapping[str, Any], budget: str = "") -> Plan:
     SpecError
         Something unknown, empty, or out of range.
     """
-    name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else read_spec(Path(spec))
-    name = str(given.pop("name", name))
+    name, given = ("sweep", plain(spec, "spec")) if isinstance(spec, Mapping) else read_spec(expanded(spec))
+    name = given.pop("name", name)
+    if not isinstance(name, (str, int)):
+        refuse("name", "be a word fit for a folder", name)
+    name = str(name)
     if "lesson" in given:
         budget, runs = "", _lesson_runs(given)
     else:
@@ -149,7 +152,7 @@ def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte-order mark
         return path.stem, tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, a number of too many digits, too deep
         raise SpecError(f"sweep: {path.name} must be TOML; {str(error).splitlines()[0]}.") from None
     except OSError as error:
         raise SpecError(f"sweep: the spec must be a file that can be read; got {path} ({error.strerror}).") from None
@@ -249,7 +252,9 @@ def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
                 runs.append(run)
     for run in {str(run.data): run for run in runs if isinstance(run, MethodRun)}.values():
         _checked(run.split)  # classes, rates and sizes: the first seed stands for all
-    if spec.get("seeds_first"):
+    seeds_first = spec.get("seeds_first", False)
+    _checked(lambda: check_choice("sweep", "seeds_first", seeds_first, (True, False)))
+    if seeds_first:
         rank = {point["seed"]: place for place, (point, _) in reversed(list(enumerate(seeds)))}
         runs.sort(key=lambda run: rank[run.seed] if isinstance(run, MethodRun) else 0)
     return runs
@@ -350,7 +355,7 @@ def _data(given: dict[str, Any]) -> dict[str, Any]:
         raise SpecError(f"sweep: data must name {missing[0]}, which {protocol} asks for. For example {missing[0]} = 8.")
     full = {name: _like(default, given.get(name, default)) for name, default in arguments.items()}
     full = {k: v for k, v in full.items() if k not in protocols.ADDED_LATER or v != arguments[k]}  # keeps digests
-    here = Path(str(dataset)).expanduser()
+    here = _checked(lambda: expanded(dataset))
     source, root = str(here.resolve()) if here.exists() else dataset, str(data_folder())
     size, channels = given.get("size"), given.get("channels")
     fingerprint = _checked(lambda: fingerprint_of(source, root, size, channels))

@@ -11,7 +11,6 @@ sweep that was killed is started again in the same way and does what is missing;
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -26,9 +25,9 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from advad.environment import git_state
 from advad.experiments.batched import attempt_all, groups
-from advad.experiments.run import MISSING, Run, RunResult, damage_in, fault_of
+from advad.experiments.run import MISSING, Run, RunResult, damage_in, fault_of, tidy
 from advad.experiments.spec import Plan, read_plan, refuse
-from advad.files import write_json
+from advad.files import expanded, read_json, write_json
 from advad.lessons.parameters import SpecError
 from advad.lessons.record import FILE
 
@@ -91,6 +90,8 @@ def sweep(
     done = finished(plan, home)
     outcomes = {name: RunResult(run, done[name], fresh=False) for run in wanted if (name := run.name) in done}
     todo = [run for run in wanted if run.name not in done]
+    for name in done:  # a run that was killed between its last two acts has left its checkpoint
+        tidy(home / name)
     if workers < 1:
         refuse("workers", "be at least 1", workers)
     with _backend(workers, dask) as options:
@@ -108,11 +109,11 @@ def sweep(
 
 def folder_of(plan: Plan, folder: str | Path | None) -> Path:
     """Return the absolute path of the folder of a sweep; SpecError if it is in use for something else."""
-    home = Path(folder or HOME / plan.name).resolve()
+    home = expanded(folder or HOME / plan.name).resolve()
     mine = {"name": plan.name, "subject": plan.subject}
     remedy = "--out names another folder."
     try:
-        found = json.loads((home / RECORD).read_text(encoding="utf-8"))
+        found = read_json(home / RECORD)
     except FileNotFoundError:
         if home.is_dir() and any(home.iterdir()):
             refuse("the folder", "be empty or a sweep's", str(home), remedy)
@@ -144,12 +145,12 @@ def collected(home: str | Path) -> list[dict[str, Any]]:
     SpecError
         The folder is not that of a sweep.
     """
-    home, results = Path(home), []
+    home, results = expanded(home), []
     for name in record_of(home)["runs"]:
         path = home / str(name) / FILE
         fault = fault_of(path)
         if not fault:
-            results.append(json.loads(path.read_text(encoding="utf-8")))
+            results.append(read_json(path))
         elif fault != MISSING:
             say(f"{path} is damaged ({fault}): left out")
     return results
@@ -163,7 +164,7 @@ def say(text: str) -> None:
 def record_of(home: str | Path) -> dict[str, Any]:
     """Return what a sweep's folder says about the sweep; SpecError where it is no sweep's folder."""
     try:
-        found = json.loads((Path(home) / RECORD).read_text(encoding="utf-8"))
+        found = read_json(expanded(home) / RECORD)
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict) or not isinstance(found.get("runs"), list):

@@ -34,7 +34,7 @@ def estimate(
     done = finished(plan, home)
     known: dict[str, list[float]] = {}
     for run in plan.runs:
-        if run.name in done:
+        if "seconds" in done.get(run.name, {}):
             known.setdefault(_kind(run), []).append(done[run.name]["seconds"])
     guesses: dict[str, float | None] = {kind: statistics.median(seconds) for kind, seconds in known.items()}
     by_run: dict[str, float | None] = {}

@@ -9,7 +9,7 @@ Every explorer of detectors is made in the same way: a fitted detector, or a map
 
 An explorer is shown by naming it at the end of a cell. Its callbacks run inside `Explorer.guarded`, which shows
 an error in a panel of its own instead of losing it; after it, a lesson shows its static image:
-`lesson.picture(explorer.to_image(), explorer.summary(), alt=...)`.
+`lesson.image(explorer.to_image(), explorer.summary(), alt=...)`.
 """
 
 import warnings

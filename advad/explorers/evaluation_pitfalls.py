@@ -82,7 +82,11 @@ class EvaluationPitfallsExplorer(Explorer):
         """Return the present state in words."""
         before, now = self.table.report(Pitfalls()), self.table.report(self.ticked())
         shortcuts = [LABELS[name] for name, box in self.boxes.items() if box.value]
-        count = f"{now.kept.sum()} of {len(self.names)} classes" if not now.kept.all() else f"{len(self.names)} classes"
+        count = (
+            f"{now.class_mask.sum()} of {len(self.names)} classes"
+            if not now.class_mask.all()
+            else f"{len(self.names)} classes"
+        )
         if not shortcuts:
             return f"Honest: AUROC {now.auroc:.3f}, balanced accuracy {now.bacc:.3f}, means over {count}."
         said = (
@@ -139,10 +143,10 @@ class EvaluationPitfallsExplorer(Explorer):
         with self.plot.batch_update():
             each, moved, base, mean, *beside = self.plot.data
             each.x, each.y, moved.x, moved.y = places, old, places, new
-            moved.marker.color = [plots.BLUE if kept else plots.ORANGE for kept in now.kept]
-            moved.marker.symbol = ["diamond" if kept else "x" for kept in now.kept]
+            moved.marker.color = [plots.BLUE if included else plots.ORANGE for included in now.class_mask]
+            moved.marker.symbol = ["diamond" if included else "x" for included in now.class_mask]
             base.x, base.y, base.name = ends, [honest] * 2, f"mean, honest: {honest:.3f}"
-            count = "" if now.kept.all() else f" (n = {now.kept.sum()}; ✕ dropped)"
+            count = "" if now.class_mask.all() else f" (n = {now.class_mask.sum()}; ✕ dropped)"
             mean.x, mean.y, mean.name = ends, [reported] * 2, f"mean, as reported: {reported:.3f}{count}"
             for trace in beside:
                 assert self.published is not None

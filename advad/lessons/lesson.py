@@ -2,9 +2,10 @@
 
     from advad.lessons import lesson
 
-    lesson.start("00_start", parameters={"profile": profile, "device": device}, output_dir=output_dir)
+    lesson.start("00_start", globals())
     guess = lesson.predict("Which digit looks most like an 8?", ["1", "3", "5"], answer=prediction)
     lesson.show(figure, "Threes are mistaken for eights most often.", alt="Bar chart of mean scores by digit.")
+    lesson.image(images, "Other digits come back blurred.", alt="A row of digits over their reconstructions.")
     lesson.reveal(guess, "3", because="It is an 8 with its left half erased.")
     lesson.check("threshold", answer, 0.31, hint="Sort the held-out scores first.")
     lesson.record("The autoencoder finds 94 % of the other digits.", auroc=0.94)
@@ -15,12 +16,15 @@ JSON, with its finding beside it, and `advad.lessons.pages` makes pages of both.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import os
+import re
 import time
+import warnings
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -29,7 +33,8 @@ from IPython.display import display
 from advad.checks import check_choice
 from advad.environment import UNATTENDED
 from advad.files import plain
-from advad.lessons.record import FILE, Lesson, Prediction
+from advad.lessons.parameters import Parameter, ParameterError, parse_parameters
+from advad.lessons.record import FILE, Lesson, Prediction, output_folder
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box, say
 from advad.plots.images import picture_markup
 
@@ -39,30 +44,53 @@ CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["
 _running: Lesson | None = None
 
 
-def start(name: str, *, parameters: Mapping[str, Any], output_dir: str | os.PathLike[str]) -> None:
-    """Begin a lesson: its clock, and what it records.
+def start(name: str, parameters: dict[str, Any], output_dir: str | os.PathLike[str] | None = None) -> None:
+    """Begin a lesson: its parameters in their declared types, its clock, and what it records.
 
     Parameters
     ----------
     name : str
         The notebook's name, such as "00_start".
-    parameters : mapping of str to scalar
-        The values it runs with. "device" among them is resolved and recorded. On a processor, the profiles "smoke"
-        and "lab" take one thread: so small networks gain little from more, and much is lost when threads wait for each
-        other beside other work (lessons 01, 02 and 07 on two idle cores: two threads took 1.0 to 2.7 times as long
-        asleep while waiting, as `execution.waiting_threads` has them, and 0.6 to 1.0 times as long spinning).
-    output_dir : path
-        Where record() will write `results.json`.
+    parameters : dict of str to object
+        In a notebook `globals()`: each parameter that the notebook declares is checked, and replaced there by its
+        value in the declared type. Elsewhere the values themselves. "device" among them is resolved and recorded. On
+        a processor, the profiles "smoke" and "lab" take one thread: so small networks gain little from more, and
+        much is lost when threads wait for each other beside other work (lessons 01, 02 and 07 on two idle cores: two
+        threads took 1.0 to 2.7 times as long asleep while waiting, as `kernel.waiting_threads` has them, and 0.6
+        to 1.0 times as long spinning).
+    output_dir : path, optional
+        Where record() will write `results.json`; by default the parameter of that name.
+
+    Raises
+    ------
+    ParameterError
+        A value that does not fit, or an `output_dir` where nothing can be written.
     """
     import torch
 
     from advad.engine.training import choose_device
 
     global _running
-    device = choose_device(str(parameters.get("device", "auto")), name)
-    if device.type == "cpu" and parameters.get("profile") in ("smoke", "lab"):
+    declared = _declared(name, parameters)
+    values = {key: rule.check(name, parameters[key]) for key, rule in declared.items()} or dict(parameters)
+    folder = output_folder(name, output_dir if output_dir is not None else values["output_dir"])
+    if declared:
+        parameters.update(values, output_dir=str(folder))
+    values.pop("output_dir", None)
+    device = choose_device(str(values.get("device", "auto")), name)
+    if device.type == "cpu" and values.get("profile") in ("smoke", "lab"):
         torch.set_num_threads(1)
-    _running = Lesson(name, dict(parameters), Path(output_dir).expanduser(), _describe(device))
+    _running = Lesson(name, values, folder, _describe(device))
+    if values.get("profile") == "smoke":
+        say(
+            "smoke", "A test run", "The profile “smoke” only shows that the lesson runs. Its numbers mean nothing.", RED
+        )
+
+
+def _declared(name: str, namespace: dict[str, Any]) -> dict[str, Parameter]:
+    """Return the parameters that a notebook declares, read from the cells that were run (IPython's `In`)."""
+    cells = [source for source in namespace.get("In", ()) if re.search(r"^output_dir\s*:", source, re.MULTILINE)]
+    return parse_parameters(cells[-1], name) if cells else {}
 
 
 def running() -> Lesson:
@@ -70,6 +98,26 @@ def running() -> Lesson:
     if _running is None:
         raise RuntimeError("lesson: start() must come first. Run the notebook's first cells.")
     return _running
+
+
+def settings(
+    method: Any, values: Mapping[str, Any], dataset: str = "MNIST", paper: str | None = None
+) -> dict[str, Any]:
+    """Return a method's arguments: in the profile "paper" the published ones, else `values`.
+
+    Parameters
+    ----------
+    method : class of a detector
+    values : mapping
+        What the other profiles take; and what "paper" takes where no settings are published for this data set.
+    dataset, paper : str
+        As in the method's `paper_settings`.
+    """
+    if running().parameters.get("profile") != "paper":
+        return dict(values)
+    with contextlib.suppress(ValueError):  # nothing is published of it
+        return method.paper_settings(dataset, paper)
+    return dict(values)
 
 
 def show(figure: Any, finding: str, alt: str | None = None) -> None:
@@ -93,7 +141,13 @@ def show(figure: Any, finding: str, alt: str | None = None) -> None:
     say("finding", "Finding", finding)
 
 
-def picture(image: Any, finding: str, alt: str, *, width: int | None = None) -> None:
+def finding(text: str) -> None:
+    """State a finding that has no figure."""
+    running().saw(text)
+    say("statement", "Finding", text)  # pages leave a "finding" out: the figure before it has it as its caption
+
+
+def image(image: Any, finding: str, alt: str, *, width: int | None = None) -> None:
     """Show an image with its text alternative, and its finding as the caption.
 
     Parameters
@@ -107,12 +161,36 @@ def picture(image: Any, finding: str, alt: str, *, width: int | None = None) -> 
     """
     (element, _), caption = picture_markup(image, alt, width), box("Finding", html.escape(finding))
     running().saw(finding)
-    kind = {"advad": {"kind": "picture", "alt": alt, "finding": finding}}
+    kind = {"advad": {"kind": "image", "alt": alt, "finding": finding}}
     bundle = {
         "text/html": f'<figure style="margin:.6rem 0">{element}<figcaption>{caption}</figcaption></figure>',
-        "text/plain": f"[Picture: {alt}] {finding}",
+        "text/plain": f"[Image: {alt}] {finding}",
     }
     display(bundle, raw=True, metadata=kind)
+
+
+def picture(*arguments: Any, **options: Any) -> None:
+    """Show an image; the former name of `image`."""
+    warnings.warn("lesson: picture() is called image() now.", DeprecationWarning, stacklevel=2)
+    image(*arguments, **options)
+
+
+def require(condition: Any, rule: str) -> None:
+    """Stop the lesson in one line where the data does not fit it, before anything is trained.
+
+    Parameters
+    ----------
+    condition : bool
+    rule : str
+        What must hold, what holds, and what to do.
+
+    Raises
+    ------
+    ParameterError
+        The condition does not hold.
+    """
+    if not condition:
+        raise ParameterError(f"{running().name}: {rule}")
 
 
 def predict(question: str, options: Sequence[str], answer: str | None = None) -> Prediction:
@@ -138,9 +216,9 @@ def predict(question: str, options: Sequence[str], answer: str | None = None) ->
         return prediction
     choices = "".join(f"<li>{html.escape(option)}</li>" for option in prediction.options)
     row = "display:flex;flex-wrap:wrap;gap:.1rem 2.2rem;margin:.3rem 0;padding-left:1.2rem"
-    twin = box("Predict", f"{html.escape(question)}<ul style='{row}'>{choices}</ul>")
+    markup = box("Predict", f"{html.escape(question)}<ul style='{row}'>{choices}</ul>")
     view = _prediction_widget(prediction)._repr_mimebundle_() or {}
-    bundle = dict(view) | {"text/html": twin, "text/plain": f"Predict: {question} {' / '.join(prediction.options)}"}
+    bundle = dict(view) | {"text/html": markup, "text/plain": f"Predict: {question} {' / '.join(prediction.options)}"}
     display(bundle, raw=True, metadata={"advad": {"kind": "predict"}})
     return prediction
 
@@ -236,7 +314,7 @@ def record(finding: str, **metrics: Any) -> None:
 
 def _commit(prediction: Prediction, answer: str) -> None:
     check_choice("lesson", "prediction", answer, prediction.options)
-    prediction.chosen = answer
+    prediction.chosen, prediction.committed_at = answer, datetime.now(UTC).isoformat(timespec="seconds")
     running().save()
 
 
@@ -270,8 +348,8 @@ def _prediction_widget(prediction: Prediction) -> Any:
 def _equal(answer: Any, correct: Any, tolerance: float) -> bool:
     if isinstance(correct, (str, bool, set, dict)):
         return bool(answer == correct)
-    given, wanted = (np.asarray(plain(value, "answer"), dtype=float) for value in (answer, correct))
-    return given.shape == wanted.shape and np.allclose(given, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
+    values, wanted = (np.asarray(plain(value, "answer"), dtype=float) for value in (answer, correct))
+    return values.shape == wanted.shape and np.allclose(values, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def _describe(device: Any) -> str:

@@ -41,6 +41,10 @@ class NoLessonError(FileNotFoundError):
     """No notebook goes by that name."""
 
 
+class HandInError(ValueError):
+    """A hand-in that cannot be made or is refused, in one line."""
+
+
 class LessonError(RuntimeError):
     """A lesson that did not run to its end, in one line; `outcome` holds what there is of it."""
 

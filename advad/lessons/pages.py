@@ -20,6 +20,7 @@ import nbformat
 from markupsafe import Markup
 from nbformat import NotebookNode
 
+from advad.files import expanded
 from advad.pages.html import render, write_html
 from advad.pages.markdown import to_html
 
@@ -72,7 +73,7 @@ def write_gallery(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
     rows : sequence of LessonResult
         In the order of the lessons; those that failed are shown as failed.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     body = render(
         "gallery",
         failed=sum(bool(row.error) for row in rows),
@@ -88,8 +89,8 @@ def write_gallery(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
 def title(notebook: NotebookNode) -> str:
     """Return a notebook's first heading, or ""."""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (found := re.search(r"^#\s+(.+?)\s*$", cell.source, re.MULTILINE)):
-            return re.sub(r"[`*]", "", found[1])
+        if cell.cell_type == "markdown" and (match := re.search(r"^#\s+(.+?)\s*$", cell.source, re.MULTILINE)):
+            return re.sub(r"[`*]", "", match[1])
     return ""
 
 
@@ -109,7 +110,7 @@ def _figure(output: NotebookNode, name: str) -> Markup:
         width = layout.pop("width", None)  # the page's own, at most the author's
         alt = about.get("alt") or _plot_title(layout) or "Figure"
         return render("figure", **values | {"plot": _plot(data[PLOTLY], layout), "alt": alt, "width": int(width or 0)})
-    if about.get("kind") == "picture":
+    if about.get("kind") in ("image", "picture"):  # "picture": notebooks of version 0.1
         return render("figure", **values | _image(data["text/html"]))
     if "image/png" in data:
         return render("figure", **values | {"png": _base64(data["image/png"]), "alt": data.get("text/plain", "Image")})
@@ -117,7 +118,7 @@ def _figure(output: NotebookNode, name: str) -> Markup:
 
 
 def _image(markup: str) -> dict[str, Any]:
-    """Return what the figure template needs of an image that `lesson.picture` showed; nothing else passes."""
+    """Return what the figure template needs of an image that `lesson.image` showed; nothing else passes."""
     source = re.search(r'src="data:image/png;base64,([^"]*)"', markup)
     alt = re.search(r'alt="([^"]*)"', markup)
     style = re.search(r"max-width:\d+px;image-rendering:(?:auto|pixelated)", markup)

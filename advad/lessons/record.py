@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from advad.checks import reject
 from advad.environment import versions
-from advad.files import plain, write_json
+from advad.files import expanded, plain, write_json
+from advad.lessons.parameters import ParameterError
 
 FILE = "results.json"
 
 
 @dataclass
 class Prediction:
-    """What a reader expects before seeing; `chosen` is None until it is committed, `truth` until it is revealed."""
+    """What a reader expects before seeing; `chosen` is None until it is committed, `truth` until it is revealed.
+
+    `committed_at` is the time of the commitment (ISO 8601, UTC).
+    """
 
     question: str
     options: tuple[str, ...]
     chosen: str | None = None
     truth: str | None = None
+    committed_at: str | None = None
 
 
 @dataclass
@@ -65,3 +73,24 @@ class Lesson:
         if self.seconds is None:
             return
         write_json(self.output_dir / FILE, self.results())
+
+
+def output_folder(owner: str, folder: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a lesson's results, made where it is missing; `~` is the home folder.
+
+    It is tried at the start whether results can be written there, so that no training is lost at the end.
+
+    Raises
+    ------
+    ParameterError
+        Nothing can be written there.
+    """
+    path = Path(folder)
+    try:
+        path = expanded(path).resolve()
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path
+    except (OSError, RuntimeError, ValueError) as error:  # read-only, a file, no such user, a null byte
+        reason = f"{getattr(error, 'strerror', None) or error}."
+        reject(owner, "output_dir", "be a folder to write in", str(path), reason, ParameterError)

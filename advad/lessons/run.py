@@ -15,10 +15,12 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from advad.files import expanded
 from advad.lessons.exercises import solved
+from advad.lessons.image_sets import check_image_set
 from advad.lessons.outcome import LessonError, LessonResult
 from advad.lessons.parameters import check_parameters, read_notebook, read_parameters
-from advad.lessons.record import FILE
+from advad.lessons.record import FILE, output_folder
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 BAR = re.compile(r"%\||\d(it|s)/(s|it)|\?it/s")  # a progress bar, as tqdm prints it
@@ -50,23 +52,25 @@ def run_lesson(
     ------
     ParameterError
         A parameter does not fit, or an exercise has no solution; nothing has run.
+    FileNotFoundError
+        The image set that the profile needs is not there; nothing has run.
     LessonError
         A cell or a widget's callback failed, a cell took too long, the kernel died, or nothing was recorded.
     """
     from advad.lessons.kernel import execute
     from advad.lessons.pages import write_lesson_page
 
-    path, out = Path(notebook).resolve(), Path(folder).resolve()
+    path, out = expanded(notebook).resolve(), expanded(folder).resolve()
     name, declared = path.stem, read_parameters(path)
     values = check_parameters(path, parameters or {})
-    results_dir = Path(values.get("output_dir") or out / name).resolve()
+    check_image_set(path, values)
+    results_dir = output_folder(name, values.get("output_dir") or out / name)
     if "output_dir" in declared:
         values["output_dir"] = str(results_dir)
     source = read_notebook(path)
     if values.get("mode", getattr(declared.get("mode"), "default", None)) == "solution":
         source = solved(source, name)
     recorded = results_dir / FILE
-    results_dir.mkdir(parents=True, exist_ok=True)
     recorded.unlink(missing_ok=True)  # an earlier run's, which must not pass for this one's
     outcome = LessonResult(name, out / f"{name}.ipynb", out / f"{name}.html")
     out.mkdir(parents=True, exist_ok=True)
@@ -78,8 +82,8 @@ def run_lesson(
     results = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
     if not (error or results):
         error = "it recorded nothing; its last cell should call lesson.record(finding, …)"
-    facts = {key: results[key] for key in ("finding", "device", "seconds") if key in results}
-    outcome = LessonResult(name, outcome.notebook, outcome.page, **facts, results=results, error=error)
+    recorded_facts = {key: results[key] for key in ("finding", "device", "seconds") if key in results}
+    outcome = LessonResult(name, outcome.notebook, outcome.page, **recorded_facts, results=results, error=error)
     if error:
         raise LessonError(f"{name}: {error}. See {shown(outcome.notebook)}", outcome)
     return outcome
@@ -88,11 +92,11 @@ def run_lesson(
 def tidy(notebook: NotebookNode) -> NotebookNode:
     """Strip widget views and progress bars from an executed notebook, in place; return it.
 
-    A widget gives way to the HTML twin in the same output, else to a note; progress bars go.
+    A widget gives way to the HTML in the same output, else to a note; progress bars go.
     """
     note = "<p><em>Here is an interactive control. Run this cell in JupyterLab to use it.</em></p>"
     for cell in notebook.cells:
-        kept = []
+        outputs = []
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if data.pop(WIDGET, None) is not None:
@@ -100,9 +104,9 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
                     continue
                 data.setdefault("text/html", note)
                 data["text/plain"] = data.get("text/plain", "")[:200]
-            kept.append(output)
+            outputs.append(output)
         if "outputs" in cell:
-            cell.outputs = kept
+            cell.outputs = outputs
     for key in ("input_path", "output_path"):  # the first is the whole notebook once more
         notebook.metadata.get("papermill", {}).pop(key, None)
     return notebook

@@ -16,13 +16,13 @@ from advad.lessons.outcome import LessonError, LessonResult
 
 
 def run_lessons(
-    given: Mapping[Path, Mapping[str, Any]], *, folder: Path, timeout: int, workers: int, progress: bool = True
+    parameters: Mapping[Path, Mapping[str, Any]], *, folder: Path, timeout: int, workers: int, progress: bool = True
 ) -> list[LessonResult]:
     """Execute lessons; one that fails does not stop the others.
 
     Parameters
     ----------
-    given : mapping of Path to mapping
+    parameters : mapping of Path to mapping
         The notebooks, and the parameters of each.
     folder : Path
         Where to write, as `run_lesson` does.
@@ -36,10 +36,10 @@ def run_lessons(
     Returns
     -------
     list of LessonResult
-        In the order of `given`; `error` says why a lesson failed.
+        In the order of `parameters`; `error` says why a lesson failed.
     """
     settings = {"folder": folder, "timeout": timeout, "progress": progress and workers == 1}
-    tasks = [delayed(attempt)(notebook, parameters=values, **settings) for notebook, values in given.items()]
+    tasks = [delayed(attempt)(notebook, parameters=values, **settings) for notebook, values in parameters.items()]
     done: dict[Path, LessonResult] = {}
     with _workers(workers), tqdm(total=len(tasks), unit="lesson", disable=not progress or workers == 1) as bar:
         parallel: Any = Parallel(return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
@@ -47,7 +47,7 @@ def run_lessons(
             done[notebook] = outcome
             bar.set_description(f"{outcome.lesson} {'failed' if outcome.error else 'done'}")
             bar.update()
-    return [done[notebook] for notebook in given]
+    return [done[notebook] for notebook in parameters]
 
 
 def attempt(notebook: Path, **settings: Any) -> tuple[Path, LessonResult]:

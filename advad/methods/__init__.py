@@ -25,6 +25,7 @@ METHODS = {  # class -> file
     "IForest": "classical",
     "KDE": "classical",
     "PyOD": "pyod",
+    "FeatureKNN": "feature_knn",
     "AGAD": "agad",
     "GANomaly": "ganomaly",
     "SkipGANomaly": "skip_ganomaly",

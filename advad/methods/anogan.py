@@ -78,6 +78,7 @@ class AnoGAN(Detector):
     search_rate: float = 0.1
     feature_weight: float = 0.1  # Sec. 3
 
+    residual_power = 1
     optimised = {"discriminator": ("discriminator",), "generator": ("generator",)}
     _paper_settings: ClassVar[dict[str, dict[str, Any]]] = {  # Sec. 3, retinal OCT; Radford et al.: rate, code of 100
         "OCT": {"width": 64, "latent_dim": 100, "search_steps": 500, "learning_rate": 2e-4, "epochs": 20}

@@ -123,6 +123,7 @@ class EGBAD(Detector):
         },
     }
 
+    residual_power = 1
     optimised = {"discriminator": ("discriminator",), "generator": ("generator",), "encoder": ("encoder",)}
 
     def check(self) -> None:

@@ -68,6 +68,7 @@ class GANomaly(ReconstructionGAN):
     # defaults of the released code's options
     _paper_settings = {name: {"conv_width": 64, "epochs": 15} for name in ("MNIST", "CIFAR10")}
 
+    residual_power = 1
     optimised = {"generator": ("generator", "second_encoder"), "discriminator": ("discriminator",)}
 
     def check(self) -> None:

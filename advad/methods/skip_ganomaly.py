@@ -74,6 +74,8 @@ class SkipGANomaly(ReconstructionGAN):
 
     _paper_settings = {"CIFAR10": {"conv_width": 64, "epochs": 15}}  # defaults of the released code's options
 
+    residual_power = 1
+
     def check(self) -> None:
         super().check()
         for name in ("adversarial_weight", "reconstruction_weight", "latent_weight"):

@@ -208,12 +208,12 @@ def as_pil(image: Any) -> Any:
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     if pixels.size == 0 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
-        reject("lesson.picture", "image", "have shape (H, W), (H, W, C) or (C, H, W) with C = 1 or 3", pixels)
+        reject("lesson.image", "image", "have shape (H, W), (H, W, C) or (C, H, W) with C = 1 or 3", pixels)
     if pixels.dtype.kind == "f":
         if not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails here too
             found = f"values from {pixels.min():.4g} to {pixels.max():.4g}"
-            raise ValueError(f"lesson.picture: image must be in [0, 1] when float; got {found}.")
+            raise ValueError(f"lesson.image: image must be in [0, 1] when float; got {found}.")
         pixels = as_uint8(pixels)
     if pixels.dtype != np.uint8:
-        reject("lesson.picture", "image", "be uint8 or float in [0, 1]", pixels, error=TypeError)
+        reject("lesson.image", "image", "be uint8 or float in [0, 1]", pixels, error=TypeError)
     return Image.fromarray(np.ascontiguousarray(pixels))

@@ -27,9 +27,10 @@ from typing import Any
 from advad.experiments.run import MethodRun, RunResult
 from advad.experiments.spec import BUDGETS, Plan, read_plan, read_spec, refuse
 from advad.experiments.sweep import RECORD, folder_of, sweep
+from advad.files import expanded
 from advad.lessons.parameters import closest
 from advad.pages.html import render, write_html
-from advad.scoreboard.measured import SPECS
+from advad.scoreboard.measured import SPECS, archived
 from advad.scoreboard.published import published
 from advad.scoreboard.rows import Row, is_same, measured_rows, ours, printed_name, signed, sweep_rows
 
@@ -135,9 +136,14 @@ def _know(paper: str, table: str) -> None:
 
 
 def chosen(
-    plan: Plan, normal: Collection[str] = (), datasets: Collection[str] = (), seeds: int | None = None
+    plan: Plan,
+    normal: Collection[str] = (),
+    datasets: Collection[str] = (),
+    seeds: int | None = None,
+    methods: Collection[str] = (),
+    missing: bool = False,
 ) -> list[str]:
-    """Return the names of the runs of some classes, data sets and seeds; all unless restricted.
+    """Return the names of the runs of some classes, data sets, seeds and methods; all unless restricted.
 
     Parameters
     ----------
@@ -147,21 +153,27 @@ def chosen(
     datasets : collection of str
     seeds : int, optional
         How many, from the first.
+    methods : collection of str
+        By the names of their classes.
+    missing : bool
+        Whether to leave out runs whose results are in `data/results`.
 
     Raises
     ------
     SpecError
-        A class, a data set or a number of seeds that the table does not have.
+        A class, a data set, a method or a number of seeds that the table does not have.
     """
     runs = [run for run in plan.runs if isinstance(run, MethodRun)]
     for what, wanted, there in (
         ("--normal", normal, {_class_of(run) for run in runs}),
         ("--dataset", datasets, {run.data["dataset"] for run in runs}),
+        ("--method", methods, {run.method for run in runs}),
     ):
         for name in wanted:
             if name not in there:
                 refuse(what, f"be one of {', '.join(sorted(there))}", name)
     order = list(dict.fromkeys(run.seed for run in runs))
+    done = archived() if missing else {}
     if seeds is not None and seeds > len(order):
         refuse("--seeds", f"be at most {len(order)}", seeds, "The spec in data/sweeps says which.")
     return [
@@ -169,7 +181,9 @@ def chosen(
         for run in runs
         if (not normal or _class_of(run) in normal)
         and (not datasets or run.data["dataset"] in datasets)
+        and (not methods or run.method in methods)
         and run.seed in order[:seeds]
+        and run.name not in done
     ]
 
 
@@ -233,6 +247,9 @@ def _placed(printed: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Mappin
     are the columns.
     """
     conditions = [{**figure["settings"], **figure} for figure in printed]
+    for row in conditions:
+        if row["normal"] == "mean-of-pairs":
+            del row["normal_classes"]  # the column says it
     varied = [name for name in CONDITIONS if len({row.get(name, "") for row in conditions}) > 1]
     many_classes = len({figure["normal"] for figure in printed}) > 1
     tells = [name for name in SECTION if len({row[name] for row in conditions}) > 1] or ["dataset"]
@@ -376,7 +393,7 @@ def _settings(row: Row) -> str:
 
 def write(table: Table, folder: str | Path, command: str) -> Path:
     """Write `<paper>-<table>.csv` and the page `<paper>-<table>.html`; return the path of the page."""
-    folder = Path(folder)
+    folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{table.paper}-{table.table}"
     (folder / f"{name}.csv").write_text(as_csv(table, command), encoding="utf-8")

@@ -149,16 +149,16 @@ def test_each_switch_reads_the_table_as_it_says(table, switches, classes):
     report = table.report(Pitfalls(**dict.fromkeys(switches, True)))
     assert report.aurocs == pytest.approx(classes)
     assert report.auroc == pytest.approx(np.mean(classes))
-    assert report.kept.all()
+    assert report.class_mask.all()
 
 
 def test_dropping_says_over_how_many_classes_the_mean_is(table):
     report = table.report(Pitfalls(drop_classes=True))
-    assert report.kept.tolist() == [True, False]
+    assert report.class_mask.tolist() == [True, False]
     assert (report.auroc, report.bacc) == pytest.approx((0.8, 0.4))
     assert report.aurocs == pytest.approx([0.8, 0.4]), "what was dropped is still told"
     below = EvaluationTable(table.values / 2).report(Pitfalls(drop_classes=True))
-    assert below.kept.all(), "no mean over nothing"
+    assert below.class_mask.all(), "no mean over nothing"
 
 
 def test_only_the_threshold_rules_move_bacc_alone(table):
@@ -213,3 +213,9 @@ def test_the_fitted_thresholds_gain_agrees_with_the_exact_one_for_large_equal_gr
     n = 5000  # P(D >= j / n) = C(2n, n − j) / C(2n, n), so E[n D] = (4^n / C(2n, n) − 1) / 2
     exact = (math.exp(2 * n * math.log(2) - math.lgamma(2 * n + 1) + 2 * math.lgamma(n + 1)) - 1) / (2 * n)
     assert evaluation_pitfalls.chance_gains(n, n, 1)["fitted threshold"] == pytest.approx(exact / 2, rel=0.01)
+
+
+def test_the_former_name_of_the_class_mask_warns():
+    report = evaluation_pitfalls.Report(0.9, 0.8, np.ones(2), np.ones(2), np.array([True, False]))
+    with pytest.warns(DeprecationWarning, match="class_mask"):
+        assert report.kept.tolist() == [True, False]

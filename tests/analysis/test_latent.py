@@ -1,11 +1,17 @@
 """Maps of codes: the same for a seed, true to hand numbers, random at chance, every error message."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from sklearn import manifold
 from sklearn.datasets import load_digits
 
+import advad
 from advad.analysis.latent import (
     atlas,
     embed,
@@ -142,3 +148,26 @@ TYPE_ERRORS = {  # how the message begins: what causes it
 
 
 test_errors_say_what_rule_and_got_in_one_line = one_line_errors(VALUE_ERRORS, TYPE_ERRORS)
+
+
+@pytest.mark.parametrize("denied", ["InTreeCacheLocator UserWideCacheLocator", "_CacheLocator"])
+def test_umap_loads_where_numba_can_write_nowhere(denied, tmp_path):
+    """In a process of its own, as where site-packages and home are read-only; then not even a cache folder helps."""
+    program = f"""
+import numba.core.caching as caching
+def deny(self): raise PermissionError("read-only")
+for name in {denied.split()}: setattr(getattr(caching, name), "ensure_cache_path", deny)
+from advad.cli import doctor
+print(*doctor.examine(doctor.umap, None))
+import numpy as np
+from advad.analysis.latent import embed
+print(embed(np.random.default_rng(0).normal(size=(50, 4)), "umap").shape)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment |= {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(advad.__file__).parents[1])}
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    state, shape = result.stdout.splitlines()
+    assert state.startswith("warn numba can write neither beside its packages nor at home")
+    assert str(tmp_path) in state
+    assert shape == "(50, 2)"
+    assert any((tmp_path / f"advad_numba_{os.getuid()}").rglob("*.nbi")) == (denied != "_CacheLocator")

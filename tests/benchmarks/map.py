@@ -1,4 +1,4 @@
-"""How fluid 10,000 points are in a real browser. `pytest tests/browser/bench_map.py -s` (a bench: not collected alone).
+"""How fluid 10,000 points are in a real browser. `pytest tests/benchmarks/map.py -s` (a bench: not collected alone).
 
 Printed are the times between the frames of a page while the map is dragged about, and while the pointer wanders over
 its points, each hover answered by the kernel; and from a move of the pointer to the picture that it brings.

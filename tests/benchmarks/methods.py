@@ -92,7 +92,7 @@ def figures_of(detector: advad.Detector, split: advad.Split) -> dict[str, float]
         rules = detector.decisions(split.test, split.train, 0.1)
         decisions |= {f"_{rule}": alarms for rule, alarms in rules.items()}
         normal = ~split.test_is_anomaly
-        contaminating = torch.isin(split.test_labels, torch.tensor(split.settings["contaminants"]))
+        contaminating = torch.isin(split.test_labels, torch.tensor(split.contaminants))
         for part, rows in {"observed": normal | contaminating, "unobserved": normal | ~contaminating}.items():
             truth = split.test_is_anomaly[rows]
             found[f"auroc_{part}"] = advad.auroc(truth, scores[rows.numpy()])

@@ -19,7 +19,7 @@ import click
 import torch
 
 import advad
-from advad.experiments.evaluate import measured
+from advad.experiments.evaluate import measure
 from advad.experiments.sweep import sweep
 
 SETTINGS = {"batch_size": 128, "widths": (512, 256)}
@@ -43,7 +43,7 @@ def by_hand(epochs: int, seeds: int, dataset: str) -> float:
     for seed in range(seeds):
         split = advad.one_class(images, normal=8, test_size=2000, seed=seed)
         detector = advad.AE(**SETTINGS, epochs=epochs, seed=seed, device="cpu").fit(split.train, progress=False)
-        measured(detector, split)
+        measure(detector, split)
     return time.process_time() - begin
 
 

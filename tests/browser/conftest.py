@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -200,7 +201,7 @@ def lab(browser, tmp_path_factory) -> Iterator[SimpleNamespace]:
 
 @pytest.fixture(scope="session")
 def open_page(browser) -> Callable[..., Any]:
-    """Return a function that opens an address in a page of its own, which notes errors of its scripts."""
+    """Return a function that opens an address in a page of its own, which notes errors and requests."""
 
     def go(url: str, first: str = "") -> Any:
         page = browser.new_page(viewport={"width": 1280, "height": 1100})
@@ -208,6 +209,8 @@ def open_page(browser) -> Callable[..., Any]:
         page.set_default_timeout(PATIENCE)
         page.problems = []
         page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.asked = []
+        page.on("request", lambda request: page.asked.append(request.url))
         page.goto(url)
         return page
 
@@ -239,9 +242,15 @@ def run_notebook(lab, open_page) -> Callable[..., Any]:
 
 
 def leave(page: Any) -> None:
-    """End the kernel of a page of JupyterLab, and close the page."""
+    """End the kernel of a page of JupyterLab, and close the page; it must have asked nothing of other machines."""
     page.evaluate(SHUT)
     page.close()
+    assert asked_outside(page) == []
+
+
+def asked_outside(page: Any) -> list[str]:
+    """Return the addresses on other machines that a page has asked for."""
+    return [url for url in page.asked if not re.match(r"https?://(127\.0\.0\.1|localhost):|data:|blob:", url)]
 
 
 @pytest.fixture(scope="module")

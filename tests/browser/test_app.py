@@ -1,10 +1,11 @@
-"""`advad app` in Chromium: the page shows the explorer to who has the token, and Python answers there, too."""
+"""`advad app` in Chromium: the page shows the explorer to who has the token, Python answers, nothing is from afar."""
 
 import socket
 
 import pytest
 
 from advad.cli import app
+from tests.browser.conftest import asked_outside
 from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
 
@@ -28,6 +29,7 @@ def test_without_the_token_there_is_a_form_that_asks_for_it_and_no_explorer(addr
         page.keyboard.press("Enter")
         page.get_by_text("Invalid credentials").wait_for()
     page.close()
+    assert asked_outside(page) == []
 
 
 def test_the_kernels_are_not_to_be_had_without_the_token(address, browser):
@@ -50,4 +52,5 @@ def test_the_brush_answers_in_the_page(address, open_page, detector_file):
     hands.sees(here.summary())
     hands.sees_picture("The picture as it is and covered", here.table())
     hands.check_looks(SHOTS / "app.png")
+    assert asked_outside(page) == []
     page.close()

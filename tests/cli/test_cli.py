@@ -11,11 +11,12 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from advad.cli import doctor
+from advad.cli import doctor, servers
 from advad.cli import main as module
 from advad.cli.main import main
 from advad.lessons import catalogue, run
 from advad.lessons.outcome import LessonError, LessonResult
+from advad.scoreboard import rows
 
 RECORDING = """\
 import json, pathlib
@@ -67,9 +68,78 @@ def test_help_imports_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
     result = call("--help")
     assert result.exit_code == 0
-    for command in ("doctor", "lab", "run", "tour", "sweep", "board", "app"):
+    for command in ("doctor", "data", "lab", "run", "tour", "sweep", "board", "app"):
         assert command in result.output
         assert call(command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["", *main.commands])
+def test_help_keeps_the_lines_that_are_marked_and_shows_no_mark(command):
+    result = call(*filter(None, [command, "--help"]))
+    text = (main.commands[command] if command else main).help or ""
+    assert "\b" not in result.output
+    assert "\\b" not in result.output
+    assert "..." not in result.output.partition("Commands:")[2]  # each command's first sentence fits
+    shown = [line.strip() for line in result.output.splitlines()]
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith("\b"):
+            assert set(map(str.strip, paragraph.splitlines()[1:])) <= set(shown)
+    examples = [line for line in text.splitlines() if line.strip().startswith("advad ")]
+    assert "\b" in text or not examples
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([name, "--help"] for name in main.commands),
+        ["doctor"],
+        ["run", "00", "--list"],
+        ["run", "00", "-p", "device=αβ"],
+        ["run", "00", "--profile", "smoke"],
+        ["tour", "--workers", "1"],
+        ["sweep", "…/ψ.toml", "--dry-run"],
+        ["reproduce", "arae", "2", "--show"],
+        ["board", "--out", "board"],
+        ["app", "ψ"],
+    ],
+    ids=" ".join,
+)
+def test_a_terminal_without_our_signs_gets_no_traceback(here, monkeypatch, arguments):
+    monkeypatch.setattr(doctor, "CHECKS", {"lessons": lambda _: "ε ─ 5"})
+    lesson(here / "notebooks", "00_good", RECORDING.replace("Ran", "ψ"), 'profile: str = "smoke"  # ψ {smoke}')
+    result = CliRunner(charset="latin-1").invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code in (0, 1, 2)
+    assert result.output
+
+
+def test_the_board_without_data_says_so(here, monkeypatch):
+    monkeypatch.setattr(rows.measured_rows, "__defaults__", (here / "measured.csv",))
+    for text in (None, "", "method,dataset\n"):
+        if text is not None:
+            (here / "measured.csv").write_text(text)
+        result = call("board")
+        assert result.exit_code == 2
+        assert result.stderr == (
+            "advad: board: there must be figures to show; got none. advad sweep SPEC.toml makes some; "
+            "data/measured.csv comes with the repository.\n"
+        )
+        assert result.stdout == ""
+
+
+def test_a_spec_from_windows_is_read_and_a_sweep_named_dots_is_refused(here):
+    spec = '[data]\ndataset = "digits"\nnormal = 8\n[[methods]]\nmethod = "PCA"\n'
+    (here / "s.toml").write_text("\ufeff" + spec, encoding="utf-8")
+    result = call("sweep", "s.toml", "--dry-run")
+    assert (result.exit_code, result.stderr) == (0, "")
+    for name in ("..", ".", "", "a/b"):
+        (here / "s.toml").write_text(f'name = "{name}"\n{spec}')
+        result = call("sweep", "s.toml", "--dry-run")
+        assert result.exit_code == 2
+        assert result.stderr == f"advad: sweep: name must be a word fit for a folder; got {name!r}.\n"
+    (here / "s.toml").write_text(spec, encoding="utf-16")  # of an old editor, or of > in PowerShell
+    result = call("sweep", "s.toml", "--dry-run")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("advad: sweep: s.toml must be TOML; ")
 
 
 def test_version():
@@ -82,8 +152,8 @@ def test_the_doctor_finds_this_machine_well(tmp_path):
     lines = {line.split()[1]: line for line in result.output.splitlines()}
     assert list(lines) == list(doctor.CHECKS)
     assert result.exit_code == 0
-    assert lines["data"].startswith("warn  data")
-    assert f"only the embedded digits (1,797); none in {tmp_path}" in lines["data"]
+    packaged = "digits (1,797), MNIST-lab (30,000), FashionMNIST-lab (20,000) with advad"
+    assert lines["data"] == f"ok    data      {packaged}; none in {tmp_path} (advad data downloads)"
     assert lines["kernel"].startswith("ok")
     assert sys.executable in lines["kernel"]
     assert lines["widgets"].startswith("ok")
@@ -113,34 +183,58 @@ def test_the_doctor_names_a_damaged_set(tmp_path):
     assert "ubyte" in text
 
 
+def test_the_doctor_misses_images_that_should_come_with_advad(monkeypatch, tmp_path):
+    monkeypatch.setattr("advad.datasets.packaged.shipped", lambda path: tmp_path / path)
+    state, text = doctor.examine(doctor.data, tmp_path)
+    assert (state, text) == ("warn", "MNIST-lab, FashionMNIST-lab should come with advad: install it again")
+
+
+def test_run_and_tour_check_the_images_before_the_first_lesson(here, monkeypatch):
+    monkeypatch.setenv("ADVAD_DATA", str(here))
+    parameters = 'profile: str = "lab"\ndataset: str = "KMNIST"\noutput_dir: str = "elsewhere"'
+    lesson(here / "notebooks", "02_needs_more", RECORDING, parameters)
+    monkeypatch.setattr("advad.lessons.kernel.execute", lambda *_, **__: pytest.fail("something ran"))
+    for command in (
+        ["run", "02"],
+        ["tour", "--workers", "1"],
+        ["run", "02", "-p", "dataset=MNIST", "-p", "profile=paper"],
+    ):
+        name = "MNIST" if "dataset=MNIST" in command else "KMNIST"
+        result = call(*command)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"advad: load: {name} must lie in {here / name / 'raw'}; got no train-images")
+        assert f"`advad data {name}` or download=True fetches it" in result.stderr
+        assert result.stderr.count("\n") == 1
+    assert not (here / "runs").exists()
+
+
 def test_lab_opens_jupyterlab_on_the_lessons(here, monkeypatch):
     started = {}
 
     class Server:
         returncode = 7
 
-        def __init__(self, command, env):
+        def __init__(self, command, env, **_):
             started.update(command=command, env=env)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
 
         def poll(self):
             return started.get("polled")
 
-        def wait(self):
+        def wait(self, *_):
             if started.setdefault("waits", 0) == 0:  # Ctrl-C is JupyterLab's to answer
                 started["waits"] = 1
                 raise KeyboardInterrupt
             started["polled"] = 7
 
-    monkeypatch.setattr(module.subprocess, "Popen", Server)
+        def terminate(self):
+            assert self.poll() == 7
+
+    monkeypatch.setattr(servers.subprocess, "Popen", Server)
     assert call("lab", "--no-browser", "--port", "8890").exit_code == 7
     folder = f"--ServerApp.root_dir={here / 'notebooks'}"
-    assert started["command"] == [sys.executable, "-m", "jupyterlab", folder, "--no-browser", "--port", "8890"]
+    watched = [sys.executable, "-m", "advad.cli.servers", str(os.getpid()), "", "jupyterlab", folder]
+    assert started["command"][: len(watched)] == watched
+    assert started["command"][-3:] == ["--no-browser", "--port", "8890"]
     assert started["env"]["JUPYTER_PREFER_ENV_PATH"] == "1"
     assert started["env"]["OMP_WAIT_POLICY"] == os.environ.get("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -213,12 +307,12 @@ def test_tour_reports_a_failing_lesson_and_goes_on(here):
     rows = result.stdout.splitlines()
     assert rows[0].split() == ["lesson", "finding", "seconds", "device", "path"]
     assert rows[2].startswith("00_a_first  FAILED: cell [1] failed with ZeroDivisionError: division by zero")
-    assert rows[3].split() == ["00_good", *"Ran as smoke on auto.".split(), "1.5", "cpu", "runs/tour/00_good.html"]
+    assert rows[3].split() == ["00_good", *"Ran as lab on auto.".split(), "1.5", "cpu", "runs/tour/00_good.html"]
     assert rows[4].startswith("01_bad")
     assert rows[-1] == f"Gallery: {here / 'runs' / 'tour' / 'index.html'}"
     assert result.stderr.splitlines()[-1] == "advad: 2 of 3 lessons failed: 00_a_first, 01_bad"
     page = (here / "runs" / "tour" / "index.html").read_text()
-    assert "Ran as smoke on auto." in page
+    assert "Ran as lab on auto." in page
     assert "2 of 3 lessons failed" in page
 
 

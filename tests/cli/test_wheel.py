@@ -21,6 +21,8 @@ from advad.lessons.catalogue import lessons
 
 assert checkout() is None, checkout()
 assert git_state() is None
+assert len(advad.load("MNIST-lab")) == 30_000
+assert len(advad.load("FashionMNIST-lab")) == 20_000
 print(advad.__file__)
 print(len(published(paper="arae")), len(board.rows(())), len(lessons()))
 """

@@ -1,4 +1,4 @@
-"""What a method that learns from labelled anomalies owes besides (tests/test_contract.py), with labels at hand."""
+"""What a method that learns from labels owes beside tests/contract/test_contract.py, with labels at hand."""
 
 import os
 

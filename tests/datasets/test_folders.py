@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from advad.datasets.folders import LeftOutWarning, find_layout
+from advad.datasets.folders import LeftOutWarning
+from advad.datasets.layouts import find_layout
 from advad.datasets.load import load
 from advad.datasets.pixels import converted, from_pillow, resized, resized_masks, with_channels
 
@@ -339,6 +340,46 @@ def test_a_jpeg_of_a_mask_has_noise_that_marks_nothing(tmp_path):
     masks = load(tmp_path).masks
     assert masks is not None
     np.testing.assert_array_equal(masks[0], square // 255)
+
+
+def test_a_photograph_in_the_place_of_a_mask_is_refused_by_its_name(tmp_path):
+    photo, mask = grey(), np.eye(16, dtype=np.uint8) * 255
+    put(tmp_path / "crack" / "0.png", mask)  # swapped
+    put(tmp_path / "ground_truth" / "crack" / "0_mask.png", photo)
+    with pytest.raises(ValueError, match=r"mask .*0_mask.png must be black but for the defect; got '\d+% of it grey'"):
+        load(tmp_path)
+    soft = np.zeros((16, 16), np.uint8)
+    soft[4:10, 4:10] = np.arange(1, 37).reshape(6, 6) * 7  # a mask that was resized has grey edges
+    put(tmp_path / "crack" / "0.png", photo)
+    put(tmp_path / "ground_truth" / "crack" / "0_mask.png", soft)
+    masks = load(tmp_path).masks
+    assert masks is not None
+    assert int(masks.sum()) == 36
+
+
+def test_grey_masks_of_0_1_and_255_mark_by_both(tmp_path):
+    levels = np.zeros((8, 8), np.uint8)
+    levels[1, 1], levels[6, 2:4] = 1, 255
+    put(tmp_path / "crack" / "0.png", grey(8))
+    put(tmp_path / "ground_truth" / "crack" / "0_mask.png", levels)
+    masks = load(tmp_path).masks
+    assert masks is not None
+    np.testing.assert_array_equal(masks[0], levels > 0)
+
+
+def test_empty_masks_are_said_of_defects_and_not_of_a_class_without_any(tmp_path, recwarn):
+    square = np.eye(16, dtype=np.uint8) * 255
+    for name, mask in (("crack/0", square), ("crack/1", square), ("good/0", 0 * square)):
+        put(tmp_path / f"{name}.png", grey())
+        put(tmp_path / "ground_truth" / f"{name}_mask.png", mask)
+    load(tmp_path)
+    assert not recwarn
+    put(tmp_path / "ground_truth" / "crack" / "1_mask.png", 0 * square)
+    with pytest.warns(LeftOutWarning, match="1 masks mark no pixel, such as 1_mask.png"):
+        load(tmp_path)
+    put(tmp_path / "ground_truth" / "crack" / "0_mask.png", 0 * square)
+    with pytest.warns(LeftOutWarning, match="3 masks mark no pixel, such as 0_mask.png"):
+        load(tmp_path)
 
 
 def test_a_class_folder_of_masks_is_refused(tmp_path):

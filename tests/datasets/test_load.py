@@ -14,6 +14,7 @@ import torch
 from advad.datasets.imageset import ImageSet
 from advad.datasets.load import data_folder, load
 from advad.datasets.pixels import resized, with_channels
+from advad.datasets.protocols import one_class
 
 RNG = np.random.default_rng(0)
 
@@ -87,15 +88,16 @@ def test_npz_in_grey_without_test_part(tmp_path, monkeypatch):
         ({"train_images": np.zeros((6, 63), np.uint8)}, ValueError, r"must have shape \(N, H, W\)"),
         ({"train_images": np.zeros((0, 9, 7, 3), np.uint8)}, ValueError, "train_images of .* must have shape"),
         ({"test_images": np.zeros((2, 8, 8, 3), np.uint8)}, ValueError, r"one shape \(C, H, W\) in all its parts"),
-        ({"train_labels": np.zeros((6, 14), int)}, ValueError, "must hold one label for each of 6 images; got"),
-        ({"train_labels": np.zeros(5, int)}, ValueError, "must hold one label for each of 6 images; got"),
+        ({"train_labels": np.zeros((6, 14), int)}, ValueError, r"as many labels for each image in all its parts; got"),
+        ({"train_labels": np.full((6, 14), 2)}, ValueError, "must be 0 or 1 where each image has 14; got 2. They say"),
+        ({"train_labels": np.zeros(5, int)}, ValueError, "must hold labels for each of 6 images; got"),
+        ({"train_labels": np.zeros((6, 2, 2), int)}, ValueError, "must hold labels for each of 6 images; got"),
         ({"train_labels": np.zeros(6)}, TypeError, "train_labels of .* must be whole numbers"),
         ({"train_labels": np.array([0, 1, 2, 3, -1, 0])}, ValueError, "must be class numbers from 0; got -1"),
         ({"train_labels": np.full(6, 10**8)}, ValueError, "class numbers below 10,000; got 100000000. Such .* identif"),
         ({"test_labels": np.full(2, 2**64 - 1, np.uint64)}, ValueError, "must be class numbers below 10,000; got 184"),
         ({"train_images": np.zeros((6, 8, 8, 8), np.uint8)}, ValueError, r"got .*8, 8, 8.*Volumes \(3-D\) are not"),
         ({"train_images": np.zeros((6, 8, 8, 8, 3), np.uint8)}, ValueError, r"Volumes \(3-D\) are not read: save sli"),
-        ({"train_labels": np.zeros((6, 14), int)}, ValueError, r"Several labels per image .* such as labels.any\(1\)"),
         ({"train_labels": np.array([{}] * 6)}, ValueError, "Pickled objects are never loaded"),
     ],
 )
@@ -104,6 +106,26 @@ def test_npz_files_that_do_not_fit(tmp_path, changed, error, message):
     with pytest.raises(error, match=message) as caught:
         load(tmp_path / "wrong.npz")
     assert "\n" not in str(caught.value)
+
+
+def test_npz_with_several_labels_an_image(tmp_path):  # as in ChestMNIST
+    labels = np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1], [1, 0, 1], [0, 1, 0], [0, 0, 0]], np.uint8)
+    np.savez(tmp_path / "chest.npz", **medmnist(train_labels=labels, test_labels=labels[[3, 0]]))
+    images = load(tmp_path / "chest.npz")
+    assert images.classes == ("no label", "label 0", "label 1", "label 2", "several labels")
+    assert images.labels.tolist() == [0, 1, 3, 4, 2, 0, 4, 0]
+    assert "an image may have several labels" in images.report
+    split = one_class(images, normal="no label")
+    assert split.test_is_anomaly.tolist() == [True, False]
+    assert one_class(images, normal=0).indices["test"].equal(split.indices["test"])
+
+
+@pytest.mark.parametrize("side", [64, 128, 224])
+def test_npz_of_the_larger_medmnists(tmp_path, side):
+    large = RNG.integers(0, 256, (4, side, side), dtype=np.uint8)
+    np.savez_compressed(tmp_path / "larger.npz", train_images=large, train_labels=np.array([[0], [1], [1], [0]]))
+    assert load(tmp_path / "larger.npz").images.shape == (4, 1, side, side)
+    assert load(tmp_path / "larger.npz", size=28).images.shape == (4, 1, 28, 28)
 
 
 def test_a_damaged_npz_file(tmp_path):
@@ -208,7 +230,9 @@ def test_names_and_paths_that_lead_nowhere(tmp_path, monkeypatch):
     ("arguments", "error", "message"),
     [
         ({"name_or_path": 3}, TypeError, "load: name_or_path must be a name or a path; got 3"),
-        ({"size": 0}, ValueError, "load: size must be at least 1; got 0"),
+        ({"size": 0}, ValueError, r"load: size must be in \[1, 16384\]; got 0"),
+        ({"size": 10**6}, ValueError, r"load: size must be in \[1, 16384\]; got 1000000"),
+        ({"size": 16384, "channels": 3}, ValueError, r"load: images of digits must fit in memory; got 1,347.8 GiB for"),
         ({"size": 8.5}, TypeError, "load: size must be a whole number; got 8.5"),
         ({"channels": 2}, ValueError, "load: channels must be one of 1, 3; got 2"),
     ],

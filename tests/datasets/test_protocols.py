@@ -16,7 +16,7 @@ from advad.datasets import protocols
 from advad.datasets.imageset import ImageSet
 from advad.datasets.load import load
 from advad.datasets.protocols import leave_one_out, merged, one_class
-from advad.datasets.splits import GroupLeakWarning, SplitKeywords, SplitOptions
+from advad.datasets.splits import GroupLeakWarning, MaskWarning, SplitKeywords, SplitOptions
 
 ALL = pytest.mark.parametrize(
     ("protocol", "classes"),
@@ -486,6 +486,54 @@ def test_masks_files_and_groups_follow_their_images(grouped):
     assert (bare.masks, bare.files, bare.groups) == (None, None, None)
 
 
+def test_one_image_a_group_is_a_split_by_image(numbered):
+    alone = dataclasses.replace(numbered, groups=tuple(str(number) for number in range(4000)))
+    by_group, plain = (merged(alone, normal="cat", by_group=choice, seed=3) for choice in (True, False))
+    assert all(torch.equal(by_group.indices[role], plain.indices[role]) for role in plain.indices)
+
+
+def test_a_stratified_split_keeps_the_proportions_of_the_classes():
+    labels = torch.tensor([0] * 400 + [1] * 100 + [2] * 40 + [3] * 60)
+    images = ImageSet("uneven", labels.to(torch.uint8).reshape(-1, 1, 1, 1), labels, tuple("abcd"), labels < 0)
+    settings = {"normal": [0, 1], "holdout": 0.15, "train_size": 300, "test_normal_share": 0.7}
+
+    def counts(split):
+        parts = split.train_labels, split.holdout_labels, split.test_labels
+        return torch.stack([part.bincount(minlength=4) for part in parts])
+
+    for seed in range(20):
+        split = merged(images, **settings, stratified=True, seed=seed)
+        train, holdout, test = counts(split).tolist()
+        assert train[:2] == [240, 60]
+        assert holdout[0] / 4 == pytest.approx(holdout[1], abs=1)
+        assert test[:2] == [80, 20]
+        assert test[2] / 2 == pytest.approx(test[3] / 3, abs=1)
+        assert split.settings["stratified"] is True
+    uneven = {tuple(counts(merged(images, **settings, seed=seed))[2].tolist()) for seed in range(20)}
+    assert len(uneven) > 5  # by chance
+    first, again = (merged(images, **settings, stratified=True, seed=1) for _ in range(2))
+    other = merged(images, **settings, stratified=True, seed=2)
+    assert torch.equal(first.indices["test"], again.indices["test"])
+    assert not torch.equal(first.indices["test"], other.indices["test"])
+
+
+def test_masks_that_contradict_the_classes_are_said_with_the_files_name(numbered):
+    files = tuple(f"{number}.png" for number in range(4000))
+    right = (numbered.labels > 0).to(torch.uint8).reshape(-1, 1, 1).expand(-1, 1, 2).clone()
+    masked = dataclasses.replace(numbered, masks=right, files=files)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one_class(masked, normal=0, contamination=0.1)
+    wrong = right.clone()
+    wrong[3001] = 0  # a dog of the test part
+    with pytest.warns(MaskWarning, match=r"^one_class: 1 anomalous test images have no marked pixel, such as 3001.png"):
+        one_class(dataclasses.replace(masked, masks=wrong), normal=0)
+    wrong = right.clone()
+    wrong[3000, 0, 0] = 1  # a cat
+    with pytest.warns(MaskWarning, match=r"^one_class: 1 normal images have marked pixels, such as 3000.png, so metr"):
+        one_class(dataclasses.replace(masked, masks=wrong), normal=0)
+
+
 @pytest.mark.parametrize("place", ["load", "protocols"])
 def test_the_examples_of_the_documentation_run(place):
     import doctest
@@ -507,6 +555,6 @@ def test_options_added_later_leave_the_identity_of_older_runs_as_it_was():
 
     older = {"dataset", "protocol", "size", "channels", "normal", "test_normal_share", "contamination", "contaminants"}
     older |= {"labelled", "labelled_classes", "holdout", "train_size", "test_size"}
-    assert identity().keys() == identity(train_share=0.8, holdout_from="clean").keys() == older
+    assert identity().keys() == identity(train_share=0.8, holdout_from="clean", stratified=False).keys() == older
     assert identity(train_share=0.5)["train_share"] == 0.5
     assert identity(holdout_from="contaminated")["holdout_from"] == "contaminated"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import advad
-from advad.experiments.evaluate import measured
+from advad.experiments.evaluate import measure
 from tests.cases import GAME, SMALL
 
 RULES = {"balanced_accuracy_observed", "balanced_accuracy_unobserved"}
@@ -31,7 +31,7 @@ def rates(alarms, anomalies, normal):
 def test_itsr_and_aae_are_measured_by_the_papers_rule_and_by_the_error_alone(detector):
     """Beggel et al. 2019, Sec. 4.1 and 5: an alarm where error > p_0.9 or likelihood < p_0.1 of the training set."""
     split = contaminated()
-    metrics = measured(detector.fit(split.train, progress=False), split)
+    metrics = measure(detector.fit(split.train, progress=False), split)
     error, likelihood = detector.reconstruction_error, detector.log_likelihood
     T_rec, T_prior = detector.thresholds(split.train, 0.1)
     by_error = error(split.test) > advad.threshold_at(error(split.train), 0.1)
@@ -49,13 +49,13 @@ def test_a_detector_without_a_likelihood_is_measured_by_its_score_alone():
     split = contaminated()
     detector = advad.AE(**SMALL, epochs=2).fit(split.train, progress=False)
     assert detector.decisions(split.test, split.train) == {}
-    assert {name for name in measured(detector, split) if name.endswith("observed")} == RULES
+    assert {name for name in measure(detector, split) if name.endswith("observed")} == RULES
 
 
 def test_without_contamination_nothing_is_observed():
     split = contaminated(0.0)
     detector = advad.AAE(**GAME, epochs=2).fit(split.train, progress=False)
-    assert not {*RULES, *EITHER_OR} & set(measured(detector, split))
+    assert not {*RULES, *EITHER_OR} & set(measure(detector, split))
     alarms = detector.decisions(split.test, split.train, 0.2)["either_or"]
     assert np.array_equal(alarms, detector.either_or(split.test, *detector.thresholds(split.train, 0.2)))
 
@@ -67,8 +67,8 @@ def test_attacked_normals_are_measured_by_pgd_and_by_the_worst_case_at_each_radi
         split, test=split.test[:60], test_labels=split.test_labels[:60], test_is_anomaly=split.test_is_anomaly[:60]
     )
     detector = advad.AE(**SMALL, epochs=5).fit(split.train, progress=False)
-    plain = measured(detector, split)
-    attacked = measured(detector, split, [0.05, 0.2])
+    plain = measure(detector, split)
+    attacked = measure(detector, split, [0.05, 0.2])
     assert {name: attacked[name] for name in plain} == plain
     values = {name: attacked[name].value for name in attacked.keys() - plain.keys()}
     assert values.keys() == {f"auroc_{kind}_{radius}" for kind in ("attacked", "robust") for radius in ("0.05", "0.2")}

@@ -16,6 +16,7 @@ from PIL import Image
 from advad import files
 from advad.environment import UNATTENDED
 from advad.lessons import lesson
+from advad.lessons.parameters import ParameterError
 from advad.pages import notebook_html
 
 
@@ -60,6 +61,13 @@ def test_nothing_works_before_start(monkeypatch, shown):
     assert not shown
 
 
+@pytest.mark.parametrize(("profile", "boxes"), [("smoke", 1), ("lab", 0)])
+def test_smoke_says_on_top_that_its_numbers_mean_nothing(tmp_path, profile, boxes, shown):
+    lesson.start("00_test", parameters={"profile": profile, "device": "cpu"}, output_dir=tmp_path)
+    assert [about["kind"] for _, about in shown] == ["smoke"] * boxes
+    assert all("numbers mean nothing" in data["text/html"] for data, _ in shown)
+
+
 @pytest.mark.parametrize(("profile", "threads"), [("smoke", 1), ("lab", 1), ("paper", 2)])
 def test_small_lessons_take_one_thread(tmp_path, profile, threads):
     before = torch.get_num_threads()
@@ -69,6 +77,95 @@ def test_small_lessons_take_one_thread(tmp_path, profile, threads):
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
+
+
+CELL = 'normal: str = "8"  # the class\nsteps: int = 5  # [1, 10]\noutput_dir: str = "out"  # where'
+
+
+def notebook(tmp_path, **values):
+    """Return the globals of a notebook that has run the cell above, and values that papermill put after it."""
+    return {"In": ["", CELL], "normal": "8", "steps": 5, "output_dir": str(tmp_path)} | values
+
+
+def test_start_casts_a_notebooks_parameters_to_their_declared_types(tmp_path):
+    """Plain papermill passes `-p normal 1` as a number, which must not become the second class."""
+    namespace = notebook(tmp_path, normal=1, steps="7", output_dir=str(tmp_path / "new"))
+    lesson.start("00_test", namespace)
+    assert (namespace["normal"], namespace["steps"]) == ("1", 7)
+    assert lesson.running().parameters == {"normal": "1", "steps": 7}
+    assert lesson.running().output_dir == tmp_path / "new"
+    assert (tmp_path / "new").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 11}, r"00_test: steps must be in \[1, 10\]; got 11\."),
+        ({"normal": 1.0}, r"00_test: normal must be text; got 1\.0\. papermill's -r passes a text as it is\."),
+        ({"normal": True}, "00_test: normal must be text; got True"),
+        ({"normal": [1]}, r"00_test: normal must be text; got \[1\]"),
+        ({"In": ["", CELL + "\nepochs = 3"]}, "00_test: line 4 of its parameters must read"),
+    ],
+)
+def test_start_refuses_parameters_that_do_not_fit_in_one_line(tmp_path, values, message):
+    with pytest.raises(ParameterError, match=message) as caught:
+        lesson.start("00_test", notebook(tmp_path, **values))
+    assert "\n" not in str(caught.value)
+    assert caught.value._render_traceback_() == [f"ParameterError: {caught.value}"]
+
+
+@pytest.mark.parametrize("folder", ["file/below", "a\0b", "~nobody-of-this-name/x"])
+def test_start_refuses_a_folder_where_nothing_can_be_written(tmp_path, monkeypatch, folder):
+    """What a lesson needs at its end is checked before anything is trained."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ParameterError, match="^00_test: output_dir must be a folder to write in; got") as caught:
+        lesson.start("00_test", {}, output_dir=folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_results_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lesson.start("00_test", notebook(tmp_path, output_dir="~/x"))
+    assert lesson.running().output_dir == tmp_path / "x"
+
+
+class Published:
+    """A method with published settings for MNIST."""
+
+    @classmethod
+    def paper_settings(cls, dataset, paper=None):
+        if dataset != "MNIST":
+            raise ValueError("no settings")
+        return {"epochs": 1600, "paper": paper}
+
+
+def test_only_the_profile_paper_takes_the_published_settings(tmp_path):
+    small = {"epochs": 3}
+    lesson.start("00_test", {"profile": "lab", "device": "cpu"}, output_dir=tmp_path)
+    assert lesson.settings(Published, small) == small
+    lesson.start("00_test", {"profile": "paper", "device": "cpu"}, output_dir=tmp_path)
+    assert lesson.settings(Published, small, paper="itsr") == {"epochs": 1600, "paper": "itsr"}
+    assert lesson.settings(Published, small, dataset="digits") == small, "nothing is published"
+
+
+def test_a_lesson_stops_where_the_data_does_not_fit_it(begun):
+    lesson.require(True, "never shown")
+    with pytest.raises(ParameterError, match=r"^00_test: folder must hold images\.$"):
+        lesson.require(False, "folder must hold images.")
+
+
+def test_a_finding_without_a_figure_is_shown_and_recorded(shown, begun):
+    lesson.finding("No anomaly, no AUROC.")
+    assert text_of(shown) == "Finding. No anomaly, no AUROC."
+    assert shown[-1][1] == {"kind": "statement"}, "pages drop a finding, which is a figure's caption"
+    assert begun.findings == ["No anomaly, no AUROC."]
+
+
+def test_the_old_name_of_image_warns(shown, begun):
+    with pytest.warns(DeprecationWarning, match="image"):
+        lesson.picture(np.eye(2), "finding", "alt")
+    assert shown[-1][1]["kind"] == "image"
 
 
 def test_start_refuses_a_device_that_is_none(tmp_path):
@@ -105,14 +202,14 @@ def test_a_figure_is_shown_once_as_json_with_its_finding(shown, begun):
     ],
 )
 def test_a_picture_keeps_its_pixels_and_has_its_texts(shown, begun, image, mode):
-    lesson.picture(image, 'Half of it is "dark".', alt='A "checkerboard" & more')
+    lesson.image(image, 'Half of it is "dark".', alt='A "checkerboard" & more')
     bundle, about = shown[0]
     pixels = pixels_of(bundle["text/html"])
     assert (pixels.reshape(2, 2, -1)[..., 0] == [[0, 255], [128, 7]]).all()
     assert pixels.ndim == (2 if mode == "L" else 3)
     assert 'alt="A &quot;checkerboard&quot; &amp; more"' in bundle["text/html"]
     assert "max-width:480px" in bundle["text/html"]
-    assert about == {"kind": "picture", "alt": 'A "checkerboard" & more', "finding": 'Half of it is "dark".'}
+    assert about == {"kind": "image", "alt": 'A "checkerboard" & more', "finding": 'Half of it is "dark".'}
     assert begun.findings == ['Half of it is "dark".']
 
 
@@ -129,7 +226,7 @@ def test_a_picture_keeps_its_pixels_and_has_its_texts(shown, begun, image, mode)
 )
 def test_what_is_no_picture_is_refused(shown, begun, image, error, message):
     with pytest.raises(error, match=message):
-        lesson.picture(image, "finding", "alt")
+        lesson.image(image, "finding", "alt")
     assert not shown
     assert not begun.findings
 

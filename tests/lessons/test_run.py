@@ -122,6 +122,7 @@ def test_a_line_out_of_form_is_named(tmp_path, line, message):
         ("quiet", "False", False),
         ("quiet", True, True),
         ("answer", "8", "8"),
+        ("answer", 8, "8"),  # as papermill passes the class "8"
         ("profile", "lab", "lab"),
     ],
 )
@@ -148,7 +149,7 @@ def test_a_value_takes_its_type(tiny, name, value, expected):
         ("share", "0.6", r"share must be in \[0, 0.5\]; got 0.6"),
         ("quiet", "maybe", "quiet must be true or false; got 'maybe'"),
         ("quiet", 1, "quiet must be true or false; got 1"),
-        ("answer", 8, "answer must be text; got 8"),
+        ("answer", 1e3, "answer must be text; got 1000.0"),  # "1e3", "1000.0" or "1000"?
         ("profile", "huge", "profile must be one of 'smoke', 'lab', 'paper'; got 'huge'"),
         ("profile", "", "profile must be one of 'smoke'"),
     ],
@@ -157,6 +158,23 @@ def test_a_value_that_does_not_fit_is_told_in_one_line(tiny, name, value, messag
     with pytest.raises(ParameterError, match=f"^00_tiny: {message}") as caught:
         check_parameters(tiny, {name: value})
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_looked_up_where_the_command_was_typed(tmp_path, monkeypatch):
+    """Not where the notebook lies; else among all image sets; a path that leads nowhere is told at once."""
+    path = write(tmp_path / "book" / "00_tiny.ipynb", code('folder: str = ""  # images <folder>', "parameters"))
+    here, data = tmp_path / "here", tmp_path / "data"
+    for place in (here / "parts", data / "sets", path.parent / "elsewhere"):
+        place.mkdir(parents=True)
+    monkeypatch.setenv("ADVAD_DATA", str(data))
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.chdir(here)
+    for value, expected in {"parts": here / "parts", "sets": data / "sets", "~/parts": here / "parts", "": ""}.items():
+        assert check_parameters(path, {"folder": value}) == {"folder": str(expected)}
+    for value in ("elsewhere", "a\0b", "x" * 5000, "~nobody-of-this-name"):
+        with pytest.raises(ParameterError, match="^00_tiny: folder must be a folder in .*here or .*data") as caught:
+            check_parameters(path, {"folder": value})
+        assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_notebook_is_told(tmp_path):
@@ -255,7 +273,7 @@ from tqdm.auto import tqdm
 for _ in tqdm(range(2)):
     pass
 lesson.show(go.Figure(go.Scatter(y=[1, 2], name="</script>")), "It rises to </script> 2.", alt="A rising line.")
-lesson.picture(np.eye(4), "Four of sixteen pixels are white.", alt="A diagonal.")
+lesson.image(np.eye(4), "Four of sixteen pixels are white.", alt="A diagonal.")
 """
     ),
     code(
