@@ -18,6 +18,7 @@ from typing import Any
 from advad.analysis.contamination import ContaminationRuns, contaminated_runs, load_runs
 from advad.explorers.aae_prior import AAEPriorExplorer
 from advad.explorers.anomaly_map import AnomalyMapExplorer
+from advad.explorers.attack import AttackExplorer
 from advad.explorers.base import Explorer
 from advad.explorers.contamination import ContaminationExplorer
 from advad.explorers.evaluation_pitfalls import EvaluationPitfallsExplorer
@@ -30,6 +31,7 @@ from advad.explorers.reconstruction import ReconstructionExplorer
 from advad.explorers.threshold import ThresholdExplorer
 
 __all__ = [
+    "AttackExplorer",
     "ContaminationExplorer",
     "ContaminationRuns",
     "Explorer",

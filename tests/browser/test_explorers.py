@@ -28,6 +28,7 @@ EXPLORERS = {
 )""",
     "shortcuts": "explorers.EvaluationPitfallsExplorer(table, [str(digit) for digit in range(10)])",
     "game": "explorers.AAEPriorExplorer(games, (1e-4, 1e-3), groups)",
+    "attack": "explorers.AttackExplorer(detector, split.test[:9], labels=digits)",
 }
 LESSON = """
 from advad.lessons import lesson
@@ -168,6 +169,44 @@ def test_the_prior_game_follows_its_slider_and_buttons(desk):
     here.variant.value = "batch norm: none"
     sees_all()
     hands.check_looks(SHOTS / "game.png")
+
+
+def test_the_attack_follows_its_sliders_and_buttons(desk):
+    hands, here = desk.hands["attack"], desk.here["attack"]
+    plot = 4  # in the page
+
+    def sees_all():
+        hands.sees(here.summary())
+        hands.sees_picture("The image as it is and attacked, the amplified change", here.table())
+        for trace in range(3):
+            hands.sees_curve(plot, trace, here.plot.data[trace].y)
+
+    sees_all()
+    hands.press(".noUi-handle", "ArrowRight", nth=0)
+    here.picker.value += 1
+    hands.press(".noUi-handle", *["ArrowRight"] * 4, nth=1)
+    here.radius.value = here.radii[4]
+    sees_all()
+    hands.press_button("far end, then APGD")
+    here.attack.value = "far end, then APGD"
+    sees_all()
+    hands.press(".noUi-handle", *["ArrowLeft"] * 12, nth=2)
+    here.frame.value -= 12
+    sees_all()
+    hands.press_button("lower the score")  # which has no far end
+    here.direction.value = "lower"
+    sees_all()
+    hands.check_looks(SHOTS / "attack.png")
+
+
+def test_the_frames_of_an_attack_play_by_themselves(desk):
+    hands, here = desk.hands["attack"], desk.here["attack"]
+    hands.press(".noUi-handle", "Home", nth=2)
+    here.frame.value = 0
+    hands.sees(here.summary())
+    press(hands.root.locator("button:has(.fa-play)"))
+    here.frame.value = here.frame.max
+    hands.sees(here.summary())
 
 
 def test_a_prediction_is_committed_then_revealed_and_recorded(desk):

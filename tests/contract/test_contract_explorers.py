@@ -20,6 +20,7 @@ FORMS = {  # name -> (how the images are shaped, whether labels are given, wheth
 }
 PLAIN, FULL, *_ = FORMS  # each method is opened in these two, which have each choice once; one method in all
 KINDS = {  # explorer -> what it must be given besides
+    "AttackExplorer": lambda split: {"steps": 2, "queries": 3},
     "ThresholdExplorer": lambda split: {"holdout": split.holdout[:8], "is_anomaly": shown(split)[1]},
     "GuessingGame": lambda split: {"is_anomaly": shown(split)[1]},
     "OcclusionExplorer": lambda split: {"patches": (2,)},
@@ -92,6 +93,10 @@ def test_it_opens_in_every_form_or_refuses_in_one_line(kind, case):
         assert html.escape(explorer.summary()) in explorer.text.value
         if form == PLAIN or case == "AE":
             assert explorer.to_image().width > 0
+        if kind == "AttackExplorer" and form == PLAIN:
+            explorer.radius.value = 0.1
+            assert html.escape(explorer.summary()) in explorer.text.value
+            assert "the change is at most 0.1" in explorer.summary() or "has found no" in explorer.summary()
         assert not explorer.errors.outputs
         if FORMS[form][2] and kind != "ReconstructionExplorer":  # which shows all detectors at once
             control = explorer.choice if kind == "GuessingGame" else explorer.detector

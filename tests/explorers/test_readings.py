@@ -28,12 +28,6 @@ class Detector:
         return np.asarray(X) * self.reconstruction
 
 
-class Split:
-    """What the contract's explorers are made of."""
-
-    holdout, test_is_anomaly, test_labels = IMAGES[4:], np.arange(12) < 4, np.arange(12) % 3
-
-
 def made(kind, detector, **known):
     besides = {"ThresholdExplorer": {"holdout": IMAGES[4:]}, "NoiseExplorer": {"strengths": (0, 0.2)}}
     truth = {"is_anomaly": TRUTH} if kind in ("ThresholdExplorer", "GuessingGame") else {}
@@ -72,7 +66,7 @@ def test_reconstructions_are_finite_images(kind):
         made(kind, Detector(reconstruction=np.nan))
 
 
-@pytest.mark.parametrize("kind", ["OcclusionBrush", "NoiseExplorer", "LatentExplorer"])
+@pytest.mark.parametrize("kind", ["AttackExplorer", "OcclusionBrush", "NoiseExplorer", "LatentExplorer"])
 def test_a_threshold_is_a_finite_number_or_there_is_none(kind):
     assert "called" not in made(kind, Detector(threshold=None)).summary()
     for threshold in (np.nan, "high"):
