@@ -5,6 +5,7 @@ import io
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -240,7 +241,9 @@ def test_a_prediction_is_replayed_and_revealed(shown, begun):
     assert text_of(shown) == "✓ As predicted. Predicted: 1. It is: 1."
     lesson.record("done")
     expected = {"question": "Which digit?", "options": ["1", "3"], "chosen": "1", "truth": "1"}
-    assert written(begun)["predictions"] == [expected]
+    (prediction,) = written(begun)["predictions"]
+    assert datetime.fromisoformat(prediction.pop("committed_at")).tzinfo is not None
+    assert prediction == expected
 
 
 def test_a_prediction_is_committed_by_hand_before_the_answer_shows(shown, begun):
@@ -330,7 +333,7 @@ class Interval:
 
 def test_the_record_holds_everything_as_json(shown, begun):
     lesson.check("it", 1, 1)
-    assert not begun.output_dir.exists()
+    assert not list(begun.output_dir.iterdir())
     lesson.record(
         "It works.",
         auroc=np.float64(0.5),
@@ -372,7 +375,7 @@ def test_what_json_cannot_hold_is_named(shown, begun):
         TypeError, match=r"lesson.record: metrics.deep\[1\].bad must be made of numbers, .*; got <object"
     ):
         lesson.record("finding", deep=[1, {"bad": object()}])
-    assert not begun.output_dir.exists()
+    assert not list(begun.output_dir.iterdir())
 
 
 def test_a_failed_write_leaves_the_old_record(shown, begun, monkeypatch):
