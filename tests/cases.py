@@ -68,7 +68,7 @@ CASES = {
     "OCGAN": (advad.OCGAN, GAME | {"critic_width": 8, "mining_start": 1}, 40),
     "GeoTrans": (advad.GeoTrans, DCGAN | {"learning_rate": 1e-2}, 20),
 }
-# name -> (class, settings), of those without networks and epochs: tests/test_classical.py
+# name -> (class, settings), of those without networks and epochs: tests/methods/test_library.py
 CLASSICAL = {
     "PCA": (advad.PCA, {"n_components": 4}),
     "OCSVM": (advad.OCSVM, {}),

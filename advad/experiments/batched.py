@@ -27,15 +27,16 @@ AT_ONCE = 10  # the papers' ten classes; more would save little, and a kill woul
 
 
 def groups(todo: Sequence[Run], folder: Path, alone: Collection[str] = ()) -> list[list[Run]]:
-    """Return the runs in their order, those together that may be trained in one loop.
+    """Return the runs in their order, grouped: the runs of a group are trained in one loop.
 
     Parameters
     ----------
     todo : sequence of Run
+        The runs that are not finished.
     folder : Path
-        The sweep's: a run with a checkpoint there goes on from it, by itself.
-    alone : names
-        Of runs that must be done by themselves.
+        The folder of the sweep. A run that has a checkpoint there continues from it, in a group of its own.
+    alone : collection of str
+        Names of runs that must be done in a group of their own.
     """
     by_kind: dict[str, list[Run]] = {}
     for run in todo:
@@ -66,10 +67,11 @@ def attempt_all(
     Returns
     -------
     outcomes : list of RunResult
+        Of the runs that are done.
     rest : list of str
-        Names of the runs that want to be done by themselves.
+        Names of the other runs, which must be done one by one.
     why : str
-        Why so, in one line; "" where there is nothing to say.
+        The reason for that, in one line; "" where there is none.
     """
     if len(runs) == 1:
         return [attempt(runs[0], folder, slot=slot, threads=threads, session=session, git=git)], [], ""
