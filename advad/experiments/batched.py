@@ -21,7 +21,8 @@ import advad
 from advad.engine.detector import CHECKPOINT
 from advad.engine.stacking import NotStackableError, fit_stacked
 from advad.engine.training import DivergedError, choose_device
-from advad.experiments.run import LOCK, MethodRun, Run, RunResult, attempt, begin, begun_in, complete, tell
+from advad.experiments.run import MethodRun, Run, RunResult, attempt, complete, tell
+from advad.experiments.run_files import LOCK, begin, begun_in
 
 AT_ONCE = 10  # the papers' ten classes; more would save little, and a kill would cost more
 
