@@ -1,6 +1,6 @@
 """Base class of all detectors: scikit-learn interface, thresholding, saving and loading.
 
-`Detector` is the base class of the trained methods, `engine/classical.py` that of scikit-learn's and PyOD's.
+`Detector` is the base class of the trained methods, `engine/bases/library.py` that of scikit-learn's and PyOD's.
 """
 
 from __future__ import annotations

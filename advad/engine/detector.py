@@ -251,7 +251,7 @@ class Detector(BaseDetector, ABC):
         self._adopt(run, image_shape)
 
         def ready(run: TrainingState) -> Self:
-            self._adopt(run, image_shape)  # first, so that weights and history agree even where finish fails
+            self._adopt(run, image_shape)  # first, so that weights and history agree even where on_fit_end fails
             self.on_fit_end(run, images)
             return self._adopt(run, image_shape)
 

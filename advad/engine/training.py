@@ -221,7 +221,7 @@ def apply_to_all(
 ) -> Tensor:
     """Return `function(networks, batch)` of all images, without gradients and in evaluation mode.
 
-    For a stage's `begin`; training mode is set anew by the epoch that follows.
+    For the `on_start` of a stage; the epoch that follows sets training mode again.
     """
     run.networks.eval()
     with torch.no_grad():

@@ -21,21 +21,23 @@ import advad
 from advad.engine.detector import CHECKPOINT
 from advad.engine.stacking import NotStackableError, fit_stacked
 from advad.engine.training import DivergedError, choose_device
-from advad.experiments.run import LOCK, MethodRun, Run, RunResult, attempt, begin, begun_in, complete, tell
+from advad.experiments.run import MethodRun, Run, RunResult, attempt, complete, tell
+from advad.experiments.run_files import LOCK, begin, begun_in
 
 AT_ONCE = 10  # the papers' ten classes; more would save little, and a kill would cost more
 
 
 def groups(todo: Sequence[Run], folder: Path, alone: Collection[str] = ()) -> list[list[Run]]:
-    """Return the runs in their order, those together that may be trained in one loop.
+    """Return the runs in their order, grouped: the runs of a group are trained in one loop.
 
     Parameters
     ----------
     todo : sequence of Run
+        The runs that are not finished.
     folder : Path
-        The sweep's: a run with a checkpoint there goes on from it, by itself.
-    alone : names
-        Of runs that must be done by themselves.
+        The folder of the sweep. A run that has a checkpoint there continues from it, in a group of its own.
+    alone : collection of str
+        Names of runs that must be done in a group of their own.
     """
     by_kind: dict[str, list[Run]] = {}
     for run in todo:
@@ -66,10 +68,11 @@ def attempt_all(
     Returns
     -------
     outcomes : list of RunResult
+        Of the runs that are done.
     rest : list of str
-        Names of the runs that want to be done by themselves.
+        Names of the other runs, which must be done one by one.
     why : str
-        Why so, in one line; "" where there is nothing to say.
+        The reason for that, in one line; "" where there is none.
     """
     if len(runs) == 1:
         return [attempt(runs[0], folder, slot=slot, threads=threads, session=session, git=git)], [], ""

@@ -25,7 +25,8 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from advad.environment import git_state
 from advad.experiments.batched import attempt_all, groups
-from advad.experiments.run import MISSING, Run, RunResult, damage_in, fault_of, tidy
+from advad.experiments.run import Run, RunResult
+from advad.experiments.run_files import MISSING, damage_in, fault_of, tidy
 from advad.experiments.spec import Plan, read_plan, refuse
 from advad.files import expanded, read_json, write_json
 from advad.lessons.parameters import SpecError

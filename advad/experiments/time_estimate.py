@@ -28,8 +28,9 @@ def estimate(
     Returns
     -------
     by_run : dict of str to float or None
+        Seconds of each unfinished run, by its name; None where they are not known.
     total : float or None
-        Of the wall clock, with that many workers; None where a run's is not known.
+        Seconds until all are done, with that many workers; None where the seconds of one run are not known.
     """
     done = finished(plan, home)
     known: dict[str, list[float]] = {}

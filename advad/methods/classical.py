@@ -11,7 +11,7 @@ set themselves:
 | `IForest` | 2^(−E[h(x)] / c(ψ)), h the depth at which random splits isolate x | Liu, Ting, Zhou 2008 |
 | `KDE` | −log of the mean of N(x; x_i, h² I) over the training images | Parzen 1962 |
 
-None of them learns from labels. What they share, and how they are saved without a pickle: `engine/classical.py`.
+None of them learns from labels. What they share, and how they are saved without a pickle: `engine/bases/library.py`.
 
 `PCA(n_components=32)`, `LOF()` and `KDE()` on pixels are the yardsticks of this project: a deep method that does not
 beat them has learned nothing that a table shows. `PCA()` itself takes 95 % of the variance, 137 components on MNIST's

@@ -1,7 +1,7 @@
 """Deep SAD: Deep SVDD that is also shown some anomalies, and pushes them away from the centre.
 
 Ruff, Vandermeulen, Görnitz, Binder, Müller, Müller, Kloft: Deep Semi-Supervised Anomaly Detection. ICLR 2020.
-It generalises Deep SVDD (`deep_svdd.py`); the base of both is `engine/hypersphere.py`.
+It generalises Deep SVDD (`deep_svdd.py`); the base of both is `engine/bases/hypersphere.py`.
 
 Unlabelled images, mostly normal, are drawn to a fixed centre c, as in Deep SVDD. Labelled anomalies pay the inverse of
 their squared distance from c: they are pushed outwards, the harder the closer they are, and hardly any more once they

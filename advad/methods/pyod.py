@@ -1,7 +1,7 @@
 """Any detector of PyOD, if PyOD is installed, on pixels or on the codes of a fitted detector.
 
 Zhao, Nasrullah, Li: PyOD: A Python Toolbox for Scalable Outlier Detection. JMLR 20, 2019.
-What the class shares with scikit-learn's detectors, and how it is saved without a pickle: `engine/classical.py`.
+What the class shares with scikit-learn's detectors, and how it is saved without a pickle: `engine/bases/library.py`.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import torch
 import advad
 from advad.engine.detector import CHECKPOINT
 from advad.experiments import batched
-from advad.experiments.run import ERROR, STARTS
+from advad.experiments.run_files import ERROR, STARTS
 from advad.experiments.spec import read_plan
 from advad.experiments.sweep import collected, sweep
 from tests.experiments.test_sweep import begin, finished, starts, wait_for

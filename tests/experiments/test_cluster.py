@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from advad.cli.main import main
 from advad.experiments import run
+from advad.experiments.run_files import STARTS
 from advad.experiments.sweep import collected, sweep
 from advad.lessons.parameters import SpecError
 
@@ -39,7 +40,7 @@ def test_one_of_two_workers_is_killed_and_every_result_is_there_once(cluster, tm
 
     def in_flight():
         """Return the worker of a run that was begun and is not finished."""
-        for path in folder.glob(f"*/{run.STARTS}"):
+        for path in folder.glob(f"*/{STARTS}"):
             lines = path.read_text().splitlines()
             if lines and not (path.parent / "results.json").exists():
                 return json.loads(lines[0])["pid"]
@@ -57,7 +58,7 @@ def test_one_of_two_workers_is_killed_and_every_result_is_there_once(cluster, tm
     assert [outcome.error for outcome in outcomes] == [""] * 6
     assert len({outcome.run.name for outcome in outcomes}) == 6
     assert {path.parent.name for path in folder.glob("*/results.json")} == {o.run.name for o in outcomes}
-    starts = [json.loads(line) for path in folder.glob(f"*/{run.STARTS}") for line in path.read_text().splitlines()]
+    starts = [json.loads(line) for path in folder.glob(f"*/{STARTS}") for line in path.read_text().splitlines()]
     assert 6 < len(starts) <= 6 + 1  # what the killed worker had begun, and nothing else, was begun again
     assert len({start["pid"] for start in starts}) >= 2
     alone = sweep(SPEC, folder=tmp_path / "alone", progress=False)

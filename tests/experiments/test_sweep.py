@@ -16,7 +16,8 @@ from PIL import Image
 import advad
 from advad.cli.main import main
 from advad.engine.detector import CHECKPOINT
-from advad.experiments.run import ERROR, STARTS, STARTS_AT_MOST, attempt
+from advad.experiments.run import STARTS_AT_MOST, attempt
+from advad.experiments.run_files import ERROR, STARTS
 from advad.experiments.spec import Plan, read_plan
 from advad.experiments.sweep import collected, sweep
 from advad.experiments.time_estimate import listing

@@ -11,7 +11,7 @@ import pytest
 
 import advad
 from advad.engine.detector import CHECKPOINT
-from advad.experiments.run import STARTS
+from advad.experiments.run_files import STARTS
 from advad.experiments.sweep import collected, sweep
 from advad.files import HOST, read_state
 from tests.cases import noise

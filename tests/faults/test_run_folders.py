@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from advad.cli.main import main
 from advad.engine.detector import CHECKPOINT
-from advad.experiments.run import ERROR, STARTS
+from advad.experiments.run_files import ERROR, STARTS
 from advad.experiments.spec import read_plan
 from advad.experiments.sweep import collected, sweep
 from advad.lessons.parameters import SpecError
