@@ -388,7 +388,7 @@ def _warn_of_masks(protocol: str, images: ImageSet, is_normal: Tensor, parts: di
     """Warn where a normal image has a defect marked, or an anomalous test image has none."""
     if images.masks is None:
         return
-    marked = images.masks.flatten(1).any(1)
+    marked = images.masks.flatten(1).amax(1) > 0
     used = torch.cat(list(parts.values()))
     test = parts[TEST]
     cases = {
