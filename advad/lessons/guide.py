@@ -30,9 +30,9 @@ CONFIDENCE = 0.95
 HEAD = """\
 # Expected findings
 
-Written by `advad guide --from FOLDER …` from the results of tours; not to be edited. *low* and *high* are the ends of the
-95 % prediction interval (normal distribution) from these runs: a run with another seed should lie between them. With few
-runs the interval is wide. A result outside is a reason to look, and no proof of a fault.
+Written by `advad guide --from FOLDER …` from the results of tours; not to be edited. *low* and *high* are the ends of
+the 95 % prediction interval (normal distribution) from these runs: a run with another seed should lie between them.
+With few runs the interval is wide. A result outside is a reason to look, and no proof of a fault.
 """
 
 
