@@ -99,7 +99,7 @@ method = "PCA"
 
 @pytest.fixture
 def installed(wheel, tmp_path):
-    """Return a function that calls the installed `advad` in an empty folder, without a network, and the log of tries."""
+    """Return a function that calls the installed `advad` in an empty folder, without a network."""
     log, folder = tmp_path / "network.log", tmp_path / "empty"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site-packages")
