@@ -23,7 +23,7 @@ from typing import Any
 from advad.checks import check_choice
 
 EXPLORERS = {"latent": "LatentExplorer", "brush": "OcclusionBrush"}  # name -> class in `explorers`
-DEFAULT_SETS = {(1, 8, 8): "digits", (1, 28, 28): "MNIST"}  # image shape -> data set
+DEFAULT_SETS = {(1, 8, 8): "digits", (1, 28, 28): "MNIST-lab"}  # image shape -> data set
 HOST, PATIENCE = "127.0.0.1", 120  # seconds until the server must answer
 
 
