@@ -24,7 +24,7 @@ from advad.cli.servers import orderly_end, running
 from advad.files import expanded
 
 EXPLORERS = {"latent": "LatentExplorer", "brush": "OcclusionBrush"}  # name -> class in `explorers`
-DEFAULT_SETS = {(1, 8, 8): "digits", (1, 28, 28): "MNIST"}  # image shape -> data set
+DEFAULT_SETS = {(1, 8, 8): "digits", (1, 28, 28): "MNIST-lab"}  # image shape -> data set
 TEMPLATES = Path(__file__).parents[1] / "pages" / "jupyter"  # an entry of JUPYTER_PATH, with the template "advad"
 HOST, PATIENCE = "127.0.0.1", 120  # seconds until the server must answer
 

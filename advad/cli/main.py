@@ -147,20 +147,21 @@ def lab(arguments: Sequence[str]) -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1, metavar="[LESSON]...")
 @click.option("--profile", type=PROFILES, default="lab", show_default=True, help="Size of everything.")
 @click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
 @click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
 @TIMEOUT
 @click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one per core, 4 at most]")
-def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
-    """Run all lessons and write a gallery of what they found.
+def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
+    """Run all lessons, or each LESSON named, and write a gallery of what they found.
 
     The profiles lab and smoke need no network: their images come with advad. The numbers of smoke mean nothing: it only
     shows that everything runs. A lesson that fails is reported, the others go on, and the exit code is 1.
     """
     from joblib import cpu_count
 
-    from advad.lessons.catalogue import lessons
+    from advad.lessons.catalogue import find_lesson, lessons
     from advad.lessons.image_sets import check_image_set
     from advad.lessons.pages import write_gallery
     from advad.lessons.parameters import check_parameters, read_parameters
@@ -169,7 +170,7 @@ def tour(profile: str, device: str, out: Path, timeout: int, workers: int | None
     with one_line_errors():
         settings = {"profile": profile, "device": device}
         parameters = {}
-        for notebook in lessons():  # all are checked before the first one runs
+        for notebook in map(find_lesson, names) if names else lessons():  # all are checked before the first one runs
             declared = read_parameters(notebook)
             chosen = {name: value for name, value in settings.items() if name in declared}
             parameters[notebook] = check_parameters(notebook, chosen)

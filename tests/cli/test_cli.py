@@ -329,6 +329,15 @@ def test_tour_reports_a_failing_lesson_and_goes_on(here):
     assert "2 of 3 lessons failed" in page
 
 
+def test_tour_runs_the_lessons_that_are_named(here):
+    result = call("tour", "00", "--workers", "1")
+    assert result.exit_code == 0
+    assert [line.split()[0] for line in result.stdout.splitlines()[2:3]] == ["00_good"]
+    assert "01_bad" not in result.stdout
+    refused = call("tour", "00", "07")
+    assert (refused.exit_code, refused.stderr) == (2, "advad: no lesson '07'. There are 00_good, 01_bad.\n")
+
+
 def outcome(**fields):
     return LessonResult("00_good", Path("00_good.ipynb"), Path("00_good.html"), **fields)
 

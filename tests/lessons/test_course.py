@@ -10,6 +10,7 @@ from advad.lessons import catalogue
 from advad.lessons.catalogue import lessons
 from advad.lessons.course import CourseError, course_map, find_course, map_of, open_course, progress, with_links
 from advad.lessons.hand_in import digest_of
+from tests import ROOT
 
 
 @pytest.fixture
@@ -162,6 +163,13 @@ def test_every_lesson_of_the_course_is_on_the_map():
         assert entry.level in ("first steps", "core", "advanced")
         assert all(number in entries and number < entry.number for number in entry.needs)
         assert entry.ideas
+
+
+def test_the_readme_shows_the_same_map():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for entry in course_map():
+        cells = (entry.question, str(entry.minutes), entry.level, ", ".join(entry.needs) or "–")
+        assert f"| [{entry.number} {entry.title}](notebooks/{entry.name}.ipynb) | {' | '.join(cells)} |" in readme
 
 
 def test_links_are_added_to_every_lesson():
