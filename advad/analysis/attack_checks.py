@@ -22,12 +22,12 @@ SOME = 0.02  # a share of images above this counts as some
 
 @dataclass(frozen=True)
 class Check:
-    """What one check saw.
+    """The result of one check.
 
     Attributes
     ----------
     name : str
-        What was checked.
+        Name of the check.
     warns : bool
         Whether it is a warning.
     text : str
@@ -70,14 +70,14 @@ def attack_checks(
     batch_size: int,
     folder: Path | None = None,
 ) -> list[Check]:
-    """Return what the checks say of an attack on the images of one class.
+    """Return the results of the checks of an attack on the images of one class.
 
     Parameters
     ----------
     target, x, sign, norm, radius, budget, seed, batch_size, folder
         As in `worst_case`.
     worst : WorstCase
-        What the ensemble found for x.
+        The ensemble's result for x.
     extreme : float
         A score that an attacker without a bound can certainly reach, since an image at hand has it.
     """

@@ -58,7 +58,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Target:
-    """What is attacked.
+    """The score that is attacked.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Target:
 
 
 class WorstCase(NamedTuple):
-    """The worst that an ensemble found for each of N images.
+    """The worst case that an ensemble found for each of N images.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ def worst_case(
     Parameters
     ----------
     target : Target
-        What is attacked.
+        The score to attack.
     x : Tensor of shape (N, C, H, W)
         In [0, 1], where the target wants them.
     sign : {1, -1}
@@ -154,7 +154,7 @@ def worst_case(
     norm, radius
         The ball, in pixel units.
     budget : Budget
-        How long to search.
+        Length of the searches.
     seed : int
         Seed of the random starts and of Square.
     batch_size : int
@@ -197,9 +197,9 @@ def worst_case(
             continue
         parts.append(worst)
         begin = rows.stop
-    found = {name: torch.cat([part.found[name] for part in parts]) for name in members}
+    by_member = {name: torch.cat([part.found[name] for part in parts]) for name in members}
     images, before, after = (torch.cat(column) for column in list(zip(*parts, strict=True))[:3])
-    return WorstCase(images, before, after, found)
+    return WorstCase(images, before, after, by_member)
 
 
 def _digest(settings: list[Any], *tensors: Tensor | None) -> str:
@@ -217,15 +217,15 @@ def _write(path: Path | None, worst: WorstCase) -> None:
 
 
 def _read(path: Path | None, x: Tensor) -> WorstCase | None:
-    """Return what was kept of a batch, on the device of x; None where nothing was, or where it is damaged."""
+    """Return the saved result of a batch, on the device of x; None where there is none, or a damaged one."""
     if path is None:
         return None
     try:
         tensors = {name: tensor.to(x.device) for name, tensor in read_state(path)[0].items()}
     except (FileNotFoundError, ValueError):
         return None
-    found = {name.removeprefix(FOUND): tensor for name, tensor in tensors.items() if name.startswith(FOUND)}
-    return WorstCase(tensors["images"], tensors["before"], tensors["after"], found)
+    by_member = {name.removeprefix(FOUND): values for name, values in tensors.items() if name.startswith(FOUND)}
+    return WorstCase(tensors["images"], tensors["before"], tensors["after"], by_member)
 
 
 def _worse(
@@ -254,7 +254,7 @@ def _worse(
 def attackable(
     owner: str, detector: Any, normals: Any, anomalies: Any, norm: str, budget: Any, seed: Any, batch_size: Any
 ) -> tuple[dict[str, Tensor], Target]:
-    """Check what evaluations are given; return the images of both classes, and what is attacked."""
+    """Check the arguments of an evaluation; return the images of both classes, and the target of the attacks."""
     as_score(owner, detector)
     x = {
         name: as_pixels(owner, name, images, detector)
@@ -278,7 +278,7 @@ def scores_of(target: Target, x: Tensor, batch_size: int) -> Tensor:
 
 
 def rising_radii(owner: str, radii: Sequence[float]) -> list[float]:
-    """Return radii as a list, once it is seen that they rise."""
+    """Return radii as a list; raise ValueError unless they rise."""
     radii = list(radii)
     if not radii or any(b <= a for a, b in zip(radii, radii[1:], strict=False)):
         reject(owner, "radii", "be rising numbers", radii, "Sort them.")
@@ -297,7 +297,7 @@ def _attack(
     first: Tensor | None,
     best_yet: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Return what one member found, images and their scores."""
+    """Return the images that one member found, and their scores."""
     ball: dict[str, Any] = {"norm": norm, "radius": radius, "generator": generator}
 
     def objective(images: Tensor) -> Tensor:

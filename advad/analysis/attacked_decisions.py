@@ -100,12 +100,12 @@ def decision_curve(
             smallest = torch.where(crossed, 0.0, float("inf")).double()
             worst = images
             for radius in radii:
-                left = (~crossed).nonzero()[:, 0]
-                if len(left):
-                    found = worst_case(target, images[left], sign, radius=radius, start=worst[left], **settings)
-                    worst = worst.index_copy(0, left, found.images)
-                    wrong = found.after > limit if sign > 0 else found.after <= limit
-                    smallest[left[wrong]] = radius
+                rest = (~crossed).nonzero()[:, 0]  # images whose verdict is still right
+                if len(rest):
+                    attacked = worst_case(target, images[rest], sign, radius=radius, start=worst[rest], **settings)
+                    worst = worst.index_copy(0, rest, attacked.images)
+                    wrong = attacked.after > limit if sign > 0 else attacked.after <= limit
+                    smallest[rest[wrong]] = radius
                     crossed = smallest.isfinite()
                 bar.update()
             cross_at[name] = smallest.cpu().numpy()

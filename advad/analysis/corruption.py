@@ -20,15 +20,16 @@ def strength(images: ArrayLike, corrupted: ArrayLike) -> np.ndarray:
 def at_strength(images: ArrayLike, corrupted: ArrayLike, rms: float | Sequence[float]) -> np.ndarray:
     """Return corruptions of the same kind, each `rms` away from its image, inside [0, 1].
 
-    Goes along the line from the image through its corrupted version, clipped to [0, 1], until the root of the mean
-    squared difference is `rms`; found by bisection. Where the line ends before (all pixels at 0 or 1), its end.
+    The result lies on the line from the image through its corrupted version, clipped to [0, 1], where the root of the
+    mean squared difference is `rms`; a bisection finds it. Where the line ends before (all pixels at 0 or 1), it is the
+    end of the line.
 
     Parameters
     ----------
     images, corrupted : array of shape (N, ...)
         Float in [0, 1]; `corrupted` may lie outside.
     rms : float in (0, 1], or N of them
-        The strength wanted, in pixel units; one for all images, or one each.
+        Strength of the corruption, in pixel units: one value for all images, or one per image.
 
     Returns
     -------
@@ -40,8 +41,8 @@ def at_strength(images: ArrayLike, corrupted: ArrayLike, rms: float | Sequence[f
         Shapes differ, or a corrupted image equals its original: it has no direction to go.
     """
     x, x_tilde = _pair(images, corrupted)
-    for wanted in np.atleast_1d(rms).tolist():
-        check_number("at_strength", "rms", wanted, 0, 1, ends="(]", remedy="It is in pixel units of [0, 1].")
+    for strength in np.atleast_1d(rms).tolist():
+        check_number("at_strength", "rms", strength, 0, 1, ends="(]", remedy="It is in pixel units of [0, 1].")
     flat, direction = x.reshape(len(x), -1), (x_tilde - x).reshape(len(x), -1)
     if not direction.any(1).all():
         same = int((~direction.any(1)).argmax())
@@ -50,13 +51,13 @@ def at_strength(images: ArrayLike, corrupted: ArrayLike, rms: float | Sequence[f
     def walk(distance: np.ndarray) -> np.ndarray:
         return np.clip(flat + distance[:, None] * direction, 0, 1)
 
-    low = np.zeros(len(x))
-    high = 1 / np.abs(np.where(direction == 0, np.inf, direction)).min(1)  # by then every pixel is at its end
+    near = np.zeros(len(x))
+    far = 1 / np.abs(np.where(direction == 0, np.inf, direction)).min(1)  # by then every pixel is at its end
     for _ in range(64):  # halves the interval to nothing, however long it was
-        middle = (low + high) / 2
+        middle = (near + far) / 2
         too_far = np.sqrt(((walk(middle) - flat) ** 2).mean(1)) > rms
-        low, high = np.where(too_far, low, middle), np.where(too_far, middle, high)
-    return walk((low + high) / 2).reshape(x.shape).astype(np.float32)
+        near, far = np.where(too_far, near, middle), np.where(too_far, middle, far)
+    return walk((near + far) / 2).reshape(x.shape).astype(np.float32)
 
 
 def _pair(images: ArrayLike, corrupted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -96,8 +96,11 @@ def load_umap() -> Any:
     neither (in a container, on a course server), it refuses: UMAP cannot even be imported. Then numba is given a folder
     of this user's among the temporary files (NUMBA_CACHE_DIR). Where that fails, too, it compiles anew in each process.
     """
+    from unittest.mock import patch
+
     from numba.core.config import reload_config
     from numba.core.dispatcher import Dispatcher
+    from numba.np.ufunc.ufuncbuilder import UFuncDispatcher
 
     try:
         return _import_umap()
@@ -108,11 +111,8 @@ def load_umap() -> Any:
         os.environ["NUMBA_CACHE_DIR"] = str(private_folder("numba"))
         reload_config()
         return _import_umap()
-    cache, Dispatcher.enable_caching = Dispatcher.enable_caching, lambda self: None
-    try:
+    with patch.object(Dispatcher, "enable_caching"), patch.object(UFuncDispatcher, "enable_caching"):
         return _import_umap()
-    finally:
-        Dispatcher.enable_caching = cache
 
 
 def _import_umap() -> Any:

@@ -202,12 +202,12 @@ def threshold_at(holdout_scores: Any, false_alarm_rate: float = 0.05) -> float:
     holdout_scores : array-like of shape (N,)
         Scores of normal images that the detector was not trained on.
     false_alarm_rate : float in [0, 1)
-        The wanted share of false alarms.
+        Share of false alarms to aim at.
 
     Returns
     -------
     float
-        One of the scores. On new normal images the rate will be near the wanted one, not equal to it:
+        One of the scores. On new normal images the rate will be near this one, not equal to it:
         `rate_interval(alarms, images)` says how near.
 
     Examples
@@ -247,9 +247,9 @@ def rate_interval(count: int, total: int, *, level: float = 0.95) -> Interval:
     check_number("rate_interval", "count", count, 0, total, integer=True)
     check_number("rate_interval", "level", level, 0, 1, ends="()")
     tail = (1 - level) / 2
-    low = 0.0 if count == 0 else float(betaincinv(count, total - count + 1, tail))
-    high = 1.0 if count == total else float(betaincinv(count + 1, total - count, 1 - tail))
-    return Interval(count / total, low, high)
+    lower = 0.0 if count == 0 else float(betaincinv(count, total - count + 1, tail))
+    upper = 1.0 if count == total else float(betaincinv(count + 1, total - count, 1 - tail))
+    return Interval(count / total, lower, upper)
 
 
 def bootstrap(
@@ -304,8 +304,8 @@ def bootstrap(
     values = np.concatenate(
         [_values(metric, scores, anomalies, normals) for anomalies, normals in resampling.resamples(anomalous, n, seed)]
     )
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(whole), float(low), float(high))
+    lower, upper = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(whole), float(lower), float(upper))
 
 
 _AT_ONCE = {

@@ -1,6 +1,6 @@
 """Attacks on what a detector says: images moved a little, so that their scores rise or fall as far as they can.
 
-`attack_scores` and `attack_curve` run one attack. `evaluate` runs an ensemble, checks it, and says whether its figure
+`attack_scores` and `attack_curve` run one attack. `evaluate` runs an ensemble, checks it, and says whether its result
 may be called a robust AUROC. An analysis knows no engine, and an attack needs its gradient ascent; so it stands here,
 above both.
 """
@@ -73,7 +73,7 @@ def attack_scores(
     APGD, which chooses its steps itself (`advad.attacks.apgd`), or projected gradient descent with a fixed step
     (`advad.attacks.pgd`) where a step size is given. The attacker knows the detector and its weights. No image
     ends worse for the attacker than it began, nor than where its search started. One attack is a lower bound on the
-    harm; for a figure of robustness, see `evaluate`.
+    harm; to measure robustness, see `evaluate`.
 
     Parameters
     ----------
@@ -83,9 +83,9 @@ def attack_scores(
     images : array-like of shape (N, C, H, W) or (N, H, W)
         `uint8`, or float in [0, 1].
     radius : float
-        Of the ball, in pixel units of [0, 1]: the largest change of a pixel in l∞, the length of the change in l2.
+        Radius of the ball, in pixel units of [0, 1]: in l∞ the largest change of a pixel, in l2 the length of δ.
     goal : {"raise", "lower"}
-        Where the scores are to go.
+        Direction of the attack: the scores rise or fall.
     norm : {"linf", "l2"}
         Norm that bounds δ.
     steps : int
@@ -93,13 +93,13 @@ def attack_scores(
     step_size : float, optional
         Size of each step, in pixel units: then the attack is PGD. Papers often take 2.5 · radius / steps.
     restarts : int
-        How many searches; the best end is kept. Each begins at a random point of the ball.
+        Number of searches, of which the best result is returned. Each begins at a random point of the ball.
     start : array-like like images, optional
         Where the first search begins instead, say the images that a smaller radius gave; moved into the ball first.
     seed : int
         Seed of the random starts.
     batch_size : int
-        Images in one call.
+        Maximum number of images in one call.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def attack_scores(
     for begin in range(0, len(x), batch_size):
         batch = x[begin : begin + batch_size]
         before = best = _differentiable(owner, score, batch)
-        found = batch
+        images_best = batch
         for search in range(restarts if radius else 0):
             delta = first[begin : begin + batch_size] if first is not None and search == 0 else None
             with torch.enable_grad():  # a caller may be inside no_grad
@@ -145,9 +145,9 @@ def attack_scores(
             with torch.no_grad():
                 after = score(moved)
             better = sign * after > sign * best  # (B,)
-            found = torch.where(better[:, None, None, None], moved, found)
+            images_best = torch.where(better[:, None, None, None], moved, images_best)
             best = torch.where(better, after, best)
-        parts.append([part.float().cpu().numpy() for part in (found, before, best)])
+        parts.append([part.float().cpu().numpy() for part in (images_best, before, best)])
     return Attacked(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -168,23 +168,23 @@ def attack_curve(detector: Any, images: ArrayLike | Tensor, radii: Sequence[floa
     Returns
     -------
     list of Attacked
-        One a radius.
+        One per radius.
 
     Raises
     ------
     TypeError, ValueError
         As in `attack_scores`; radii that do not rise.
     """
-    found = []
+    curve = []
     for radius in rising_radii("attack_curve", radii):
-        found.append(attack_scores(detector, images, radius=radius, **settings))
-        settings["start"] = found[-1].images
-    return found
+        curve.append(attack_scores(detector, images, radius=radius, **settings))
+        settings["start"] = curve[-1].images
+    return curve
 
 
 @dataclass(frozen=True)
 class Robustness:
-    """What an ensemble of attacks left of a detector, and how far to trust the figure. Print it.
+    """The result of an ensemble of attacks on a detector, with checks of how far to trust it. Print it.
 
     Attributes
     ----------
@@ -274,9 +274,9 @@ class Robustness:
         sign = np.where(self.is_anomaly, -1, 1)
         best = sign * (self.after - self.before)
         rows = []
-        for name, found in self.found.items():
-            run = np.isfinite(found)
-            gain = (sign * (found - self.before))[run]
+        for name, scores in self.found.items():
+            run = np.isfinite(scores)
+            gain = (sign * (scores - self.before))[run]
             share = (gain >= best[run] - 1e-6 * np.abs(best[run])).mean()
             rows.append({"attack": name, "mean_gain": float(gain.mean()), "best_on": float(share)})
         return [*rows, {"attack": "ensemble", "mean_gain": float(best[self.attacked].mean()), "best_on": 1.0}]
@@ -357,27 +357,27 @@ def evaluate(
     }
     signs = SIGNS[direction]
     batches = sum(-(-len(x[name]) // batch_size) * len(target.members) for name in signs)
-    found: dict[str, WorstCase] = {}
+    worst_cases: dict[str, WorstCase] = {}
     with tqdm(total=batches + len(signs), desc="attacks", disable=not progress, unit="attack") as bar:
         for name, images in x.items():
             if name in signs:
-                found[name] = worst_case(target, images, signs[name], tick=bar.update, **settings)
+                worst_cases[name] = worst_case(target, images, signs[name], tick=bar.update, **settings)
             else:
                 scores = scores_of(target, images, batch_size)
-                found[name] = WorstCase(images, scores, scores, {})
+                worst_cases[name] = WorstCase(images, scores, scores, {})
         checks = {"random score": random_score(target)}
         for name, sign in signs.items():
             # An attacker without a bound can show an image of the other class, so its score can be reached.
-            others = found["anomalies" if name == "normals" else "normals"].before
+            others = worst_cases["anomalies" if name == "normals" else "normals"].before
             extreme = float(others.max() if sign > 0 else others.min())
-            seen = attack_checks(target, x[name], found[name], sign, extreme=extreme, **settings)
-            checks |= {f"{name}, {check.name}": check for check in seen}
+            results = attack_checks(target, x[name], worst_cases[name], sign, extreme=extreme, **settings)
+            checks |= {f"{name}, {check.name}": check for check in results}
             bar.update()
-    columns = {key: _joined([getattr(worst, key) for worst in found.values()]) for key in ("images", "before", "after")}
+    worst = list(worst_cases.values())
+    columns = {key: _joined([getattr(case, key) for case in worst]) for key in ("images", "before", "after")}
     by_attack = {}
     for attack in target.members:
-        missing = [torch.full_like(worst.before, float("nan")) for worst in found.values()]
-        values = [worst.found.get(attack, blank) for worst, blank in zip(found.values(), missing, strict=True)]
+        values = [case.found.get(attack, torch.full_like(case.before, float("nan"))) for case in worst]
         by_attack[attack] = _joined(values)
     by_attack = {attack: values for attack, values in by_attack.items() if np.isfinite(values).any()}
     is_anomaly = np.repeat([False, True], [len(x["normals"]), len(x["anomalies"])])

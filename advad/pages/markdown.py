@@ -6,8 +6,8 @@ import html
 from pathlib import Path
 
 
-def to_html(source: str, pictures: Path | None) -> str:
-    """Return markdown as HTML, with formulas as MathML and pictures inside."""
+def to_html(source: str, images: Path | None) -> str:
+    """Return markdown as HTML, with formulas as MathML and images inside."""
     from latex2mathml.converter import convert
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -27,5 +27,5 @@ def to_html(source: str, pictures: Path | None) -> str:
         def block_html(self, html: str) -> str:  # nbconvert's closes a <details> before its content
             return html + "\n"
 
-    renderer = Renderer(escape=False, embed_images=True, exclude_anchor_links=True, path=str(pictures or Path.cwd()))
+    renderer = Renderer(escape=False, embed_images=True, exclude_anchor_links=True, path=str(images or Path.cwd()))
     return MarkdownWithMath(renderer=renderer).render(source)

@@ -1,4 +1,4 @@
-"""What a lesson puts on the page: notes with a coloured edge, and pictures, for light and dark themes alike."""
+"""Notes with a coloured edge, which a lesson displays; they are readable on light and on dark themes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def box(label: str, markup: str, colour: str = BLUE) -> str:
 
 
 def say(kind: str, label: str, text: str, colour: str = BLUE) -> None:
-    """Display a note; `kind` tells the gallery what it is."""
+    """Display a note; `kind` is the kind of note, for the gallery."""
     bundle = {"text/html": box(label, html.escape(text), colour), "text/plain": f"{label}. {text}"}
     display(bundle, raw=True, metadata={"advad": {"kind": kind}})

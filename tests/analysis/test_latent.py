@@ -159,15 +159,10 @@ def deny(self): raise PermissionError("read-only")
 for name in {denied.split()}: setattr(getattr(caching, name), "ensure_cache_path", deny)
 from advad.cli import doctor
 print(*doctor.examine(doctor.umap, None))
-import numpy as np
-from advad.analysis.latent import embed
-print(embed(np.random.default_rng(0).normal(size=(50, 4)), "umap").shape)
 """
     environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     environment |= {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(advad.__file__).parents[1])}
     result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    state, shape = result.stdout.splitlines()
-    assert state.startswith("warn numba can write neither beside its packages nor at home")
-    assert str(tmp_path) in state
-    assert shape == "(50, 2)"
+    assert result.stdout.startswith("warn numba can write neither beside its packages nor at home"), result.stderr
+    assert str(tmp_path) in result.stdout
     assert any((tmp_path / f"advad_numba_{os.getuid()}").rglob("*.nbi")) == (denied != "_CacheLocator")

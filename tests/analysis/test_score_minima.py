@@ -121,9 +121,7 @@ VALUE_ERRORS = {  # how the message begins: what causes it
     "minimise_score: score must return finite numbers; got NaN or infinite scores": lambda: minimise_score(
         lambda x: x.log().sum(dim=(1, 2, 3)), START * 0
     ),
-    "minimise_score: score must return shape (6,), one number per image; got Tensor of shape ()": lambda: (
-        minimise_score(torch.sum, START)
-    ),
+    "minimise_score: score must return shape (6,), one number per image; got": lambda: minimise_score(torch.sum, START),
     "minimise_score: start must be in [0, 1] when float": lambda: minimise_score(Detector(), START + 1),
     "minimise_score: steps must be at least 1; got 0": lambda: minimise_score(Detector(), START, steps=0),
     "minimise_score: step_size must be in (0, 1]; got 0": lambda: minimise_score(Detector(), START, step_size=0),
