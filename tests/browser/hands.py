@@ -40,7 +40,7 @@ UNSETTLED = """root => {
   return [
     ...all('.js-plotly-plot').filter(e => !e._fullData?.length).map(plot),
     ...all('.hovertext').map(e => `a hover's text: ${e.textContent}`),
-    ...all('img').filter(e => !e.complete).map(e => `a picture on its way: ${e.alt}`),
+    ...all('img').filter(e => !e.complete).map(e => `an image on its way: ${e.alt}`),
     ...(document.fonts.status == 'loaded' ? [] : ['fonts on their way'])]}"""
 
 FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlayer .trace:first-child path.point')]
@@ -73,21 +73,21 @@ class Hands:
             there = self.root.locator(".advad-answer").all_text_contents()
             raise AssertionError(f"{text!r} did not appear; there is {there}. See {SHOTS / 'missing.png'}") from error
 
-    def picture(self, alt: str) -> np.ndarray:
-        """Return the pixels of the picture whose alternative text begins so, once it is there."""
+    def image(self, alt: str) -> np.ndarray:
+        """Return the pixels of the image whose alternative text begins so, once it is there."""
         element = self.root.locator(f'img[alt^="{alt}"]').first
         element.wait_for()
         source = element.get_attribute("src")
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")).astype(int)
 
-    def sees_picture(self, alt: str, expected: Image.Image) -> None:
-        """Wait until a picture is what it must be, but for rounding: the sentence beside it may come first."""
+    def sees_image(self, alt: str, expected: Image.Image) -> None:
+        """Wait until an image is what it must be, but for rounding: the sentence beside it may come first."""
         wanted = np.asarray(expected.convert("RGB")).astype(int)
         end = time.monotonic() + ANSWER / 1000
-        found = self.picture(alt)
+        found = self.image(alt)
         while not alike(found, wanted) and time.monotonic() < end:
             self.page.wait_for_timeout(100)
-            found = self.picture(alt)
+            found = self.image(alt)
         assert alike(found, wanted)
 
     def press(self, selector: str, *keys: str, nth: int = 0) -> None:
@@ -165,7 +165,7 @@ class Hands:
             raise AssertionError(f"trace {trace} of plot {plot} is not at {wanted[:9]}…, but {there}") from error
 
     def check_looks(self, shot: Any) -> None:
-        """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
+        """Take a screenshot; nothing inside the cell scrolls, every image has a text, no script failed."""
         self.page.mouse.move(2, 2)
         self.root.scroll_into_view_if_needed()
         root = self.root.element_handle()
@@ -190,7 +190,7 @@ def press(button: Locator, key: str = "Enter") -> None:
 
 
 def alike(found: np.ndarray, wanted: np.ndarray) -> bool:
-    """Return whether two pictures are the same but for rounding."""
+    """Return whether two images are the same but for rounding."""
     return found.shape == wanted.shape and np.abs(found - wanted).max() <= 2
 
 

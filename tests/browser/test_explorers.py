@@ -66,7 +66,7 @@ def test_the_threshold_follows_the_slider(desk):
     hands.press(".noUi-handle", *["ArrowRight"] * 6)
     here.slider.value += 6 * 0.5
     hands.sees(here.summary())
-    hands.sees_picture("Test images whose scores are nearest", here.to_image())
+    hands.sees_image("Test images whose scores are nearest", here.to_image())
     line = "k => document.querySelectorAll('.advad-explorer .js-plotly-plot')[0].layout.shapes[0].x0"
     assert desk.page.evaluate(line) == pytest.approx(here.threshold)
     hands.check_looks(SHOTS / "threshold.png")
@@ -77,7 +77,7 @@ def test_the_reconstruction_follows_the_slider(desk):
     hands.press(".noUi-handle", "ArrowRight", "ArrowRight")
     here.slider.value += 2
     hands.sees(here.summary())
-    hands.sees_picture("Input, reconstructions, differences", here.to_image())
+    hands.sees_image("Input, reconstructions, differences", here.to_image())
     hands.check_looks(SHOTS / "reconstruction.png")
 
 
@@ -104,7 +104,7 @@ def test_the_occlusion_map_follows_its_slider_and_buttons(desk):
     hands.press_button("grey")
     here.patch.value, here.fill.value = 2, 0.5
     hands.sees(here.summary())
-    hands.sees_picture("A picture, its reconstruction and its occlusion map", here.to_image())
+    hands.sees_image("An image, its reconstruction and its occlusion map", here.to_image())
     hands.check_looks(SHOTS / "occlusion.png")
 
 
@@ -162,7 +162,7 @@ def test_the_attack_follows_its_sliders_and_buttons(desk):
 
     def sees_all():
         hands.sees(here.summary())
-        hands.sees_picture("The image as it is and attacked, the amplified change", here.table())
+        hands.sees_image("The image as it is and attacked, the amplified change", here.table())
         for trace in range(3):
             hands.sees_curve(plot, trace, here.plot.data[trace].y)
 

@@ -45,7 +45,7 @@ def test_it_starts_with_the_last_detector(explorer):
 
 
 def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_picture(explorer):
-    explorer.show_picture(7)
+    explorer.show_image(7)
     explorer.path_switch.value = True
     five = explorer.to_image()
     explorer.detector.value = "plane"
@@ -60,7 +60,7 @@ def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_picture(
     points = explorer.figure.points
     assert np.allclose(np.stack([points.x, points.y], 1), explorer.map.points, atol=1e-5)
     explorer.set_choice.value = "lowest scores"
-    assert "11 pictures" in explorer.below_sentence
+    assert "11 images" in explorer.below_sentence
     lowest = np.sort(IMAGES.reshape(12, -1)[:, :2].sum(axis=1))[0]
     assert f"Scores from {lowest:.3g}" in explorer.below_sentence
 
