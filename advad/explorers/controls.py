@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,14 @@ class ImageView(widgets.HTML):
         """Show an image; one that is drawn for a dense screen (192 dots an inch) at half its pixels."""
         element, width = image_markup(image, alt, width)
         self.value = f'<div style="width:{width}px;max-width:100%">{element}</div>'
+
+
+def __getattr__(name: str) -> Any:
+    """Return `ImageView` under its name before 0.2."""
+    if name != "Picture":
+        raise AttributeError(f"module 'advad.explorers.controls' has no attribute {name!r}.")
+    warnings.warn("controls.Picture is now controls.ImageView.", FutureWarning, stacklevel=2)
+    return ImageView
 
 
 class StatusText(widgets.HTML):

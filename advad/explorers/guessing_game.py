@@ -21,7 +21,7 @@ from advad.explorers.scored_images import Known, LabelledImages, scores_of
 from advad.plots.images import small
 
 OWNER = "GuessingGame"
-TILES, ACROSS, SIDE = 12, 6, 132  # images, images in a row, CSS pixels a side
+TILES, ACROSS, SIDE = 12, 6, 124  # images, images in a row where there is room, CSS pixels a side
 
 
 class GuessingGame(Explorer):
@@ -168,11 +168,14 @@ class GuessingGame(Explorer):
         self.deal(0)
         self._show()
         controls = row(self.commit_button, self.next_button, *row_of_detectors(self.choice))
-        return [self.text, *(row(*board[at : at + ACROSS]) for at in range(0, TILES, ACROSS)), controls]
+        return [self.text, row(*board), controls]
 
-    def pick(self, _: Any) -> None:
-        """Answer a tile's button."""
-        self.picked = np.array([button.value for button in self.buttons])
+    def pick(self, change: Any) -> None:
+        """Answer the button of an image; a pick beyond the budget is taken back."""
+        picked = np.array([button.value for button in self.buttons])
+        if picked.sum() > self.budget:
+            picked[self.buttons.index(change["owner"])] = False
+        self.picked = picked
         self._show_controls()
 
     def change_detector(self, _: Any) -> None:
@@ -223,12 +226,13 @@ class GuessingGame(Explorer):
 
     def _show_controls(self) -> None:
         """Show what is picked, and what can be done now."""
+        is_full = int(self.picked.sum()) >= self.budget
         with self.callbacks_paused():
             for k, button in enumerate(self.buttons):
                 is_picked = bool(self.picked[k])
                 button.value, button.description = is_picked, self._label(k)
                 button.button_style = "info" if is_picked else ""
-                button.disabled = self.committed
+                button.disabled = self.committed or (is_full and not is_picked)
         self.choice.disabled = bool(self.results)  # the hits of all rounds are one detector's
         self.commit_button.disabled = self.committed or int(self.picked.sum()) != self.budget
         self.next_button.disabled = not self.committed

@@ -18,7 +18,7 @@ from advad.explorers.controls import ImageView, StatusText, row, slider, toggle_
 from advad.explorers.refined_map import RefinedMap, coarseness, refine_for
 from advad.explorers.scored_images import Known, LabelledImages, reconstructions_of, scores_of
 from advad.images import as_numpy
-from advad.plots.images import without_label
+from advad.plots.images import stack, without_label
 from advad.types import can_reconstruct
 
 OWNER = "OcclusionExplorer"
@@ -152,7 +152,7 @@ class OcclusionExplorer(Explorer):
             images["the defect"] = plots.overlay(batch, np.where(self.masks[index : index + 1] > 0, -1, 0))[0]
         columns = list(images)
         labelled = plots.grid({"": [_colour(image) for image in images.values()]}, columns=columns, tile=128)
-        return without_label(labelled)
+        return stack([without_label(labelled), plots.overlay_key()])
 
 
 def _colour(image: np.ndarray) -> np.ndarray:

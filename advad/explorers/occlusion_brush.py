@@ -262,9 +262,9 @@ class OcclusionBrush(Explorer):
         names = ("as it is", "covered")
         rows = {name: [column[k] for column in shown.values()] for k, name in enumerate(names)}
         all_captions = {
-            name: [*captions[k], f"{maps[k].min():+.2g} … {maps[k].max():+.2g}"] for k, name in enumerate(names)
+            name: [*captions[k], f"{maps[k].min():+.2g}\nto {maps[k].max():+.2g}"] for k, name in enumerate(names)
         }
-        return plots.grid(rows, columns=list(shown), captions=all_captions, tile=TILE)
+        return stack([plots.grid(rows, columns=list(shown), captions=all_captions, tile=TILE), plots.overlay_key()])
 
     def _show(self) -> None:
         """Show what is looked at now."""

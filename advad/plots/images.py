@@ -61,6 +61,29 @@ def overlay(images: ArrayLike, maps: ArrayLike, strongest: float | None = None) 
     return mixed.transpose(0, 3, 1, 2)
 
 
+def overlay_key(width: int = 420) -> Image.Image:
+    """Return the key of :func:`overlay` for occlusion maps: which colour means what, from vermilion over grey to blue.
+
+    Parameters
+    ----------
+    width : int
+        In CSS pixels.
+    """
+    scale, bar = 2, 24
+    font = ImageFont.load_default(13 * scale)
+    canvas = Image.new("RGB", (width * scale, 46 * scale), "white")
+    shares = np.linspace(-1, 1, canvas.width)[None, None]  # (1, 1, W)
+    colours = overlay(np.full((1, *shares.shape), 0.5), shares)[0]  # (3, 1, W)
+    strip = Image.fromarray(np.ascontiguousarray(to_pixels(colours)))
+    canvas.paste(strip.resize((canvas.width, bar)), (0, 8))
+    draw, foot = ImageDraw.Draw(canvas), bar + 12
+    draw.text((0, foot), "covering it lowers the score", fill=BLACK, font=font, anchor="la")
+    draw.text((canvas.width // 2, foot), "no change", fill=BLACK, font=font, anchor="ma")
+    draw.text((canvas.width, foot), "raises it", fill=BLACK, font=font, anchor="ra")
+    canvas.info["dpi"] = (96 * scale, 96 * scale)
+    return canvas
+
+
 def grid(
     rows: Mapping[str, Any],
     *,
@@ -75,7 +98,7 @@ def grid(
     rows : mapping of str to array of shape (n, C, H, W) or (n, H, W)
         One row of images each, the label to its left; `uint8` or float in [0, 1]. None leaves a place empty.
     captions : mapping of row label to n texts, optional
-        Under the images of that row, such as their scores; of one line or more.
+        Under the images of that row, such as their scores; of one line or more, broken between words where too wide.
     columns : sequence of str
         Above the columns; broken between words where they are wider.
     tile : int
@@ -86,6 +109,7 @@ def grid(
     side, margin, text_height = tile * scale, gap * scale, 18 * scale
     label_width = max([round(font.getlength(label)) for label in rows], default=0) + 2 * margin
     n = max(len(images) for images in rows.values())
+    captions = {label: [_broken(text, font, side + margin // 2) for text in texts] for label, texts in captions.items()}
     lines = {label: max((text.count("\n") for text in texts), default=0) + 1 for label, texts in captions.items()}
     heights = [side + margin + text_height * lines.get(label, 0) for label in rows]
     titles = [_broken(text, font, side + margin // 2) for text in columns]
@@ -117,10 +141,12 @@ def grid(
 
 def _broken(text: str, font: Any, width: float) -> str:
     """Return a text with line breaks between words, so that no line of several is wider than `width`."""
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        lines = [*lines[:-1], longer] if not lines[-1] or font.getlength(longer) <= width else [*lines, word]
+    lines = []
+    for line in text.split("\n"):
+        lines.append("")
+        for word in line.split(" "):
+            longer = f"{lines[-1]} {word}".strip()
+            lines = [*lines[:-1], longer] if not lines[-1] or font.getlength(longer) <= width else [*lines, word]
     return "\n".join(lines)
 
 

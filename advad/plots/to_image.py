@@ -130,9 +130,9 @@ def _markers(canvas: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, l
     by_number = colours.dtype.kind in "fiu"
     colours = np.broadcast_to(colours, x.shape)
     strength = np.full(len(x), 1.0 if trace.opacity is None else trace.opacity)
-    if trace.selectedpoints:
+    if trace.selectedpoints is not None:
         strength *= 0.15
-        strength[list(trace.selectedpoints)] = 1
+        strength[list(map(int, trace.selectedpoints))] = 1
     points: Any = None
     for symbol in dict.fromkeys(symbols):
         of, hollow = symbols == symbol, symbol.endswith("-open")
@@ -143,7 +143,10 @@ def _markers(canvas: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, l
         else:
             paint = to_rgba_array(colours[of].tolist())
             paint[:, 3] = strength[of]
-            settings |= {"facecolors": "none" if hollow else paint, "edgecolors": marker.line.color or paint}
+            edge = marker.line.color
+            if edge is not None and not isinstance(edge, str):  # a colour for each point
+                edge = np.asarray(edge, dtype=object)[of].tolist()
+            settings |= {"facecolors": "none" if hollow else paint, "edgecolors": paint if edge is None else edge}
         wide = 0.9 if hollow else (marker.line.width or 0) * 0.75
         points = axes.scatter(x[of], y[of], zorder=3, linewidths=wide, **settings)
     if points is not None:

@@ -92,10 +92,10 @@ def test_the_sentence_says_how_far_and_when_it_is_called_anomalous(ladder):
     assert score == pytest.approx(np.square(shown - 0.5).mean())
     assert ladder.summary() == (
         f"Image 0 under Gaussian noise of strength 0.200: grey scores it {score:.4f}, {score / before:.1f} times the "
-        f"clean one's {before:.4f}. On this ladder it is first called anomalous at strength 0.300."
+        f"clean one's {before:.4f}. With this noise it is first called anomalous at strength 0.300."
     )
     ladder.detectors["grey"].threshold_ = 1.0
-    assert ladder.summary().endswith("On this ladder it is never called anomalous.")
+    assert ladder.summary().endswith("With this noise it is never called anomalous.")
 
 
 def test_the_threshold_is_drawn_where_there_is_one(ladder):
