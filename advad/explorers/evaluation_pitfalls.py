@@ -109,8 +109,8 @@ class EvaluationPitfallsExplorer(Explorer):
             figure.add_scatter(mode="lines", line={"color": plots.BLACK, "dash": "dot", "width": 2})
         last = len(self.names) - 1
         figure.update_xaxes(tickvals=list(range(last + 1)), ticktext=self.names, range=[-0.5, last + 0.5])
-        figure.update_layout(legend={"y": 1, "yanchor": "top"})
-        self.plot, self.text = plot(figure, 880, 360), StatusText()
+        figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"})
+        self.plot, self.text = plot(figure, 560, 420), StatusText()
         for control in (*self.boxes.values(), self.measure):
             control.observe(self.guarded(self.move), "value")
         self.none.on_click(self.guarded(lambda _: self.tick_all(False)))

@@ -128,7 +128,7 @@ class OcclusionBrush(Explorer):
         )
         figure.update_layout(legend={"x": 1.01, "y": 1, "xanchor": "left"})
         figure.update_yaxes(rangemode="tozero", title_text="share")  # the plot is low
-        return plot(figure, 860, 190, margin={"l": 60, "r": 150, "t": 12, "b": 46})
+        return plot(figure, 560, 190, margin={"l": 60, "r": 150, "t": 12, "b": 46})
 
     # ------------------------------------------------------------------ the answers
 

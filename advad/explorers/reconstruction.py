@@ -50,7 +50,7 @@ class ReconstructionExplorer(Explorer):
             name: np.square(reconstructions - self.images).mean((1, 2, 3))
             for name, reconstructions in self.reconstructions.items()
         }
-        self.slider = slider("image", len(self.images), width=640)
+        self.slider = slider("image", len(self.images), width=560)
         super().__init__()
 
     def summary(self) -> str:

@@ -82,7 +82,7 @@ class ThresholdExplorer(Explorer):
             continuous_update=True,
             readout_format=".1f",
             style={"description_width": "initial"},
-            layout=widgets.Layout(width="640px", max_width="100%"),
+            layout=widgets.Layout(width="560px", max_width="100%"),
         )
         super().__init__()
 
@@ -131,7 +131,7 @@ class ThresholdExplorer(Explorer):
         groups = {"normal": self.scores[~self.is_anomaly], "anomalous": self.scores[self.is_anomaly]}
         figure = plots.histograms(groups, title="Where to draw the line?", x_title="anomaly score")
         plots.mark_line(figure, "threshold", x=self.threshold)
-        self.plot = plot(figure, 760, 320)
+        self.plot = plot(figure, 560, 320)
         self.plot_box.show(self.plot)
         self.move(None)
 

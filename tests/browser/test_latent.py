@@ -119,6 +119,13 @@ def test_a_lasso_shows_the_pictures_inside_and_their_statistics(explorer):
     hands.check_looks(SHOTS / "latent_lasso.png")
     hands.sees_faded(len(here.set) - len(inside))
     hands.sees_rings(0)
+    hands.press_button("PCA")  # the same images stay chosen
+    here.map_choice.value = "pca"
+    hands.sees("362 codes: PCA")
+    hands.rest()
+    hands.sees(here.below_sentence)
+    hands.sees_faded(len(here.set) - len(inside))
+    hands.sees_image(here.below_sentence, here.strip)
     here.show_image(int(here.set.order[1]))  # another choice ends the lasso
     hands.press(".noUi-handle", "Home", "ArrowRight")
     hands.sees(here.summary())
