@@ -97,8 +97,10 @@ def as_score(owner: str, score: Any) -> Score:
         remedy = "A function takes images (B, C, H, W) and returns B scores."
         reject(owner, "score", "be a fitted detector or a function of images", score, remedy, TypeError)
 
+    by_arrays = function == getattr(score, "anomaly_score", None)  # which may be NumPy's, and takes no gradient
+
     def checked(images: Tensor) -> Tensor:
-        returned = function(images)
+        returned = function(images.detach() if by_arrays else images)
         try:
             scores = torch.as_tensor(returned).to(images.device)
         except (TypeError, ValueError):

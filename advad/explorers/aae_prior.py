@@ -1,4 +1,4 @@
-"""An explorer of the prior game: where its strength puts the codes of whom."""
+"""An explorer of the adversarial prior of an AAE: where its strength puts the codes of each group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from advad.explorers.base import Explorer
 from advad.explorers.controls import StatusText, columns, plot, row, select_slider, toggle_buttons
 from advad.images import as_numpy
 from advad.plots.images import stack
-from advad.plots.to_image import picture_of
+from advad.plots.to_image import image_of
 
 OWNER = "AAEPriorExplorer"
 SIZE = (440, 380)  # of each plot, in CSS pixels
@@ -34,16 +34,16 @@ def side_of(value: float) -> str:
 
 
 class AAEPriorExplorer(Explorer):
-    """A slider on the strength of the prior game: the latent plane, and how far from its origin who lies.
+    """Choose how strongly an AAE is trained towards its prior, and see where each group lies in the latent plane.
 
     Parameters
     ----------
     codes : mapping of str to sequence of ndarray of shape (N, 2)
         For each variant (such as a place of batch normalisation) the codes of the same images, one array a strength.
     strengths : sequence of float, rising
-        Learning rates of the game.
+        Learning rates of the adversarial training towards the prior.
     groups : mapping of str to ndarray of shape (N,), bool
-        Who is who; the first group is normal, the last is the one whose place is asked for.
+        Members of each group; the first group is normal, the last one is compared with it.
 
     Examples
     --------
@@ -94,8 +94,8 @@ class AAEPriorExplorer(Explorer):
     def _auroc(self, z: np.ndarray) -> float:
         """Return the AUROC of ‖z‖ for the asked group against the normal one."""
         normal, asked = self.groups[self.normal], self.groups[self.asked]
-        some = normal | asked
-        return auroc(asked[some], origin_distance(z)[some])
+        members = normal | asked
+        return auroc(asked[members], origin_distance(z)[members])
 
     def _shares(self, z: np.ndarray, name: str) -> np.ndarray:
         """Return the histogram of a group's ‖z‖; what lies beyond the last bin stands in it."""
@@ -112,14 +112,14 @@ class AAEPriorExplorer(Explorer):
         """Return the present state in words."""
         variant, k = self.chosen()
         value = self.auroc[variant][k]
-        says = {
+        place = {
             "outside": "outside, where ITSR looks for it",
             "inside": "inside, where Berg et al. saw anomalies",
             "neither": "neither outside nor inside",
         }[side_of(value)]
         return (
             f"{variant}, game at {self.strengths[k]:g}: the AUROC of the distance from the origin is {value:.2f}, "
-            f"so {self.asked} lies {says}.{self._beyond(variant, k)}"
+            f"so {self.asked} lies {place}.{self._beyond(variant, k)}"
         )
 
     def _beyond(self, variant: str, k: int) -> str:
@@ -129,8 +129,8 @@ class AAEPriorExplorer(Explorer):
 
     def build(self) -> list[widgets.Widget]:
         self.variant = toggle_buttons(list(self.codes), next(iter(self.codes)))
-        named = {f"{strength:g}": k for k, strength in enumerate(self.strengths)}
-        self.strength = select_slider("strength of the prior game (learning rate)", named, 0, width=520)
+        places = {f"{strength:g}": k for k, strength in enumerate(self.strengths)}
+        self.strength = select_slider("strength of the prior game (learning rate)", places, 0, width=520)
         self.text = StatusText()
         self.plane, self.distances = plot(self._plane(), *SIZE), plot(self._distances(), *SIZE)
         self.refresh()
@@ -194,4 +194,4 @@ class AAEPriorExplorer(Explorer):
 
     def to_image(self) -> Image.Image:
         """Return both plots side by side."""
-        return stack([picture_of(self.plane), picture_of(self.distances)], across=True)
+        return stack([image_of(self.plane), image_of(self.distances)], across=True)

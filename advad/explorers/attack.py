@@ -18,10 +18,10 @@ from advad.analysis.attack_ensemble import Target, target_of
 from advad.analysis.inputs import as_pixels
 from advad.checks import check_choice, check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
-from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
+from advad.explorers.controls import ImageView, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
 from advad.explorers.scored_images import Known, ScoredImages, reconstructions_of
 from advad.plots.images import heat, stack
-from advad.plots.to_image import picture_of
+from advad.plots.to_image import image_of
 
 OWNER = "AttackExplorer"
 RADII = {  # by norm, in pixel units; 0 is no attack
@@ -84,7 +84,7 @@ class AttackExplorer(Explorer):
     >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorer = explorers.AttackExplorer(detector, split.test[:20])
     >>> explorer.summary()
-    'Picture 0: PCA scores it 0.05064, higher than 15% of the 20 pictures. Move the radius to attack it.'
+    'Image 0: PCA scores it 0.05064, higher than 15% of the 20 images. Move the radius to attack it.'
     """
 
     def __init__(
@@ -203,7 +203,9 @@ class AttackExplorer(Explorer):
         index, attack, direction, radius = self.chosen()
         path, (_, after, evaluation) = self.path(), self.shown()
         before, last = float(path.scores[0]), len(path.scores) - 1
-        said = f"{self.set.describe(index)}: {self.detector.value} scores it {before:.4g}, {self.set.high(before)}."
+        said = (
+            f"{self.set.describe(index)}: {self.detector.value} scores it {before:.4g}, {self.set.comparison(before)}."
+        )
         verdict, was = self.set.verdict(after), self.set.verdict(before)
         if radius == 0:
             called = f" It is called {was}." if was else ""
@@ -214,7 +216,7 @@ class AttackExplorer(Explorer):
             said += f" {attack} has found no lower score{when}." if direction == "lower" else ""
         else:
             said += (
-                f" {attack} {direction}s that to {after:.4g}{when}, {self.set.high(after)}; "
+                f" {attack} {direction}s that to {after:.4g}{when}, {self.set.comparison(after)}; "
                 f"the change is at most {radius:g} in {NORMS[self.norm]}."
             )
         return said + (f" It is {'still' if verdict == was else 'now'} called {verdict}." if verdict else "")
@@ -222,7 +224,7 @@ class AttackExplorer(Explorer):
     # ------------------------------------------------------------------ the widgets
 
     def build(self) -> list[widgets.Widget]:
-        self.picker = slider("picture", len(self.set), width=300)
+        self.picker = slider("image", len(self.set), width=300)
         self.direction = toggle_buttons({"raise the score": "raise", "lower the score": "lower"}, "raise")
         self.attack = toggle_buttons([SQUARE], SQUARE)
         self.attack.options = self._attack_names()
@@ -231,7 +233,7 @@ class AttackExplorer(Explorer):
         self.frame = slider("frame", FRAMES + 1, FRAMES, width=300)
         self.play = widgets.Play(min=0, max=FRAMES, value=FRAMES, interval=250, show_repeat=False)
         self.link = widgets.jslink((self.play, "value"), (self.frame, "value"))
-        self.text, self.pictures = StatusText(), Picture()
+        self.text, self.image_view = StatusText(), ImageView()
         self.text.layout.min_height = "2.9em"
         self.plot = plot(self._figure(), *SIZE, margin={"l": 64, "r": 12, "t": 60, "b": 46})
         self.refresh()
@@ -243,7 +245,7 @@ class AttackExplorer(Explorer):
             row("attack", self.attack, self.radius),
             row(self.frame, self.play),
             self.text,
-            columns(self.pictures, self.plot),
+            columns(self.image_view, self.plot),
         ]
 
     def _figure(self) -> Any:
@@ -303,7 +305,7 @@ class AttackExplorer(Explorer):
         alt = "The image as it is and attacked, the amplified change, and what is reconstructed of both"
         if not self.set.can_reconstruct:
             alt = "The image as it is and attacked, and the amplified change"
-        self.pictures.show(self.table(), f"{alt}. {self.summary()}")
+        self.image_view.show(self.table(), f"{alt}. {self.summary()}")
 
     def table(self) -> Image.Image:
         """Return the image as it is and attacked, δ amplified, the reconstructions and their differences."""
@@ -330,4 +332,4 @@ class AttackExplorer(Explorer):
 
     def to_image(self) -> Image.Image:
         """Return the images beside the scores during the attack."""
-        return stack([self.table(), picture_of(self.plot)], across=True)
+        return stack([self.table(), image_of(self.plot)], across=True)

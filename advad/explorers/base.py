@@ -67,11 +67,11 @@ class Explorer(ABC):
 
     @abstractmethod
     def to_image(self) -> Image.Image:
-        """Return the present state as one picture."""
+        """Return the present state as one image, without a browser."""
 
     @abstractmethod
     def summary(self) -> str:
-        """Return the present state in words."""
+        """Return the present state as text, which screen readers announce."""
 
     def refresh(self) -> None:  # noqa: B027 (an explorer that never computes anything need not override it)
         """Compute and show anew all that follows from the controls: called when a callback has failed in its middle."""
@@ -127,7 +127,7 @@ class Explorer(ABC):
 
     @contextmanager
     def callbacks_paused(self) -> Iterator[None]:
-        """Let controls be moved without being answered."""
+        """Within this context, controls can be set without running their callbacks."""
         before, self._silent = self._silent, True
         try:
             yield
@@ -157,7 +157,7 @@ class Explorer(ABC):
 
 
 class PlotBox(widgets.VBox):
-    """Room for one figure, which another one can take."""
+    """A box that holds one figure, which can be replaced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,14 +218,21 @@ def named(owner: str, detectors: Any) -> dict[str, Any]:
     TypeError, ValueError
         It is neither, or the mapping is empty.
     """
-    found = dict(detectors) if isinstance(detectors, Mapping) else {type(detectors).__name__: detectors}
+    mapping = dict(detectors) if isinstance(detectors, Mapping) else {type(detectors).__name__: detectors}
     remedy = "For example detector, or {'AE': detector}."
-    if not found:
+    if not mapping:
         reject(owner, "detectors", "hold at least one fitted detector", detectors, remedy)
-    for one in found.values():
-        if isinstance(one, type) or not (hasattr(one, "anomaly_score") or hasattr(one, "reconstruct")):
-            reject(owner, "detectors", "be a fitted detector, or a mapping of names to some", one, remedy, TypeError)
-    return found
+    for detector in mapping.values():
+        if isinstance(detector, type) or not any(hasattr(detector, name) for name in ("anomaly_score", "reconstruct")):
+            reject(
+                owner,
+                "detectors",
+                "be a fitted detector, or a mapping of names to detectors",
+                detector,
+                remedy,
+                TypeError,
+            )
+    return mapping
 
 
 def detector_buttons(detectors: Mapping[str, Any]) -> widgets.ToggleButtons:
@@ -239,7 +246,7 @@ def row_of_detectors(buttons: widgets.ToggleButtons) -> list[widgets.Widget]:
 
 
 def figures_in(box: widgets.Widget) -> Iterator[go.FigureWidget]:
-    """Yield the figures inside a widget, however deep."""
+    """Yield the figures inside a widget, at any depth."""
     for child in getattr(box, "children", ()):
         if isinstance(child, go.FigureWidget):
             yield child

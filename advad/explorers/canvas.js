@@ -1,11 +1,11 @@
-// A picture to paint on. The page covers pixels at once; Python hears which ones are covered, and answers.
+// An image to paint on. The page covers pixels at once; Python hears which ones are covered, and answers.
 const WIDTH = 600; // of the drawing; the page shows it at half of that, sharp on a dense screen
 const KEYS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 const ORANGE = "#E69F00", BLUE = "#56B4E9", BLACK = "#222222";
 
 function render({ model, el }) {
   const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
-  const where = document.createElement("div"), picture = new Image();
+  const where = document.createElement("div"), image = new Image();
   const [rows, columns] = model.get("shape"), cell = WIDTH / columns;
   let brush = null; // [row, column] under the pointer, or where the keys have moved it
   let last = null; // where a stroke has come to
@@ -20,7 +20,7 @@ function render({ model, el }) {
   el.append(canvas, where);
 
   function under([row, column]) {
-    // A square of the brush's side around a pixel, as far as it lies in the picture.
+    // A square of the brush's side around a pixel, as far as it lies in the image.
     const side = model.get("side"), before = Math.floor((side - 1) / 2), pixels = [];
     for (let r = row - before; r < row - before + side; r++)
       for (let c = column - before; c < column - before + side; c++)
@@ -53,7 +53,7 @@ function render({ model, el }) {
   function draw() {
     const covered = model.get("covered");
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    pen.drawImage(image, 0, 0, canvas.width, canvas.height);
     pen.fillStyle = model.get("fill");
     for (const pixel of covered)
       pen.fillRect((pixel % columns) * cell, Math.floor(pixel / columns) * cell, cell + 0.5, cell + 0.5);
@@ -118,8 +118,8 @@ function render({ model, el }) {
     draw();
   });
 
-  const load = () => (picture.src = model.get("source"));
-  picture.onload = draw;
+  const load = () => (image.src = model.get("source"));
+  image.onload = draw;
   model.on("change:source", load);
   model.on("change:covered change:fill change:side change:label", draw);
   load();

@@ -1,4 +1,4 @@
-"""A picture to paint on, as a widget, and the same on paper."""
+"""An image to paint on, as a widget, and the same on paper."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from advad.plots.theme import ORANGE
 
 
 class Canvas(anywidget.AnyWidget):
-    """A picture of which a reader covers pixels by click, drag or keyboard; `canvas.js` draws it.
+    """An image of which a reader covers pixels by click, drag or keyboard; `canvas.js` draws it.
 
     Attributes
     ----------
     shape : [H, W]
         In pixels.
     source : str
-        The picture as the address of a PNG; see :meth:`show`.
+        The image as the address of a PNG; see :meth:`show`.
     covered : list of int
         The pixels covered, row after row: row · W + column.
     fill : str
@@ -45,10 +45,10 @@ class Canvas(anywidget.AnyWidget):
     erasing = traitlets.Bool(False).tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
 
-    def show(self, picture: np.ndarray, label: str) -> None:
-        """Show a picture of shape (C, H, W), `uint8` or in [0, 1]."""
+    def show(self, image: np.ndarray, label: str) -> None:
+        """Show an image of shape (C, H, W), `uint8` or in [0, 1]."""
         buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(to_pixels(picture))).save(buffer, "PNG")
+        Image.fromarray(np.ascontiguousarray(to_pixels(image))).save(buffer, "PNG")
         self.source = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
         self.label = label
 
@@ -60,14 +60,14 @@ class Canvas(anywidget.AnyWidget):
         return mask
 
 
-def outlined(picture: np.ndarray, mask: np.ndarray, side: int = 192) -> np.ndarray:
-    """Return a picture of shape (C, H, W) enlarged to (side, side), with an orange line inside the mask's edge.
+def outlined(image: np.ndarray, mask: np.ndarray, side: int = 192) -> np.ndarray:
+    """Return an image of shape (C, H, W) enlarged to (side, side), with an orange line inside the mask's edge.
 
     Returns
     -------
     ndarray of shape (3, side, side), `uint8`
     """
-    large = Image.fromarray(np.ascontiguousarray(to_pixels(picture))).resize((side, side), Image.Resampling.NEAREST)
+    large = Image.fromarray(np.ascontiguousarray(to_pixels(image))).resize((side, side), Image.Resampling.NEAREST)
     inside = np.asarray(Image.fromarray(mask).resize((side, side), Image.Resampling.NEAREST), dtype=bool)
     core = np.pad(inside, 2)  # what is two pixels away from the edge, on all sides
     for axis in (0, 1):

@@ -1,4 +1,4 @@
-"""An explorer of contaminated training data: what the ROC curve, the scores and the misses become, run by run."""
+"""An explorer of contaminated training data: the ROC curve, the scores and the missed anomalies of each run."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from advad.analysis.contamination import ContaminationRuns
 from advad.analysis.metrics import threshold_at
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer
-from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, toggle_buttons
+from advad.explorers.controls import ImageView, StatusText, columns, plot, row, select_slider, toggle_buttons
 from advad.plots.images import stack
-from advad.plots.to_image import picture_of
+from advad.plots.to_image import image_of
 
 OWNER = "ContaminationExplorer"
 STRIP = 11  # missed anomalies that are shown
@@ -26,7 +26,9 @@ BIN = 0.25  # width of a bin, in units of the threshold
 
 
 class ContaminationExplorer(Explorer):
-    """Sliders for contamination and epoch over runs computed before: ROC curve, scores and misses answer at once.
+    """Choose a contamination rate and an epoch, and see the ROC curve, the scores and the missed anomalies.
+
+    The runs are computed before.
 
     Curves are means over the seeds, with a band from the lowest seed to the highest. Scores are shown on a scale of
     their own run, on which 0 is the median of the held-out normal images and 1 is the threshold that they set: so
@@ -54,7 +56,7 @@ class ContaminationExplorer(Explorer):
     ...     images=rng.random((1, 40, 1, 8, 8)),
     ... )
     >>> print(explorers.ContaminationExplorer(runs).summary())
-    α = 5%, epoch 2: AUROC 0.995; at 5% false alarms on held-out pictures 5.0% of the anomalies are missed,
+    α = 5%, epoch 2: AUROC 0.995; at 5% false alarms on held-out images 5.0% of the anomalies are missed,
     25.0% at α = 0%. One seed: no band.
     """
 
@@ -64,15 +66,15 @@ class ContaminationExplorer(Explorer):
         if not self.runs:
             reject(OWNER, "runs", "hold the runs of at least one method", runs)
         self.first = next(iter(self.runs.values()))
-        for name, some in self.runs.items():
+        for name, result in self.runs.items():
             for axis in ("rates", "seeds", "epochs"):
-                if not np.array_equal(getattr(some, axis), getattr(self.first, axis)):
-                    reject(OWNER, f"runs[{name!r}]", f"have the {axis} of the first", getattr(some, axis).tolist())
+                if not np.array_equal(getattr(result, axis), getattr(self.first, axis)):
+                    reject(OWNER, f"runs[{name!r}]", f"have the {axis} of the first", getattr(result, axis).tolist())
         self.false_alarm_rate = false_alarm_rate
-        scaled = {name: Scaled(some, false_alarm_rate) for name, some in self.runs.items()}
-        high = max(float(np.quantile(some.anomalous_scores(), 0.95)) for some in scaled.values())
-        self.edges = np.arange(-1, min(max(high, 2), 8) + BIN, BIN)  # 1 is an edge
-        self.views = {name: View(some, self.edges) for name, some in scaled.items()}
+        scaled = {name: Scaled(result, false_alarm_rate) for name, result in self.runs.items()}
+        highest = max(float(np.quantile(each.anomalous_scores(), 0.95)) for each in scaled.values())
+        self.edges = np.arange(-1, min(max(highest, 2), 8) + BIN, BIN)  # 1 is an edge
+        self.views = {name: View(each, self.edges) for name, each in scaled.items()}
         super().__init__()
 
     # ------------------------------------------------------------------ in words
@@ -88,15 +90,15 @@ class ContaminationExplorer(Explorer):
         method, rate, epoch = self.chosen()
         view, first = self.views[method], self.first
         count = len(first.seeds)
-        whose = f"{method}, " if len(self.runs) > 1 else ""
-        said = (
-            f"{whose}α = {_percent(first.rates[rate])}, epoch {first.epochs[epoch]}: "
+        prefix = f"{method}, " if len(self.runs) > 1 else ""
+        sentence = (
+            f"{prefix}α = {_percent(first.rates[rate])}, epoch {first.epochs[epoch]}: "
             f"AUROC {_spread(view.auroc[rate, :, epoch], '.3f')}; at {self.false_alarm_rate:.0%} false alarms on "
-            f"held-out pictures {_spread(view.missed[rate, :, epoch], '.1%')} of the anomalies are missed"
+            f"held-out images {_spread(view.missed[rate, :, epoch], '.1%')} of the anomalies are missed"
         )
         if rate:
-            said += f", {view.missed[0, :, epoch].mean():.1%} at α = {_percent(first.rates[0])}"
-        return f"{said}. {f'{count} seeds: mean, lowest and highest.' if count > 1 else 'One seed: no band.'}"
+            sentence += f", {view.missed[0, :, epoch].mean():.1%} at α = {_percent(first.rates[0])}"
+        return f"{sentence}. {f'{count} seeds: mean, lowest and highest.' if count > 1 else 'One seed: no band.'}"
 
     # ------------------------------------------------------------------ the widgets
 
@@ -107,8 +109,8 @@ class ContaminationExplorer(Explorer):
         self.rate = select_slider("contamination α", rates, len(rates) - 1)
         epochs = {str(epoch): k for k, epoch in enumerate(first.epochs)}
         self.epoch = select_slider("epoch", epochs, len(epochs) - 1)
-        self.text, self.pictures = StatusText(), Picture()
-        self.text.layout.min_height, self.pictures.layout.min_height = "48px", "92px"
+        self.text, self.image_view = StatusText(), ImageView()
+        self.text.layout.min_height, self.image_view.layout.min_height = "48px", "92px"
         self.roc, self.histograms = plot(self._roc(), *SIZE), plot(self._histograms(), *SIZE)
         self.refresh()
         for control in (self.method, self.rate, self.epoch):
@@ -119,7 +121,7 @@ class ContaminationExplorer(Explorer):
             row(self.rate, self.epoch),
             self.text,
             columns(self.roc, self.histograms),
-            self.pictures,
+            self.image_view,
         ]
 
     def move(self, _: Any) -> None:
@@ -140,7 +142,7 @@ class ContaminationExplorer(Explorer):
         looks = zip(figure.data[1:], (plots.GREEN, plots.BLACK, "#999"), ("solid", "dash", "dot"), strict=True)
         for trace, colour, dash in looks:
             trace.line.color, trace.line.dash, trace.line.width = colour, dash, 2.5 if dash == "solid" else 1.5
-        figure.data[3].showlegend = False  # everybody knows the diagonal
+        figure.data[3].showlegend = False  # the diagonal needs no name
         figure.data[0].update(fillcolor=plots.GREEN, opacity=0.25)
         diamond = {"symbol": "diamond", "size": 12, "color": plots.YELLOW, "line": {"width": 1.5}}
         diamond["line"]["color"] = plots.BLACK
@@ -158,7 +160,7 @@ class ContaminationExplorer(Explorer):
             np.repeat(self.edges, 2)[1:-1],
             dict.fromkeys(names, nothing),
             bands=dict.fromkeys(names, (nothing, nothing)),
-            title="Scores of the test pictures",
+            title="Scores of the test images",
             x_title="score (0: median normal, 1: threshold)",
             y_title="share of the group in a bin",
         )
@@ -177,8 +179,8 @@ class ContaminationExplorer(Explorer):
         view, rates = self.views[method], self.first.rates
         with self.roc.batch_update():
             band, now, least, _, threshold = self.roc.data
-            band.y, now.y = _band_and_mean(view.found[rate, :, epoch])
-            least.y = view.found[0, :, epoch].mean(0)
+            band.y, now.y = _band_and_mean(view.detected[rate, :, epoch])
+            least.y = view.detected[0, :, epoch].mean(0)
             now.name = f"α = {_percent(rates[rate])}: AUROC {view.auroc[rate, :, epoch].mean():.3f}"
             least.name = f"α = {_percent(rates[0])}: AUROC {view.auroc[0, :, epoch].mean():.3f}"
             threshold.x = [view.alarms[rate, :, epoch].mean()]
@@ -188,20 +190,22 @@ class ContaminationExplorer(Explorer):
                 steps = np.repeat(view.shares[rate, :, epoch, group], 2, axis=1)
                 self.histograms.data[2 * group].y, self.histograms.data[2 * group + 1].y = _band_and_mean(steps)
         self.text.say(self.summary())
-        self.pictures.show(self.strip(), f"The anomalies with the lowest scores. {self.summary()}")
+        self.image_view.show(self.strip(), f"The anomalies with the lowest scores. {self.summary()}")
 
     def strip(self) -> Image.Image:
         """Return the missed anomalies of the first seed, from the lowest score on; an empty row if there is none."""
         method, rate, epoch = self.chosen()
-        some, scores = self.runs[method], self.views[method].scaled.scores[rate, 0, epoch]
-        missed = np.flatnonzero(some.is_anomaly[0] & (scores <= 1))
+        runs, scores = self.runs[method], self.views[method].scaled.scores[rate, 0, epoch]
+        missed = np.flatnonzero(runs.is_anomaly[0] & (scores <= 1))
         lowest = missed[np.argsort(scores[missed], kind="stable")][:STRIP]
-        label = f"{'missed' if len(missed) else 'none missed'}\n(seed {some.seeds[0]})"
-        return plots.grid({label: some.images[0][lowest]}, captions={label: [f"{one:.2f}" for one in scores[lowest]]})
+        label = f"{'missed' if len(missed) else 'none missed'}\n(seed {runs.seeds[0]})"
+        return plots.grid(
+            {label: runs.images[0][lowest]}, captions={label: [f"{score:.2f}" for score in scores[lowest]]}
+        )
 
     def to_image(self) -> Image.Image:
         """Return both plots over the missed anomalies."""
-        return stack([stack([picture_of(self.roc), picture_of(self.histograms)], across=True), self.strip()])
+        return stack([stack([image_of(self.roc), image_of(self.histograms)], across=True), self.strip()])
 
 
 class Scaled:
@@ -232,7 +236,7 @@ class View:
     ----------
     auroc, missed, alarms : ndarray of shape (A, S, E)
         AUROC, the share of anomalies up to the threshold, the share of normal images above it.
-    found : ndarray of shape (A, S, E, F)
+    detected : ndarray of shape (A, S, E, F)
         The ROC curve: the share of anomalies found at each of `FALSE_ALARMS`.
     shares : ndarray of shape (A, S, E, 2, B)
         The histograms of normal and anomalous images; what lies outside the edges stands in the first or last bin.
@@ -242,15 +246,15 @@ class View:
         self.scaled, grid = scaled, scaled.scores.shape[:3]
         self.auroc = scaled.runs.auroc()
         self.missed, self.alarms = np.zeros(grid), np.zeros(grid)
-        self.found, self.shares = np.zeros((*grid, len(FALSE_ALARMS))), np.zeros((*grid, 2, len(edges) - 1))
+        self.detected, self.shares = np.zeros((*grid, len(FALSE_ALARMS))), np.zeros((*grid, 2, len(edges) - 1))
         for a, s, e in np.ndindex(grid):
             truth, scores = scaled.runs.is_anomaly[s], scaled.scores[a, s, e]
             groups = scores[~truth], scores[truth]
             self.alarms[a, s, e], self.missed[a, s, e] = (groups[0] > 1).mean(), (groups[1] <= 1).mean()
-            self.found[a, s, e] = roc_at(*groups, FALSE_ALARMS)
-            for group, some in enumerate(groups):
-                inside = some.clip(edges[0], edges[-1])
-                self.shares[a, s, e, group] = np.histogram(inside, edges)[0] / len(some)
+            self.detected[a, s, e] = roc_at(*groups, FALSE_ALARMS)
+            for group, members in enumerate(groups):
+                inside = members.clip(edges[0], edges[-1])
+                self.shares[a, s, e, group] = np.histogram(inside, edges)[0] / len(members)
 
 
 def roc_at(normal: np.ndarray, anomalous: np.ndarray, false_alarms: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,19 +11,27 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 from PIL import Image
 
-from advad.plots.images import picture_markup
+from advad.plots.images import image_markup
 from advad.plots.widget import Figure
 
 CONFIG = {"displaylogo": False, "scrollZoom": False}
 
 
-class Picture(widgets.HTML):
-    """A picture with a text alternative; `widgets.Image` has none."""
+class ImageView(widgets.HTML):
+    """An image with a text alternative; `widgets.Image` has none."""
 
     def show(self, image: Image.Image, alt: str, width: int | None = None) -> None:
         """Show an image; one that is drawn for a dense screen (192 dots an inch) at half its pixels."""
-        element, width = picture_markup(image, alt, width)
+        element, width = image_markup(image, alt, width)
         self.value = f'<div style="width:{width}px;max-width:100%">{element}</div>'
+
+
+def __getattr__(name: str) -> Any:
+    """Return `ImageView` under its name before 0.2."""
+    if name != "Picture":
+        raise AttributeError(f"module 'advad.explorers.controls' has no attribute {name!r}.")
+    warnings.warn("controls.Picture is now controls.ImageView.", FutureWarning, stacklevel=2)
+    return ImageView
 
 
 class StatusText(widgets.HTML):

@@ -1,4 +1,4 @@
-"""An explorer of evaluation shortcuts: a box to tick for each, and the figure that a paper would print moves."""
+"""An explorer of evaluation shortcuts: tick them, and see what a paper would report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from advad.analysis.evaluation_pitfalls import SWITCHES, EvaluationTable, Pitfal
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer
 from advad.explorers.controls import StatusText, plot, row, toggle_buttons
-from advad.plots.to_image import picture_of
+from advad.plots.to_image import image_of
 
 LABELS = {  # in the order of `SWITCHES`
     "batch_statistics": "batch norm in training mode",
@@ -31,7 +31,7 @@ GREY = "#777777"
 
 
 class EvaluationPitfallsExplorer(Explorer):
-    """A checkbox for each shortcut; the value of each class, and the mean that would be reported, answer.
+    """Tick evaluation shortcuts, and see the value of each class and the reported mean change.
 
     Parameters
     ----------
@@ -89,14 +89,14 @@ class EvaluationPitfallsExplorer(Explorer):
         )
         if not shortcuts:
             return f"Honest: AUROC {now.auroc:.3f}, balanced accuracy {now.bacc:.3f}, means over {count}."
-        said = (
+        sentence = (
             f"With {', '.join(shortcuts)}: AUROC {before.auroc:.3f} becomes {now.auroc:.3f} "
             f"({now.auroc - before.auroc:+.3f}), balanced accuracy {before.bacc:.3f} becomes {now.bacc:.3f} "
             f"({now.bacc - before.bacc:+.3f}), means over {count}."
         )
         if self.boxes["class_order"].value and not self.boxes["batch_statistics"].value:
-            said += " In evaluation mode the order of the images changes nothing."
-        return said
+            sentence += " In evaluation mode the order of the images changes nothing."
+        return sentence
 
     def build(self) -> list[widgets.Widget]:
         figure = go.Figure(layout=plots.layout("What would be reported", "normal class"))
@@ -109,8 +109,8 @@ class EvaluationPitfallsExplorer(Explorer):
             figure.add_scatter(mode="lines", line={"color": plots.BLACK, "dash": "dot", "width": 2})
         last = len(self.names) - 1
         figure.update_xaxes(tickvals=list(range(last + 1)), ticktext=self.names, range=[-0.5, last + 0.5])
-        figure.update_layout(legend={"y": 1, "yanchor": "top"})
-        self.plot, self.text = plot(figure, 880, 360), StatusText()
+        figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"})
+        self.plot, self.text = plot(figure, 560, 420), StatusText()
         for control in (*self.boxes.values(), self.measure):
             control.observe(self.guarded(self.move), "value")
         self.none.on_click(self.guarded(lambda _: self.tick_all(False)))
@@ -161,4 +161,4 @@ class EvaluationPitfallsExplorer(Explorer):
 
     def to_image(self) -> Image.Image:
         """Return the figure as it stands."""
-        return picture_of(go.Figure(self.plot))
+        return image_of(go.Figure(self.plot))

@@ -1,4 +1,4 @@
-"""A game: which of twelve pictures are anomalous? The student's hits against the detector's, at the same budget."""
+"""A game: which of twelve images are anomalous? The student's hits against the detector's, at the same budget."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from advad import plots
 from advad.checks import check_number, reject
 from advad.environment import UNATTENDED
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
-from advad.explorers.controls import Picture, StatusText, row
-from advad.explorers.scored_images import Known, Pictures, scores_of
+from advad.explorers.controls import ImageView, StatusText, row
+from advad.explorers.scored_images import Known, LabelledImages, scores_of
 from advad.plots.images import small
 
 OWNER = "GuessingGame"
-TILES, ACROSS, SIDE = 12, 6, 132  # pictures, pictures in a row, CSS pixels a side
+TILES, ACROSS, SIDE = 12, 6, 124  # images, images in a row where there is room, CSS pixels a side
 
 
 class GuessingGame(Explorer):
-    """Twelve pictures, some of them anomalous: the student picks as many as there are, and so does the detector.
+    """Twelve images, some of them anomalous: the student picks as many as there are, and so does the detector.
 
-    The detector picks those with its highest scores. Which pictures are shown depends on the seed and the round
-    only, not on what anybody makes of them.
+    The detector picks those with its highest scores. Which images are shown depends on the seed and the round
+    only, not on the picks or the detector.
 
     Parameters
     ----------
     detectors : Detector, or mapping of str to Detector
         Fitted. Of several one is chosen to play against, until the first picks are committed.
     images : array of shape (N, C, H, W) or (N, H, W)
-        Test pictures, `uint8` or float in [0, 1].
+        Test images, `uint8` or float in [0, 1].
     seed : int
         Seed of the random draw.
     budget : int
@@ -67,20 +67,20 @@ class GuessingGame(Explorer):
         **known: Unpack[Known],
     ):
         self.detectors = named(OWNER, detectors)
-        self.known = Pictures(OWNER, images, **known)
+        self.known = LabelledImages(OWNER, images, **known)
         if self.known.truth is None:
-            reject(OWNER, "is_anomaly", "tell which pictures are anomalous, 0 or 1 for each", None)
+            reject(OWNER, "is_anomaly", "tell which images are anomalous, 0 or 1 for each", None)
         self.images, self.truth, self.seed, self.budget = self.known.images, self.known.truth, seed, budget
         check_number(OWNER, "seed", seed, 0, integer=True)
         check_number(OWNER, "budget", budget, 1, TILES - 1, integer=True)
         for name, group, wanted in (("anomalous", self.truth, budget), ("normal", ~self.truth, TILES - budget)):
             if group.sum() < wanted:
-                reject(OWNER, "is_anomaly", f"leave {wanted} {name} pictures to draw", int(group.sum()))
+                reject(OWNER, "is_anomaly", f"leave {wanted} {name} images to draw", int(group.sum()))
         self.choice = detector_buttons(self.detectors)
         self.results: dict[int, tuple[int, int]] = {}  # round -> hits of the student, of the detector
         super().__init__()
-        if given := _numbers(picks):
-            self._commit(self._checked(given))
+        if numbers := _numbers(picks):
+            self._commit(self._checked(numbers))
 
     # ------------------------------------------------------------------ the numbers
 
@@ -90,15 +90,15 @@ class GuessingGame(Explorer):
         return self.detectors[str(self.choice.value)]
 
     def deal(self, number: int) -> None:
-        """Begin a round: draw its twelve pictures and score them."""
+        """Begin a round: draw its twelve images and score them."""
         rng = np.random.default_rng([self.seed, number])
         groups = ((self.truth, self.budget), (~self.truth, TILES - self.budget))
         chosen = [rng.choice(np.flatnonzero(group), n, replace=False) for group, n in groups]
         self.round, self.shown, self.picked = number, rng.permutation(np.concatenate(chosen)), np.zeros(TILES, bool)
-        self._let_it_pick()
+        self._pick_by_score()
 
-    def _let_it_pick(self) -> None:
-        """Let the detector score this round's pictures and pick those with its highest scores."""
+    def _pick_by_score(self) -> None:
+        """Let the detector score this round's images and pick those with its highest scores."""
         self.anomalous = self.truth[self.shown]
         self.scores = scores_of(OWNER, self.detector, self.images[self.shown])
         self.by_detector = np.isin(np.arange(TILES), np.argsort(-self.scores, kind="stable")[: self.budget])
@@ -122,28 +122,28 @@ class GuessingGame(Explorer):
         """Return the present state in words."""
         n = self.budget
         if not self.revealed:
-            return f"{n} of these {TILES} pictures are anomalous. Picked: {self.picked.sum()} of {n}."
+            return f"{n} of these {TILES} images are anomalous. Picked: {self.picked.sum()} of {n}."
         you, detector = self.hits
-        said = f"You find {you} of {n} anomalies, the detector {detector}"
+        sentence = f"You find {you} of {n} anomalies, the detector {detector}"
         if not self.committed:
-            said = f"Nobody has guessed; the detector finds {detector} of {n} anomalies"
-        said += f"; blind picks find {n * n / TILES:.1f} on average."
+            sentence = f"Nobody has guessed; the detector finds {detector} of {n} anomalies"
+        sentence += f"; blind picks find {n * n / TILES:.1f} on average."
         if len(self.results) > 1:
             yours, its = np.sum(list(self.results.values()), axis=0)
-            said += f" In {len(self.results)} rounds: {yours} and {its} of {n * len(self.results)}."
-        return said
+            sentence += f" In {len(self.results)} rounds: {yours} and {its} of {n * len(self.results)}."
+        return sentence
 
     def describe(self, k: int) -> str:
-        """Return what may be known of tile k (from 0) in words: its text alternative."""
+        """Return the text alternative of image k (from 0): what may be known of it."""
         if not self.revealed:
-            return f"Picture {k + 1} of {TILES}"
+            return f"Image {k + 1} of {TILES}"
         pickers = [who for who, picked in (("you", self.picked[k]), ("the detector", self.by_detector[k])) if picked]
         picked = f"picked by {' and '.join(pickers)}" if pickers else "picked by nobody"
         kind = self._kind(k)
-        return f"Picture {k + 1} of {TILES}: {kind}, {picked}, score {self.scores[k]:.4f}"
+        return f"Image {k + 1} of {TILES}: {kind}, {picked}, score {self.scores[k]:.4f}"
 
     def _kind(self, k: int) -> str:
-        """Return what tile k truly is: its class where it is known, and whether it is anomalous."""
+        """Return the truth about image k: its class where it is known, and whether it is anomalous."""
         kind = "anomalous" if self.anomalous[k] else "normal"
         names = self.known.groups.get("class")
         return kind if names is None else f"{names[self.shown[k]]}, {kind}"
@@ -152,7 +152,7 @@ class GuessingGame(Explorer):
 
     def build(self) -> list[widgets.Widget]:
         wide = {"width": f"{SIDE}px", "margin": "2px 0 0 2px"}
-        self.tiles = [Picture() for _ in range(TILES)]
+        self.tiles = [ImageView() for _ in range(TILES)]
         self.buttons = [widgets.ToggleButton(layout=wide) for _ in range(TILES)]
         self.notes = [widgets.HTML(layout={"width": f"{SIDE}px", "min_height": "42px"}) for _ in range(TILES)]
         parts = zip(self.tiles, self.buttons, self.notes, strict=True)
@@ -168,11 +168,14 @@ class GuessingGame(Explorer):
         self.deal(0)
         self._show()
         controls = row(self.commit_button, self.next_button, *row_of_detectors(self.choice))
-        return [self.text, *(row(*board[at : at + ACROSS]) for at in range(0, TILES, ACROSS)), controls]
+        return [self.text, row(*board), controls]
 
-    def pick(self, _: Any) -> None:
-        """StatusText a tile's button."""
-        self.picked = np.array([button.value for button in self.buttons])
+    def pick(self, change: Any) -> None:
+        """Answer the button of an image; a pick beyond the budget is taken back."""
+        picked = np.array([button.value for button in self.buttons])
+        if picked.sum() > self.budget:
+            picked[self.buttons.index(change["owner"])] = False
+        self.picked = picked
         self._show_controls()
 
     def change_detector(self, _: Any) -> None:
@@ -181,15 +184,15 @@ class GuessingGame(Explorer):
 
     def refresh(self) -> None:
         """Let the detector pick, and show all anew."""
-        self._let_it_pick()
+        self._pick_by_score()
         self._show()
 
     def commit(self, _: Any) -> None:
-        """StatusText the button that commits the picks."""
+        """Answer the button that commits the picks."""
         self._commit(self.picked)
 
     def another(self, _: Any) -> None:
-        """StatusText the button that asks for another round."""
+        """Answer the button that asks for another round."""
         self.deal(self.round + 1)
         self._show()
 
@@ -205,7 +208,7 @@ class GuessingGame(Explorer):
         return np.isin(np.arange(1, TILES + 1), picks)
 
     def _show(self) -> None:
-        """Show the twelve pictures, and what may be known of them."""
+        """Show the twelve images, and what may be known of them."""
         for k, (tile, note) in enumerate(zip(self.tiles, self.notes, strict=True)):
             tile.show(small(self.images[self.shown[k]]), self.describe(k), SIDE)
             note.value = self._note(k)
@@ -223,12 +226,13 @@ class GuessingGame(Explorer):
 
     def _show_controls(self) -> None:
         """Show what is picked, and what can be done now."""
+        is_full = int(self.picked.sum()) >= self.budget
         with self.callbacks_paused():
             for k, button in enumerate(self.buttons):
-                mine = bool(self.picked[k])
-                button.value, button.description = mine, self._label(k)
-                button.button_style = "info" if mine else ""
-                button.disabled = self.committed
+                is_picked = bool(self.picked[k])
+                button.value, button.description = is_picked, self._label(k)
+                button.button_style = "info" if is_picked else ""
+                button.disabled = self.committed or (is_full and not is_picked)
         self.choice.disabled = bool(self.results)  # the hits of all rounds are one detector's
         self.commit_button.disabled = self.committed or int(self.picked.sum()) != self.budget
         self.next_button.disabled = not self.committed
@@ -243,7 +247,7 @@ class GuessingGame(Explorer):
         return f"{'✓' if right or not self.committed else '✗'} {k + 1}{verdict}"
 
     def to_image(self) -> Image.Image:
-        """Return the twelve pictures with what may be known of them."""
+        """Return the twelve images with what may be known of them."""
         rows, captions = {}, {}
         for start in range(0, TILES, ACROSS):
             label, places = " " * (start // ACROSS), range(start, start + ACROSS)

@@ -1,4 +1,4 @@
-"""An explorer of noise: one frozen noise, made stronger rung by rung, and what each detector makes of it."""
+"""An explorer of noise: one frozen noise at rising strengths, and how each detector scores the image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from advad import plots
 from advad.analysis.corruption import at_strength, strength
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
-from advad.explorers.controls import Picture, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
-from advad.explorers.scored_images import Known, Pictures, reconstructions_of, scores_of, threshold_of
+from advad.explorers.controls import ImageView, StatusText, columns, plot, row, select_slider, slider, toggle_buttons
+from advad.explorers.scored_images import Known, LabelledImages, reconstructions_of, scores_of, threshold_of
 from advad.images import as_float, as_numpy
 from advad.plots.images import stack, without_label
-from advad.plots.to_image import picture_of
+from advad.plots.to_image import image_of
 from advad.types import can_reconstruct
 
 OWNER = "NoiseExplorer"
@@ -27,7 +27,7 @@ SIZE = (560, 366)  # of the plot, in CSS pixels
 
 
 class NoiseExplorer(Explorer):
-    """A slider over the strength of a frozen noise, buttons for its kind: pictures and scores climb together.
+    """Choose the kind and the strength of a frozen noise, and see how the image and its score change.
 
     Every kind of noise is brought to the same strength, the root of the mean squared change of a pixel, so that
     the curves can be compared. Where a noise cannot become stronger inside [0, 1], its curve ends.
@@ -37,10 +37,10 @@ class NoiseExplorer(Explorer):
     detectors, images, **known
         See `Explorer`. The images are clean; a detector without `reconstruct` shows its scores only.
     corruptions : mapping of str to array of the images' shape, optional
-        Corrupted versions; the ladder goes from each picture towards its own. Else uniform, Gaussian and speckle
-        noise, and the learned noise of a detector that has one (ALCN).
+        Corrupted versions of the images; a strength is a point on the line from an image to its own. Unless given:
+        uniform, Gaussian and speckle noise, and the learned noise of a detector that has one (ALCN).
     strengths : sequence of float in [0, 1], rising from 0
-        The rungs, in pixel units.
+        Strengths to choose from, in pixel units.
     seed : int
         Freezes the noise.
 
@@ -51,7 +51,7 @@ class NoiseExplorer(Explorer):
     >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorer = explorers.NoiseExplorer(detector, split.test[:2])
     >>> explorer.summary()
-    "Picture 0 under uniform noise of strength 0.200: PCA scores it 0.0768, 1.5 times the clean one's 0.0506."
+    "Image 0 under uniform noise of strength 0.200: PCA scores it 0.0768, 1.5 times the clean one's 0.0506."
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class NoiseExplorer(Explorer):
         **known: Unpack[Known],
     ):
         self.detectors = named(OWNER, detectors)
-        self.known = Pictures(OWNER, images, **known)
+        self.known = LabelledImages(OWNER, images, **known)
         self.images = self.known.images
         self.strengths = tuple(map(float, strengths))
         for value in self.strengths:
@@ -87,63 +87,65 @@ class NoiseExplorer(Explorer):
 
     # ------------------------------------------------------------------ the numbers
 
-    def climb(self, picture: int, detector: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return for each noise the pictures on its rungs, (R, C, H, W), their strengths and their scores, (R,).
+    def climb(self, index: int, detector: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return for each noise the images on its rungs, (R, C, H, W), their strengths and their scores, (R,).
 
-        The strengths are those reached; computed once for a picture and a detector.
+        The strengths are those reached; computed once for an image and a detector.
         """
-        if (picture, detector) not in self._climbed:
-            x, rungs = self.images[picture : picture + 1], len(self.strengths)
+        if (index, detector) not in self._climbed:
+            x, rungs = self.images[index : index + 1], len(self.strengths)
             below = x.repeat(rungs - 1, axis=0)
             shown = {
-                name: np.concatenate([x, at_strength(below, values[[picture] * (rungs - 1)], self.strengths[1:])])
+                name: np.concatenate([x, at_strength(below, values[[index] * (rungs - 1)], self.strengths[1:])])
                 for name, values in self.corruptions.items()
             }
             scores = scores_of(OWNER, self.detectors[detector], np.concatenate(list(shown.values())))
-            self._climbed[picture, detector] = {
-                name: (pictures, strength(x.repeat(rungs, axis=0), pictures), on_rungs)
-                for (name, pictures), on_rungs in zip(shown.items(), scores.reshape(len(shown), rungs), strict=True)
+            self._climbed[index, detector] = {
+                name: (on_rungs, strength(x.repeat(rungs, axis=0), on_rungs), scores_on_rungs)
+                for (name, on_rungs), scores_on_rungs in zip(
+                    shown.items(), scores.reshape(len(shown), rungs), strict=True
+                )
             }
-        return self._climbed[picture, detector]
+        return self._climbed[index, detector]
 
     def chosen(self) -> tuple[int, int, str, str]:
-        """Return what the controls say: picture, rung, noise, detector."""
-        controls: tuple[Any, ...] = (self.picture, self.rung, self.noise, self.detector)
-        picture, rung, noise, detector = (control.value for control in controls)
-        return picture, rung, noise, detector
+        """Return what the controls say: image, rung, noise, detector."""
+        controls: tuple[Any, ...] = (self.picker, self.rung, self.noise, self.detector)
+        index, rung, noise, detector = (control.value for control in controls)
+        return index, rung, noise, detector
 
     def here(self) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """Return the clean picture and the one that is shown, (C, H, W), the shown one's strength and score."""
-        picture, rung, noise, detector = self.chosen()
-        pictures, strengths, scores = self.climb(picture, detector)[noise]
-        return self.images[picture], pictures[rung], float(strengths[rung]), float(scores[rung])
+        """Return the clean image and the one that is shown, (C, H, W), the shown one's strength and score."""
+        index, rung, noise, detector = self.chosen()
+        on_rungs, strengths, scores = self.climb(index, detector)[noise]
+        return self.images[index], on_rungs[rung], float(strengths[rung]), float(scores[rung])
 
     def summary(self) -> str:
         """Return the present state in words."""
-        picture, _, noise, detector = self.chosen()
+        index, _, noise, detector = self.chosen()
         _, _, reached, score = self.here()
-        climbed = self.climb(picture, detector)
+        climbed = self.climb(index, detector)
         clean = float(climbed[noise][2][0])
-        said = f"{self.known.describe(picture)} under {noise} noise of strength {reached:.3f}: "
-        said += f"{detector} scores it {score:.4f}"
+        sentence = f"{self.known.describe(index)} under {noise} noise of strength {reached:.3f}: "
+        sentence += f"{detector} scores it {score:.4f}"
         times = f", {score / clean:.1f} times the clean one's" if clean > 0 else "; the clean one"
-        said += f"{times} {clean:.4f}."
+        sentence += f"{times} {clean:.4f}."
         threshold = threshold_of(OWNER, self.detectors[detector])
         if threshold is not None:
             above = climbed[noise][1][climbed[noise][2] > threshold]
             where = f"first called anomalous at strength {above.min():.3f}" if len(above) else "never called anomalous"
-            said += f" On this ladder it is {where}."
-        return said
+            sentence += f" With this noise it is {where}."
+        return sentence
 
     # ------------------------------------------------------------------ the widgets
 
     def build(self) -> list[widgets.Widget]:
         rungs = {f"{value:.3f}".rstrip("0").rstrip("."): k for k, value in enumerate(self.strengths)}
-        self.picture = slider("picture", len(self.images))
+        self.picker = slider("image", len(self.images))
         self.rung = select_slider("strength", rungs, len(rungs) // 2)
         self.noise = toggle_buttons(list(self.corruptions), next(iter(self.corruptions)))
         self.detector = detector_buttons(self.detectors)
-        self.text, self.pictures = StatusText(), Picture()
+        self.text, self.image_view = StatusText(), ImageView()
         self.text.layout.min_height = "48px"
         figure = plots.curves(
             self.strengths,
@@ -174,21 +176,21 @@ class NoiseExplorer(Explorer):
         self.plot = plot(figure, *SIZE)
         self.refresh()
         for control, answer in (
-            (self.picture, self.switch),
+            (self.picker, self.switch),
             (self.detector, self.switch),
             (self.noise, self.move),
             (self.rung, self.move),
         ):
             control.observe(self.guarded(answer), "value")
         return [
-            row(self.picture, self.rung),
+            row(self.picker, self.rung),
             row("noise", self.noise, *row_of_detectors(self.detector)),
             self.text,
-            columns(self.pictures, self.plot),
+            columns(self.image_view, self.plot),
         ]
 
     def switch(self, _: Any) -> None:
-        """Answer another picture or detector: the curves are its own."""
+        """Answer another image or detector: the curves are its own."""
         self.refresh()
 
     def refresh(self) -> None:
@@ -197,59 +199,57 @@ class NoiseExplorer(Explorer):
         self._show()
 
     def move(self, _: Any) -> None:
-        """StatusText another strength or noise."""
+        """Answer another strength or noise."""
         self._show()
 
     def _draw(self) -> None:
-        """Draw the curves of the present picture and detector, and the threshold where there is one."""
-        picture, _, _, detector = self.chosen()
+        """Draw the curves of the present image and detector, and the threshold where there is one."""
+        index, _, _, detector = self.chosen()
         threshold = threshold_of(OWNER, self.detectors[detector])
         with self.plot.batch_update():
-            for line, (_, strengths, scores) in zip(
-                self.plot.data, self.climb(picture, detector).values(), strict=False
-            ):
+            for line, (_, strengths, scores) in zip(self.plot.data, self.climb(index, detector).values(), strict=False):
                 line.x, line.y = strengths, scores
             across = self.plot.layout.shapes[0]
             across.visible = threshold is not None
             across.y0 = across.y1 = threshold or 0
 
     def _show(self) -> None:
-        """Show the present rung: where it lies on its curve, and its pictures."""
+        """Show the present rung: where it lies on its curve, and its images."""
         _, _, reached, score = self.here()
         with self.plot.batch_update():
             self.plot.data[-1].x, self.plot.data[-1].y = [reached], [score]
         self.text.say(self.summary())
-        alt = "A clean picture, the noise alone, both together, and the reconstruction"
+        alt = "A clean image, the noise alone, both together, and the reconstruction"
         if not can_reconstruct(self.detectors[str(self.detector.value)]):
-            alt = "A clean picture, the noise alone, and both together"
-        self.pictures.show(self.tiles(), f"{alt}. {self.summary()}")
+            alt = "A clean image, the noise alone, and both together"
+        self.image_view.show(self.tiles(), f"{alt}. {self.summary()}")
 
     def tiles(self) -> Image.Image:
-        """Return the clean picture, the amplified noise, the picture shown and any reconstruction, two by two."""
+        """Return the clean image, the amplified noise, the image shown and any reconstruction, two by two."""
         clean, shown, reached, _ = self.here()
         change = shown - clean
         top = float(np.abs(change).max())
-        detector, made, said = self.detectors[str(self.detector.value)], None, ""
+        detector, reconstruction, caption = self.detectors[str(self.detector.value)], None, ""
         if can_reconstruct(detector):
-            made = reconstructions_of(OWNER, detector, shown[None])[0]
-            said = f"drawn, off by {float(np.square(made - clean).mean()):.4f}"
-        drawn = plots.grid(
-            {"": [clean, 0.5 + change / (2 * top or 1)], " ": [shown, made]},
+            reconstruction = reconstructions_of(OWNER, detector, shown[None])[0]
+            caption = f"reconstructed, off by {float(np.square(reconstruction - clean).mean()):.4f}"
+        labelled = plots.grid(
+            {"": [clean, 0.5 + change / (2 * top or 1)], " ": [shown, reconstruction]},
             captions={
                 "": ["clean", f"noise, {0.5 / top:.1f}-fold" if top else "no noise"],
-                " ": [f"shown, {reached:.3f}", said],
+                " ": [f"shown, {reached:.3f}", caption],
             },
             tile=150,
         )
-        return without_label(drawn)
+        return without_label(labelled)
 
     def to_image(self) -> Image.Image:
-        """Return the pictures beside the curves."""
-        return stack([self.tiles(), picture_of(self.plot)], across=True)
+        """Return the images beside the curves."""
+        return stack([self.tiles(), image_of(self.plot)], across=True)
 
 
 def frozen_noise(detectors: Mapping[str, Any], images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-    """Return pictures under each kind of noise, drawn once; how strong is of no matter to a ladder.
+    """Return images under each kind of noise, drawn once; their strength is set by the explorer.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""An explorer of occlusion maps: which picture, which detector, what covers it, how large, and what answers."""
+"""An explorer of occlusion maps: choose an image, a detector, and the patch that covers it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from advad import plots
 from advad.analysis.saliency import mask_agreement
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
-from advad.explorers.controls import Picture, StatusText, row, slider, toggle_buttons
+from advad.explorers.controls import ImageView, StatusText, row, slider, toggle_buttons
 from advad.explorers.refined_map import RefinedMap, coarseness, refine_for
-from advad.explorers.scored_images import Known, Pictures, reconstructions_of, scores_of
+from advad.explorers.scored_images import Known, LabelledImages, reconstructions_of, scores_of
 from advad.images import as_numpy
-from advad.plots.images import without_label
+from advad.plots.images import stack, without_label
 from advad.types import can_reconstruct
 
 OWNER = "OcclusionExplorer"
@@ -26,7 +26,7 @@ FILLS = {"black": 0.0, "grey": 0.5, "white": 1.0}
 
 
 class OcclusionExplorer(Explorer):
-    """A slider over pictures, buttons for detector, patch and fill: the occlusion map is computed on the spot.
+    """Choose an image, a patch size and a fill, and see which places raise or lower the score.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class OcclusionExplorer(Explorer):
     >>> split = one_class(load("digits"), normal=0)
     >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorers.OcclusionExplorer(detector, split.test[:2]).summary()
-    'Picture 0: PCA scores it 0.0506. Covering row 5, column 1 lowers that most, by 10.9%.'
+    'Image 0: PCA scores it 0.0506. Covering row 5, column 1 lowers that most, by 10.9%.'
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class OcclusionExplorer(Explorer):
         **known: Unpack[Known],
     ):
         self.detectors = named(OWNER, detectors)
-        self.known = Pictures(OWNER, images, **known)
+        self.known = LabelledImages(OWNER, images, **known)
         self.images = self.known.images
         shape = self.images[:, 0].shape
         self.masks = np.zeros(shape) if masks is None else as_numpy(masks)
@@ -64,17 +64,17 @@ class OcclusionExplorer(Explorer):
             reject(OWNER, "masks", f"have shape {shape}, one for each image", self.masks)
         for side in patches:
             check_number(OWNER, "each of patches", side, 1, min(shape[1:]), integer=True)
-        self.slider = slider("picture", len(self.images))
+        self.slider = slider("image", len(self.images))
         self.detector = detector_buttons(self.detectors)
         self.patch = toggle_buttons({str(side): side for side in patches}, patches[0])
         self.fill = toggle_buttons(FILLS, FILLS["black"])
         super().__init__()
 
     def chosen(self) -> tuple[int, str, int, float]:
-        """Return what the controls say: picture, detector, patch, fill."""
+        """Return what the controls say: image, detector, patch, fill."""
         controls: tuple[Any, ...] = (self.slider, self.detector, self.patch, self.fill)
-        picture, detector, patch, fill = (control.value for control in controls)
-        return picture, detector, patch, fill
+        index, detector, patch, fill = (control.value for control in controls)
+        return index, detector, patch, fill
 
     def map(self) -> np.ndarray:
         """Return the present occlusion map, (H, W); coarse until it is refined."""
@@ -82,22 +82,22 @@ class OcclusionExplorer(Explorer):
 
     def summary(self) -> str:
         """Return the present state in words."""
-        i, name, patch, _ = self.chosen()
-        values, score = self.map(), float(scores_of(OWNER, self.detectors[name], self.images[i : i + 1])[0])
-        said = f"{self.known.describe(i)}: {name} scores it {score:.4f}."
+        index, name, patch, _ = self.chosen()
+        values, score = self.map(), float(scores_of(OWNER, self.detectors[name], self.images[index : index + 1])[0])
+        sentence = f"{self.known.describe(index)}: {name} scores it {score:.4f}."
         worst = np.unravel_index(values.argmin(), values.shape)
         if values[worst] < 0:
             fall = f"{-values[worst] / score:.1%}" if score > 0 else f"{-values[worst]:.3g}"  # of 0 there is no share
-            said += f" Covering row {worst[0]}, column {worst[1]} lowers that most, by {fall}."
+            sentence += f" Covering row {worst[0]}, column {worst[1]} lowers that most, by {fall}."
         else:
-            said += " Covering it lowers that nowhere."
-        if 0 < (self.masks[i] > 0).mean() < 1:
-            found = mask_agreement(-values[None], self.masks[i : i + 1])
-            said += f" Of the defect and the map's highest places {found.iou:.0%} are common (IoU)."
-        return said + coarseness(self.maps.side, patch)
+            sentence += " Covering it lowers that nowhere."
+        if 0 < (self.masks[index] > 0).mean() < 1:
+            agreement = mask_agreement(-values[None], self.masks[index : index + 1])
+            sentence += f" Of the defect and the map's highest places {agreement.iou:.0%} are common (IoU)."
+        return sentence + coarseness(self.maps.side, patch)
 
     def build(self) -> list[widgets.Widget]:
-        self.text, self.strip = StatusText(), Picture()
+        self.text, self.strip = StatusText(), ImageView()
         for control in (self.slider, self.detector, self.patch, self.fill):
             control.observe(self.guarded(self.move), "value")
         self.refresh()
@@ -114,8 +114,8 @@ class OcclusionExplorer(Explorer):
 
     def refresh(self) -> None:
         """Compute the map anew, a coarse one of large images first, and show it."""
-        i, name, patch, fill = self.chosen()
-        self.maps = RefinedMap(self.detectors[name], self.images[i], patch, fill)
+        index, name, patch, fill = self.chosen()
+        self.maps = RefinedMap(self.detectors[name], self.images[index], patch, fill)
         self._show()
         self.work_in_background(self._refine)
 
@@ -133,28 +133,28 @@ class OcclusionExplorer(Explorer):
     def _show(self) -> None:
         """Show the map that there is."""
         self.text.say(self.summary())
-        shown = "A picture, its reconstruction and its occlusion map"
+        shown = "An image, its reconstruction and its occlusion map"
         if not can_reconstruct(self.detectors[self.chosen()[1]]):
-            shown = "A picture and its occlusion map"
+            shown = "An image and its occlusion map"
         self.strip.show(self.to_image(), f"{shown}. {self.summary()}")
 
     def to_image(self) -> Image.Image:
-        """Return the picture, what the detector draws and its error, the map, and where the defect truly is."""
-        values, (i, name, _, _) = self.map(), self.chosen()
-        one = self.images[i : i + 1]
-        pictures = {"picture": one[0]}
+        """Return the image, its reconstruction and error, the map, and where the defect truly is."""
+        values, (index, name, _, _) = self.map(), self.chosen()
+        batch = self.images[index : index + 1]
+        images = {"image": batch[0]}
         if can_reconstruct(self.detectors[name]):
-            drawn = reconstructions_of(OWNER, self.detectors[name], one)
-            error = np.square(one - drawn).mean(1, keepdims=True)
-            pictures |= {f"{name} draws": drawn[0], "squared error": error[0] / max(error.max(), 1e-9)}
-        pictures["occlusion map"] = plots.overlay(one, values[None])[0]
-        if (self.masks[i] > 0).any():
-            pictures["the defect"] = plots.overlay(one, np.where(self.masks[i : i + 1] > 0, -1, 0))[0]
-        columns = list(pictures)
-        drawn = plots.grid({"": [_colour(p) for p in pictures.values()]}, columns=columns, tile=128)
-        return without_label(drawn)
+            reconstructed = reconstructions_of(OWNER, self.detectors[name], batch)
+            error = np.square(batch - reconstructed).mean(1, keepdims=True)
+            images |= {f"{name} reconstructs": reconstructed[0], "squared error": error[0] / max(error.max(), 1e-9)}
+        images["occlusion map"] = plots.overlay(batch, values[None])[0]
+        if (self.masks[index] > 0).any():
+            images["the defect"] = plots.overlay(batch, np.where(self.masks[index : index + 1] > 0, -1, 0))[0]
+        columns = list(images)
+        labelled = plots.grid({"": [_colour(image) for image in images.values()]}, columns=columns, tile=128)
+        return stack([without_label(labelled), plots.overlay_key()])
 
 
-def _colour(picture: np.ndarray) -> np.ndarray:
-    """Return a picture as three channels, so that all in a row have one shape."""
-    return np.broadcast_to(picture, (3, *picture.shape[1:]))
+def _colour(image: np.ndarray) -> np.ndarray:
+    """Return an image as three channels, so that all in a row have one shape."""
+    return np.broadcast_to(image, (3, *image.shape[1:]))

@@ -1,7 +1,8 @@
-"""Cover pixels of a picture with a brush: the reconstruction, the score and the occlusion map answer."""
+"""Cover pixels of an image with a brush, and see the reconstruction, the score and the occlusion map change."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -13,12 +14,12 @@ from PIL import Image
 from advad import plots
 from advad.explorers.base import WIDTH, Explorer, PlotBox, detector_buttons, named, row_of_detectors
 from advad.explorers.canvas import Canvas, outlined
-from advad.explorers.controls import Picture, StatusText, columns, plot, row, slider, toggle_buttons
+from advad.explorers.controls import ImageView, StatusText, columns, plot, row, slider, toggle_buttons
 from advad.explorers.occlusion import FILLS
 from advad.explorers.refined_map import RefinedMap, coarseness, refine_for
 from advad.explorers.scored_images import Known, ScoredImages, reconstructions_of, scores_of
 from advad.plots.images import heat, stack
-from advad.plots.to_image import picture_of
+from advad.plots.to_image import image_of
 
 OWNER = "OcclusionBrush"
 SIDES = (1, 2, 3, 5)  # of the brush, in pixels
@@ -27,11 +28,11 @@ TILE = 92  # CSS pixels a side
 
 @dataclass
 class Seen:
-    """A picture, and what the detector makes of it."""
+    """An image, and what the detector makes of it."""
 
     image: np.ndarray  # (C, H, W) in [0, 1]
     score: float
-    made: np.ndarray | None  # (C, H, W), the reconstruction, where there is one
+    reconstruction: np.ndarray | None  # (C, H, W), the reconstruction, where there is one
     maps: RefinedMap
 
     @property
@@ -41,7 +42,7 @@ class Seen:
 
 
 class OcclusionBrush(Explorer):
-    """Click or drag over a picture to cover pixels; what the detector then draws, its score and its map answer.
+    """Click or drag over an image to cover pixels, and see the reconstruction, the score and the map change.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ class OcclusionBrush(Explorer):
     >>> split = one_class(load("digits"), normal=0)
     >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorers.OcclusionBrush(detector, split.test[:20]).summary()
-    'Picture 0: score 0.05064, higher than 15% of the 20 pictures. Nothing is covered.'
+    'Image 0: score 0.05064, higher than 15% of the 20 images. Nothing is covered.'
     """
 
     def __init__(self, detectors: Any, images: ArrayLike, **known: Unpack[Known]):
@@ -66,7 +67,7 @@ class OcclusionBrush(Explorer):
 
     @property
     def set(self) -> ScoredImages:
-        """The pictures as the chosen detector scores them."""
+        """The images as the chosen detector scores them."""
         return self.scored[str(self.detector.value)]
 
     # ------------------------------------------------------------------ the widgets
@@ -74,13 +75,13 @@ class OcclusionBrush(Explorer):
     def build(self) -> list[widgets.Widget]:
         shape = self.set.images.shape[2:]
         sides = {f"{side}×{side}": side for side in SIDES if side == 1 or 2 * side <= min(shape)}
-        self.picker = slider("picture", len(self.set), width=300)
+        self.picker = slider("image", len(self.set), width=300)
         self.side, self.fill = toggle_buttons(sides, 1), toggle_buttons(FILLS, FILLS["black"])
         self.eraser = widgets.ToggleButton(description="Erase", layout={"width": "72px"})
         self.eraser.tooltip = "Let the brush uncover"
         self.clear = widgets.Button(description="Uncover all", layout={"width": "100px"})
         self.canvas = Canvas(shape=list(shape))
-        self.text, self.pictures = StatusText(), Picture()
+        self.text, self.image_view = StatusText(), ImageView()
         self.text.layout.min_height = "2.9em"
         self.plot_box = PlotBox()
         self.refresh()
@@ -90,14 +91,14 @@ class OcclusionBrush(Explorer):
             *row_of_detectors(self.detector),
             row(self.picker, "brush", self.side, "covers with", self.fill),
             self.text,
-            columns(painting, self.pictures),
+            columns(painting, self.image_view),
             self.plot_box,
         ]
 
     def _listen(self) -> None:
         """Connect the controls and the canvas with their answers."""
         self.detector.observe(self.guarded(self.change_detector), "value")
-        self.picker.observe(self.guarded(lambda change: self.show_picture(change["new"])), "value")
+        self.picker.observe(self.guarded(lambda change: self.show_image(change["new"])), "value")
         self.side.observe(self.guarded(self.change_brush), "value")
         self.eraser.observe(self.guarded(self.change_brush), "value")
         self.fill.observe(self.guarded(self.change_fill), "value")
@@ -105,10 +106,10 @@ class OcclusionBrush(Explorer):
         self.canvas.observe(self.guarded(self.paint), "covered")
 
     def _score_figure(self) -> Any:
-        """Return where scores stand: the histogram of all pictures', the threshold, and two marks to be moved."""
+        """Return the histogram of the scores with the threshold, and two marks that move."""
         scores, truth = self.set.scores, self.set.truth
         if truth is None or truth.all() or not truth.any():
-            groups = {"all pictures": scores}
+            groups = {"all images": scores}
         else:
             groups = {"normal": scores[~truth], "anomalous": scores[truth]}
         figure = plots.histograms(groups, title="", x_title="anomaly score")
@@ -127,29 +128,34 @@ class OcclusionBrush(Explorer):
         )
         figure.update_layout(legend={"x": 1.01, "y": 1, "xanchor": "left"})
         figure.update_yaxes(rangemode="tozero", title_text="share")  # the plot is low
-        return plot(figure, 860, 190, margin={"l": 60, "r": 150, "t": 12, "b": 46})
+        return plot(figure, 560, 190, margin={"l": 60, "r": 150, "t": 12, "b": 46})
 
     # ------------------------------------------------------------------ the answers
 
-    def show_picture(self, index: int) -> None:
-        """Answer the choice of a picture: it comes uncovered."""
+    def show_image(self, index: int) -> None:
+        """Answer the choice of an image: it comes uncovered."""
         with self.callbacks_paused():
             self.picker.value, self.canvas.covered = index, []
         self._show_canvas()
         self.change_fill(None)
+
+    def show_picture(self, index: int) -> None:
+        """Choose an image, under the method's name before 0.2."""
+        warnings.warn("brush.show_picture() is now brush.show_image().", FutureWarning, stacklevel=2)
+        self.show_image(index)
 
     def change_detector(self, _: Any) -> None:
         """Answer the choice of a detector: what is covered stays covered."""
         self.refresh()
 
     def refresh(self) -> None:
-        """Show the chosen picture with what is covered, and what the chosen detector makes of it."""
+        """Show the chosen image with what is covered, and what the chosen detector makes of it."""
         self._draw()
         self._show_canvas()
         self.change_fill(None)
 
     def _show_canvas(self) -> None:
-        """Show the chosen picture, to be painted on."""
+        """Show the chosen image, to be painted on."""
         index = self.picker.value
         self.canvas.show(self.set.images[index], f"{self.set.describe(index)}, to be covered by the brush")
 
@@ -159,23 +165,23 @@ class OcclusionBrush(Explorer):
         self.plot_box.show(self.plot)
 
     def change_brush(self, _: Any) -> None:
-        """StatusText the brush's side and the eraser."""
+        """Answer the brush's side and the eraser."""
         side: Any = self.side.value
         self.canvas.side, self.canvas.erasing = side, self.eraser.value
 
     def change_fill(self, _: Any) -> None:
-        """StatusText the choice of what covers: the map of the picture as it is changes, too."""
+        """Answer the choice of what covers: the map of the image as it is changes, too."""
         self.canvas.fill = "#" + 3 * f"{round(255 * self.shade):02x}"
         self.before = self.look(self.set.images[self.picker.value])
         self.paint(None)
 
     def uncover(self, _: Any) -> None:
-        """StatusText the button that uncovers all."""
+        """Answer the button that uncovers all."""
         self.canvas.covered = []
 
     def paint(self, _: Any) -> None:
-        """StatusText the brush."""
-        self.after = self.look(self.covered_picture()) if self.canvas.covered else self.before
+        """Answer the brush."""
+        self.after = self.look(self.covered_image()) if self.canvas.covered else self.before
         self._show()
         self.work_in_background(self._refine)
 
@@ -199,20 +205,20 @@ class OcclusionBrush(Explorer):
         value: Any = self.fill.value
         return value
 
-    def covered_picture(self) -> np.ndarray:
-        """Return the picture as the detector sees it now, (C, H, W)."""
+    def covered_image(self) -> np.ndarray:
+        """Return the image as the detector sees it now, (C, H, W)."""
         return np.where(self.canvas.mask, np.float32(self.shade), self.set.images[self.picker.value])
 
     def look(self, image: np.ndarray) -> Seen:
         """Return what the detector makes of an image of shape (C, H, W)."""
         detector, batch = self.set.detector, image[None]
-        made = reconstructions_of(OWNER, detector, batch)[0] if self.set.can_reconstruct else None
+        reconstruction = reconstructions_of(OWNER, detector, batch)[0] if self.set.can_reconstruct else None
         score = float(scores_of(OWNER, detector, batch)[0])
-        return Seen(image, score, made, RefinedMap(detector, image, fill=self.shade))
+        return Seen(image, score, reconstruction, RefinedMap(detector, image, fill=self.shade))
 
     @property
     def coarseness(self) -> int:
-        """Side of the squares of the maps that are shown, in pixels: of both the same, so that they can be compared."""
+        """Side of the squares of the maps that are shown, in pixels; the same for both, to compare them."""
         return max(self.before.maps.side, self.after.maps.side)
 
     def summary(self) -> str:
@@ -225,50 +231,53 @@ class OcclusionBrush(Explorer):
             name = f"{self.detector.value}, {name[0].lower()}{name[1:]}"
         if n == 0:
             called = called.replace(" still", "")
-            said = f"{name}: score {before:.4g}, {self.set.high(before)}.{called} Nothing is covered."
-            return said + coarseness(self.coarseness)
-        said = (
+            sentence = f"{name}: score {before:.4g}, {self.set.comparison(before)}.{called} Nothing is covered."
+            return sentence + coarseness(self.coarseness)
+        sentence = (
             f"{name}, {n} pixel{'s' * (n > 1)} covered with {self.fill.label}: the score {before:.4g} becomes "
             f"{after:.4g}, {after - before:+.3g}"
         )
         if self.before.maps.is_finest:
-            said += f"; each covered alone, they sum to {self.before.map[self.canvas.mask].sum():+.3g}"
-        return f"{said}.{called}{coarseness(self.coarseness)}"
+            sentence += f"; each covered alone, they sum to {self.before.map[self.canvas.mask].sum():+.3g}"
+        return f"{sentence}.{called}{coarseness(self.coarseness)}"
 
     def table(self) -> Image.Image:
-        """Return the picture as it is and as it is covered, with what the detector makes of both, on equal scales."""
-        both = [self.before, self.after]
-        maps = [seen.maps.maps[self.coarseness] for seen in both]
-        high = max(np.abs(values).max() for values in maps)
-        drawn: dict[str, list[np.ndarray]] = {"picture": [both[0].image, outlined(both[1].image, self.canvas.mask)]}
-        captions = [[f"score {seen.score:.4g}"] for seen in both]
+        """Return the image as it is and as it is covered, with what the detector makes of both, on equal scales."""
+        views = [self.before, self.after]
+        maps = [seen.maps.maps[self.coarseness] for seen in views]
+        strongest = max(np.abs(values).max() for values in maps)
+        shown: dict[str, list[np.ndarray]] = {"image": [views[0].image, outlined(views[1].image, self.canvas.mask)]}
+        captions = [[f"score {seen.score:.4g}"] for seen in views]
         if self.set.can_reconstruct:
-            errors = [np.abs(seen.image - seen.made).mean(axis=0) for seen in both]
+            errors = [np.abs(seen.image - seen.reconstruction).mean(axis=0) for seen in views]
             top = max(error.max() for error in errors)
-            drawn["reconstruction"] = [seen.made for seen in both if seen.made is not None]
-            drawn["difference"] = [heat(error, top) for error in errors]
-            captions = [[*mine, "", f"up to {error.max():.2f}"] for mine, error in zip(captions, errors, strict=True)]
+            shown["reconstruction"] = [seen.reconstruction for seen in views if seen.reconstruction is not None]
+            shown["difference"] = [heat(error, top) for error in errors]
+            captions = [[*texts, "", f"up to {error.max():.2f}"] for texts, error in zip(captions, errors, strict=True)]
         overlaid = [
-            plots.overlay(seen.image[None], values[None], high)[0] for seen, values in zip(both, maps, strict=True)
+            plots.overlay(seen.image[None], values[None], strongest)[0]
+            for seen, values in zip(views, maps, strict=True)
         ]
-        drawn["occlusion map"] = overlaid
+        shown["occlusion map"] = overlaid
         names = ("as it is", "covered")
-        rows = {name: [tiles[k] for tiles in drawn.values()] for k, name in enumerate(names)}
-        said = {name: [*captions[k], f"{maps[k].min():+.2g} … {maps[k].max():+.2g}"] for k, name in enumerate(names)}
-        return plots.grid(rows, columns=list(drawn), captions=said, tile=TILE)
+        rows = {name: [column[k] for column in shown.values()] for k, name in enumerate(names)}
+        all_captions = {
+            name: [*captions[k], f"{maps[k].min():+.2g}\nto {maps[k].max():+.2g}"] for k, name in enumerate(names)
+        }
+        return stack([plots.grid(rows, columns=list(shown), captions=all_captions, tile=TILE), plots.overlay_key()])
 
     def _show(self) -> None:
         """Show what is looked at now."""
         self.text.say(self.summary())
-        self.pictures.show(
-            self.table(), f"The picture as it is and covered, and what is made of both. {self.summary()}"
+        self.image_view.show(
+            self.table(), f"The image as it is and covered, and what the detector makes of both. {self.summary()}"
         )
         *_, before, after = self.plot.data
         with self.plot.batch_update():
             before.x, after.x = [self.before.score], [self.after.score]
 
     def to_image(self) -> Image.Image:
-        """Return the table of pictures beside the scores."""
+        """Return the table of images beside the scores."""
         table = self.table()
-        scores = picture_of(self.plot, width=WIDTH - table.width // 2 - 1, height=table.height // 2)
+        scores = image_of(self.plot, width=WIDTH - table.width // 2 - 1, height=table.height // 2)
         return stack([table, scores], across=True)

@@ -12,18 +12,18 @@ from PIL import Image
 from advad import plots
 from advad.checks import reject
 from advad.explorers.base import Explorer, named
-from advad.explorers.controls import Picture, StatusText, slider
-from advad.explorers.scored_images import Known, Pictures, reconstructions_of
+from advad.explorers.controls import ImageView, StatusText, slider
+from advad.explorers.scored_images import Known, LabelledImages, reconstructions_of
 from advad.types import can_reconstruct
 
 
 class ReconstructionExplorer(Explorer):
-    """A slider over images: what each detector makes of the one shown, and how far off that is.
+    """Choose an image, and see what each detector reconstructs of it and how large the error is.
 
     Parameters
     ----------
     detectors, images, **known
-        See `Explorer`. Each detector must give images back.
+        See `Explorer`. Each detector must have `reconstruct`.
 
     Examples
     --------
@@ -31,7 +31,7 @@ class ReconstructionExplorer(Explorer):
     >>> split = one_class(load("digits"), normal=0)
     >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorers.ReconstructionExplorer(detector, split.test[:20], labels=split.test_labels[:20]).summary()
-    'Picture 0 (class 4): mean squared error PCA 0.0498.'
+    'Image 0 (class 4): mean squared error PCA 0.0498.'
     """
 
     def __init__(self, detectors: Any, images: ArrayLike, **known: Unpack[Known]):
@@ -41,26 +41,27 @@ class ReconstructionExplorer(Explorer):
             if not can_reconstruct(detector):
                 remedy = "Leave it out, or look at it with LatentExplorer or OcclusionBrush."
                 reject(owner, "detectors", "give images back (reconstruct)", name, remedy)
-        self.known = Pictures(owner, images, **known)
+        self.known = LabelledImages(owner, images, **known)
         self.images = self.known.images
         self.reconstructions = {
             name: reconstructions_of(owner, detector, self.images) for name, detector in self.detectors.items()
         }
         self.errors_of = {
-            name: np.square(made - self.images).mean((1, 2, 3)) for name, made in self.reconstructions.items()
+            name: np.square(reconstructions - self.images).mean((1, 2, 3))
+            for name, reconstructions in self.reconstructions.items()
         }
-        self.slider = slider("picture", len(self.images), width=640)
+        self.slider = slider("image", len(self.images), width=560)
         super().__init__()
 
     def summary(self) -> str:
         """Return the present state in words."""
-        i = self.slider.value
-        ranked = sorted(self.errors_of, key=lambda name: self.errors_of[name][i])
-        errors = ", ".join(f"{name} {self.errors_of[name][i]:.4f}" for name in ranked)
-        return f"{self.known.describe(i)}: mean squared error {errors}."
+        index = self.slider.value
+        ranked = sorted(self.errors_of, key=lambda name: self.errors_of[name][index])
+        errors = ", ".join(f"{name} {self.errors_of[name][index]:.4f}" for name in ranked)
+        return f"{self.known.describe(index)}: mean squared error {errors}."
 
     def build(self) -> list[widgets.Widget]:
-        self.text, self.strip = StatusText(), Picture()
+        self.text, self.strip = StatusText(), ImageView()
         self.slider.observe(self.guarded(self.move), "value")
         self.move(None)
         return [self.slider, self.text, self.strip]
@@ -70,15 +71,17 @@ class ReconstructionExplorer(Explorer):
         self.move(None)
 
     def move(self, _: Any) -> None:
-        """StatusText the slider."""
+        """Answer the slider."""
         self.text.say(self.summary())
         self.strip.show(self.to_image(), f"Input, reconstructions, differences. {self.summary()}")
 
     def to_image(self) -> Image.Image:
         """Return the input and, for each detector, its reconstruction over the absolute difference."""
-        i = self.slider.value
-        x = self.images[i]
-        shown: dict[str, list[np.ndarray | None]] = {"shown": [x, *(made[i] for made in self.reconstructions.values())]}
-        shown["difference"] = [None, *(np.abs(made[i] - x) for made in self.reconstructions.values())]
-        captions = {"difference": ["", *(f"{values[i]:.4f}" for values in self.errors_of.values())]}
+        index = self.slider.value
+        x = self.images[index]
+        shown: dict[str, list[np.ndarray | None]] = {
+            "shown": [x, *(each[index] for each in self.reconstructions.values())]
+        }
+        shown["difference"] = [None, *(np.abs(each[index] - x) for each in self.reconstructions.values())]
+        captions = {"difference": ["", *(f"{values[index]:.4f}" for values in self.errors_of.values())]}
         return plots.grid(shown, columns=["input", *self.reconstructions], captions=captions, tile=96)

@@ -1,7 +1,8 @@
-"""Pictures, what is known of them, and how a detector scores them: what explorers say about a picture."""
+"""Images with their labels and scores, and the texts by which explorers describe them."""
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
@@ -33,7 +34,7 @@ class Known(TypedDict, total=False):
     is_anomaly: ArrayLike | None
 
 
-class Pictures:
+class LabelledImages:
     """Images with their names.
 
     Parameters
@@ -82,15 +83,15 @@ class Pictures:
         return len(self.images)
 
     def describe(self, index: int) -> str:
-        """Return what is known of a picture."""
+        """Return what is known of an image."""
         known = [
             f"class {names[index]}" if kind == "class" and names[index].isdecimal() else names[index]
             for kind, names in self.groups.items()
         ]
-        return f"Picture {index}" + (f" ({', '.join(known)})" if known else "")
+        return f"Image {index}" + (f" ({', '.join(known)})" if known else "")
 
-    def mix(self, indices: np.ndarray) -> str:
-        """Return how many of some pictures are of which class (else truth, else part)."""
+    def class_counts(self, indices: np.ndarray) -> str:
+        """Return how many of some images are of which class (else truth, else part)."""
         if not self.groups or len(indices) == 0:
             return ""
         kind, names = next(iter(self.groups.items()))
@@ -100,8 +101,16 @@ class Pictures:
         return f": {'class ' if kind == 'class' else ''}{', '.join(shares)}"
 
 
-class ScoredImages(Pictures):
-    """`Pictures` with a fitted detector's scores.
+def __getattr__(name: str) -> Any:
+    """Return `LabelledImages` under its name before 0.2."""
+    if name != "Pictures":
+        raise AttributeError(f"module 'advad.explorers.scored_images' has no attribute {name!r}.")
+    warnings.warn("scored_images.Pictures is now scored_images.LabelledImages.", FutureWarning, stacklevel=2)
+    return LabelledImages
+
+
+class ScoredImages(LabelledImages):
+    """`LabelledImages` with a fitted detector's scores.
 
     Attributes
     ----------
@@ -125,15 +134,15 @@ class ScoredImages(Pictures):
         self.scores = scores_of(owner, detector, self.images)
         compared = np.ones(len(self), bool) if self.truth is None or self.truth.all() else ~self.truth
         self._reference = np.sort(self.scores[compared])
-        self._reference_name = f"{compared.sum():,} {'pictures' if compared.all() else 'normal ones'}"
+        self._reference_name = f"{compared.sum():,} {'images' if compared.all() else 'normal ones'}"
 
     @property
     def threshold(self) -> float | None:
         """The score above which the detector calls an image anomalous; None where it has not been calibrated."""
         return threshold_of(self._owner, self.detector)
 
-    def high(self, score: float) -> str:
-        """Return where a score stands among those of the normal pictures (all, where nobody says which are)."""
+    def comparison(self, score: float) -> str:
+        """Return where a score stands among those of the normal images (all, where nobody says which are)."""
         share = float(np.searchsorted(self._reference, score)) / len(self._reference)
         return f"higher than {share:.0%} of the {self._reference_name}"
 

@@ -13,12 +13,12 @@ from advad import plots
 from advad.analysis.metrics import threshold_at
 from advad.checks import as_images, check_number, reject
 from advad.explorers.base import Explorer, PlotBox, detector_buttons, named, row_of_detectors
-from advad.explorers.controls import Picture, StatusText, plot
+from advad.explorers.controls import ImageView, StatusText, plot
 from advad.explorers.scored_images import Known, ScoredImages, scores_of
 
 
 class ThresholdExplorer(Explorer):
-    """A slider for the false-alarm rate; the threshold, what it finds and what it misses answer.
+    """Choose a false-alarm rate, and see the threshold, what it finds and what it misses.
 
     Parameters
     ----------
@@ -63,8 +63,10 @@ class ThresholdExplorer(Explorer):
             remedy = "For example split.holdout."
             reject(owner, "holdout", "be normal images that were not trained on", holdout, remedy)
         held_out = as_images(owner, holdout, name="holdout")
-        self.scored = {name: ScoredImages(owner, one, images, **known) for name, one in self.detectors.items()}
-        self.holdout_scores = {name: scores_of(owner, one, held_out) for name, one in self.detectors.items()}
+        self.scored = {
+            name: ScoredImages(owner, detector, images, **known) for name, detector in self.detectors.items()
+        }
+        self.holdout_scores = {name: scores_of(owner, detector, held_out) for name, detector in self.detectors.items()}
         self.detector = detector_buttons(self.detectors)
         self.images, truth = self.set.images, self.set.truth
         assert truth is not None
@@ -80,7 +82,7 @@ class ThresholdExplorer(Explorer):
             continuous_update=True,
             readout_format=".1f",
             style={"description_width": "initial"},
-            layout=widgets.Layout(width="640px", max_width="100%"),
+            layout=widgets.Layout(width="560px", max_width="100%"),
         )
         super().__init__()
 
@@ -106,15 +108,15 @@ class ThresholdExplorer(Explorer):
 
     def summary(self) -> str:
         """Return the present state in words."""
-        false_alarms, found = self.rates()
+        false_alarms, detected = self.rates()
         threshold = f"{self.detector.value}, threshold" if len(self.detectors) > 1 else "Threshold"
         return (
-            f"{threshold} {self.threshold:.4f}: {found:.1%} of the anomalies are found, "
+            f"{threshold} {self.threshold:.4f}: {detected:.1%} of the anomalies are found, "
             f"and {false_alarms:.1%} of the normal test images are false alarms."
         )
 
     def build(self) -> list[widgets.Widget]:
-        self.plot_box, self.text, self.strip = PlotBox(), StatusText(), Picture()
+        self.plot_box, self.text, self.strip = PlotBox(), StatusText(), ImageView()
         self.slider.observe(self.guarded(self.move), "value")
         self.detector.observe(self.guarded(self.change_detector), "value")
         self.refresh()
@@ -125,16 +127,16 @@ class ThresholdExplorer(Explorer):
         self.change_detector(None)
 
     def change_detector(self, _: Any) -> None:
-        """StatusText the choice of a detector: the histograms are of its scores."""
+        """Answer the choice of a detector: the histograms are of its scores."""
         groups = {"normal": self.scores[~self.is_anomaly], "anomalous": self.scores[self.is_anomaly]}
         figure = plots.histograms(groups, title="Where to draw the line?", x_title="anomaly score")
         plots.mark_line(figure, "threshold", x=self.threshold)
-        self.plot = plot(figure, 760, 320)
+        self.plot = plot(figure, 560, 320)
         self.plot_box.show(self.plot)
         self.move(None)
 
     def move(self, _: Any) -> None:
-        """StatusText the slider."""
+        """Answer the slider."""
         with self.plot.batch_update():
             line = self.plot.layout.shapes[0]
             line.x0 = line.x1 = self.threshold

@@ -36,7 +36,7 @@ from advad.files import plain
 from advad.lessons.parameters import Parameter, ParameterError, parse_parameters
 from advad.lessons.record import FILE, Lesson, Prediction, output_folder
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box, say
-from advad.plots.images import picture_markup
+from advad.plots.images import image_markup
 
 PLOTLY = "application/vnd.plotly.v1+json"
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
@@ -157,9 +157,9 @@ def image(image: Any, finding: str, alt: str, *, width: int | None = None) -> No
     finding, alt : str
         As in :func:`show`.
     width : int, optional
-        In CSS pixels, at most; else as :func:`advad.plots.images.picture_markup` says.
+        In CSS pixels, at most; else as :func:`advad.plots.images.image_markup` says.
     """
-    (element, _), caption = picture_markup(image, alt, width), box("Finding", html.escape(finding))
+    (element, _), caption = image_markup(image, alt, width), box("Finding", html.escape(finding))
     running().saw(finding)
     kind = {"advad": {"kind": "image", "alt": alt, "finding": finding}}
     bundle = {

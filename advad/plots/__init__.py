@@ -11,7 +11,7 @@ from advad.plots.charts import (
     roc,
     scatter,
 )
-from advad.plots.images import grid, heat, overlay, stack, to_pixels
+from advad.plots.images import grid, heat, overlay, overlay_key, stack, to_pixels
 from advad.plots.theme import (
     BLACK,
     BLUE,
@@ -49,6 +49,7 @@ __all__ = [
     "layout",
     "mark_line",
     "overlay",
+    "overlay_key",
     "panels",
     "roc",
     "scatter",

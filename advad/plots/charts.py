@@ -1,6 +1,6 @@
-"""Arrays in, figures out: the plots and picture grids of the lessons and explorers.
+"""Arrays in, figures out: the plots and image grids of the lessons and explorers.
 
-Plots are plotly's; picture grids are one PIL image, so that a hundred pictures cost one PNG. Colours are
+Plots are plotly's; image grids are one PIL image, so that a hundred images cost one PNG. Colours are
 Okabe and Ito's, which colour-blind readers can tell apart, and each comes with a second cue: a dash or a symbol.
 """
 
@@ -161,9 +161,9 @@ def panels(
             at = names.index(name)
             look = {"color": PALETTE[at % len(PALETTE)], "symbol": SYMBOLS[at % len(SYMBOLS)], "opacity": 0.7}
             marker = look | {"size": 6 if len(np.asarray(x)) < 100 else 4.5}
-            some = {"name": name, "legendgroup": name, "showlegend": name not in shown, "mode": "markers"}
+            legend = {"name": name, "legendgroup": name, "showlegend": name not in shown, "mode": "markers"}
             x, y = (np.asarray(values, np.float32) for values in (x, y))
-            figure.add_scattergl(x=x, y=y, marker=marker, **some, row=k // columns + 1, col=k % columns + 1)
+            figure.add_scattergl(x=x, y=y, marker=marker, **legend, row=k // columns + 1, col=k % columns + 1)
             shown.add(name)
     figure.update_layout(legend={"itemsizing": "constant"})
     figure.update_xaxes(showline=True, linecolor="#888", zeroline=False, mirror=equal)
@@ -198,9 +198,9 @@ def roc(is_anomaly: ArrayLike, scores: Mapping[str, ArrayLike], *, title: str = 
     truth = np.asarray(is_anomaly).astype(int)
     lines, positions = {}, {}
     for name, values in scores.items():
-        false_alarms, found, _ = roc_curve(truth, np.asarray(values))
+        false_alarms, detected, _ = roc_curve(truth, np.asarray(values))
         label = f"{name} (AUROC {roc_auc_score(truth, np.asarray(values)):.3f})"
-        positions[label], lines[label] = false_alarms, found
+        positions[label], lines[label] = false_alarms, detected
     x_title, y_title = "share of normals called anomalous", "share of anomalies found"
     figure = curves(positions, lines, title=title, x_title=x_title, y_title=y_title)
     figure.update_traces(mode="lines")

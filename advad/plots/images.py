@@ -32,14 +32,14 @@ def to_pixels(image: ArrayLike) -> np.ndarray:
     return np.broadcast_to(pixels, (3, *pixels.shape[1:])).transpose(1, 2, 0)
 
 
-def overlay(pictures: ArrayLike, maps: ArrayLike, strongest: float | None = None) -> np.ndarray:
-    """Return pictures in pale grey under signed maps: vermilion where a map is below 0, blue where it is above.
+def overlay(images: ArrayLike, maps: ArrayLike, strongest: float | None = None) -> np.ndarray:
+    """Return images in pale grey under signed maps: vermilion where a map is below 0, blue where it is above.
 
     Unless told otherwise, each map is scaled by its own strongest value, so colours say where, not how much.
 
     Parameters
     ----------
-    pictures : array of shape (n, C, H, W)
+    images : array of shape (n, C, H, W)
         `uint8`, or float in [0, 1].
     maps : array of shape (n, H, W)
         Such as occlusion maps, whose negative places are suspicious.
@@ -51,7 +51,7 @@ def overlay(pictures: ArrayLike, maps: ArrayLike, strongest: float | None = None
     ndarray of shape (n, 3, H, W), float in [0, 1]
         For :func:`grid`.
     """
-    grey = as_float(np.asarray(pictures)).mean(1)[..., None]  # (n, H, W, 1)
+    grey = as_float(np.asarray(images)).mean(1)[..., None]  # (n, H, W, 1)
     signed = np.asarray(maps, dtype=float)
     scale = np.abs(signed).max((1, 2), keepdims=True) if strongest is None else np.asarray(strongest)
     share = (signed / np.where(scale > 0, scale, 1))[..., None]
@@ -61,6 +61,29 @@ def overlay(pictures: ArrayLike, maps: ArrayLike, strongest: float | None = None
     return mixed.transpose(0, 3, 1, 2)
 
 
+def overlay_key(width: int = 420) -> Image.Image:
+    """Return the key of :func:`overlay` for occlusion maps: which colour means what, from vermilion over grey to blue.
+
+    Parameters
+    ----------
+    width : int
+        In CSS pixels.
+    """
+    scale, bar = 2, 24
+    font = ImageFont.load_default(13 * scale)
+    canvas = Image.new("RGB", (width * scale, 46 * scale), "white")
+    shares = np.linspace(-1, 1, canvas.width)[None, None]  # (1, 1, W)
+    colours = overlay(np.full((1, *shares.shape), 0.5), shares)[0]  # (3, 1, W)
+    strip = Image.fromarray(np.ascontiguousarray(to_pixels(colours)))
+    canvas.paste(strip.resize((canvas.width, bar)), (0, 8))
+    draw, foot = ImageDraw.Draw(canvas), bar + 12
+    draw.text((0, foot), "covering it lowers the score", fill=BLACK, font=font, anchor="la")
+    draw.text((canvas.width // 2, foot), "no change", fill=BLACK, font=font, anchor="ma")
+    draw.text((canvas.width, foot), "raises it", fill=BLACK, font=font, anchor="ra")
+    canvas.info["dpi"] = (96 * scale, 96 * scale)
+    return canvas
+
+
 def grid(
     rows: Mapping[str, Any],
     *,
@@ -68,24 +91,25 @@ def grid(
     columns: Sequence[str] = (),
     tile: int = 60,
 ) -> Image.Image:
-    """Return pictures in labelled rows as one image on white.
+    """Return images in labelled rows as one image on white.
 
     Parameters
     ----------
     rows : mapping of str to array of shape (n, C, H, W) or (n, H, W)
-        One row of pictures each, the label to its left; `uint8` or float in [0, 1]. None leaves a place empty.
+        One row of images each, the label to its left; `uint8` or float in [0, 1]. None leaves a place empty.
     captions : mapping of row label to n texts, optional
-        Under the pictures of that row, such as their scores; of one line or more.
+        Under the images of that row, such as their scores; of one line or more, broken between words where too wide.
     columns : sequence of str
         Above the columns; broken between words where they are wider.
     tile : int
-        Pixels a side of each picture; small ones are enlarged with sharp pixels.
+        Pixels a side of each image; small ones are enlarged with sharp pixels.
     """
     captions, gap, scale = captions or {}, 6, 2  # drawn at twice the size: sharp on a dense screen
     font = ImageFont.load_default(13 * scale)
     side, margin, text_height = tile * scale, gap * scale, 18 * scale
     label_width = max([round(font.getlength(label)) for label in rows], default=0) + 2 * margin
-    n = max(len(pictures) for pictures in rows.values())
+    n = max(len(images) for images in rows.values())
+    captions = {label: [_broken(text, font, side + margin // 2) for text in texts] for label, texts in captions.items()}
     lines = {label: max((text.count("\n") for text in texts), default=0) + 1 for label, texts in captions.items()}
     heights = [side + margin + text_height * lines.get(label, 0) for label in rows]
     titles = [_broken(text, font, side + margin // 2) for text in columns]
@@ -98,13 +122,13 @@ def grid(
         foot = label_width + column * (side + margin) + side // 2, top - margin // 2
         draw.text(foot, title, fill=BLACK, font=font, anchor="md", align="center")
     y = top
-    for (label, pictures), height in zip(rows.items(), heights, strict=True):
+    for (label, images), height in zip(rows.items(), heights, strict=True):
         draw.text((label_width - margin, y + side // 2), label, fill=BLACK, font=font, anchor="rm")
-        for column, picture in enumerate(pictures):
-            if picture is None:
+        for column, image in enumerate(images):
+            if image is None:
                 continue
             x = label_width + column * (side + margin)
-            pixels = Image.fromarray(to_pixels(picture))
+            pixels = Image.fromarray(to_pixels(image))
             method = Image.Resampling.NEAREST if pixels.width <= side else Image.Resampling.LANCZOS
             canvas.paste(pixels.resize((side, side), method), (x, y))
             draw.rectangle((x, y, x + side - 1, y + side - 1), outline="#bbb")
@@ -117,10 +141,12 @@ def grid(
 
 def _broken(text: str, font: Any, width: float) -> str:
     """Return a text with line breaks between words, so that no line of several is wider than `width`."""
-    lines = [""]
-    for word in text.split(" "):
-        longer = f"{lines[-1]} {word}".strip()
-        lines = [*lines[:-1], longer] if not lines[-1] or font.getlength(longer) <= width else [*lines, word]
+    lines = []
+    for line in text.split("\n"):
+        lines.append("")
+        for word in line.split(" "):
+            longer = f"{lines[-1]} {word}".strip()
+            lines = [*lines[:-1], longer] if not lines[-1] or font.getlength(longer) <= width else [*lines, word]
     return "\n".join(lines)
 
 
@@ -140,40 +166,40 @@ def stack(images: Sequence[Image.Image], *, across: bool = False) -> Image.Image
     return canvas
 
 
-def heat(values: np.ndarray, high: float | None = None) -> np.ndarray:
-    """Return values in [0, high] as colours from dark blue over grey to yellow (cividis), (3, H, W) `uint8`.
+def heat(values: np.ndarray, highest: float | None = None) -> np.ndarray:
+    """Return values in [0, highest] as colours from dark blue over grey to yellow (cividis), (3, H, W) `uint8`.
 
     Parameters
     ----------
     values : array of shape (H, W)
-    high : float, optional
+    highest : float, optional
         What becomes yellow; else the largest value.
     """
-    top = float(values.max()) if high is None else high
+    top = float(values.max()) if highest is None else highest
     place = np.clip(values / top if top > 0 else values * 0, 0, 1)
     stops = np.linspace(0, 1, len(CIVIDIS))
     return np.stack([np.interp(place, stops, CIVIDIS[:, k]) for k in range(3)]).round().astype(np.uint8)
 
 
-def tiles(pictures: Sequence[np.ndarray], names: Sequence[str], captions: Sequence[str], tile: int = 96) -> Image.Image:
-    """Return pictures side by side with a name above and a caption under each; at the left edge, without a label."""
-    drawn = grid({"": pictures}, columns=names, captions={"": captions}, tile=tile)
-    return without_label(drawn)
+def tiles(images: Sequence[np.ndarray], names: Sequence[str], captions: Sequence[str], tile: int = 96) -> Image.Image:
+    """Return images side by side with a name above and a caption under each; at the left edge, without a label."""
+    labelled = grid({"": images}, columns=names, captions={"": captions}, tile=tile)
+    return without_label(labelled)
 
 
-def without_label(drawn: Image.Image) -> Image.Image:
-    """Return a grid whose rows have no label without the room for it: its pictures stand at the left edge."""
-    cropped = drawn.crop((24, 0, *drawn.size))
+def without_label(labelled: Image.Image) -> Image.Image:
+    """Return a grid whose rows have no label without the room for it: its images stand at the left edge."""
+    cropped = labelled.crop((24, 0, *labelled.size))
     cropped.info["dpi"] = (192, 192)
     return cropped
 
 
 def small(image: np.ndarray) -> Image.Image:
-    """Return an image of shape (C, H, W) at its own size, as a picture."""
+    """Return an image of shape (C, H, W) at its own size, as an image."""
     return Image.fromarray(np.ascontiguousarray(to_pixels(image)))
 
 
-def picture_markup(image: Any, alt: str, width: int | None = None) -> tuple[str, int]:
+def image_markup(image: Any, alt: str, width: int | None = None) -> tuple[str, int]:
     """Return an image as an HTML element, and the CSS pixels that it is wide at most.
 
     By default an image drawn for a dense screen (192 dots an inch) is shown at half its pixels, and another one
@@ -211,8 +237,8 @@ def as_pil(image: Any) -> Any:
         reject("lesson.image", "image", "have shape (H, W), (H, W, C) or (C, H, W) with C = 1 or 3", pixels)
     if pixels.dtype.kind == "f":
         if not (pixels.min() >= 0 and pixels.max() <= 1):  # NaN fails here too
-            found = f"values from {pixels.min():.4g} to {pixels.max():.4g}"
-            raise ValueError(f"lesson.image: image must be in [0, 1] when float; got {found}.")
+            observed = f"values from {pixels.min():.4g} to {pixels.max():.4g}"
+            raise ValueError(f"lesson.image: image must be in [0, 1] when float; got {observed}.")
         pixels = as_uint8(pixels)
     if pixels.dtype != np.uint8:
         reject("lesson.image", "image", "be uint8 or float in [0, 1]", pixels, error=TypeError)

@@ -1,4 +1,4 @@
-"""Plotly figures as pictures, without a browser: matplotlib draws the traces that our figures are made of.
+"""Plotly figures as images, without a browser: matplotlib draws the traces that our figures are made of.
 
 It reads scatter, bar and heatmap traces, titles, ranges, legends, colour bars and lines across with
 their names; what else a figure may hold is left out. Plotly's own way (kaleido) starts a Chromium.
@@ -31,8 +31,8 @@ MARKERS = {
 }
 
 
-def picture_of(figure: Any, *, width: int | None = None, height: int | None = None) -> Image.Image:
-    """Return a plotly figure as a picture for a dense screen (192 dots an inch).
+def image_of(figure: Any, *, width: int | None = None, height: int | None = None) -> Image.Image:
+    """Return a plotly figure as an image for a dense screen (192 dots an inch).
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def picture_of(figure: Any, *, width: int | None = None, height: int | None = No
 
     layout = figure.layout
     size = (width or layout.width or 700) / 96, (height or layout.height or 400) / 96
-    drawing = Figure(figsize=size, dpi=192, layout="constrained")
-    axes = drawing.add_subplot()
+    canvas = Figure(figsize=size, dpi=192, layout="constrained")
+    axes = canvas.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", zorder=0)
     axes.set_axisbelow(True)
@@ -64,7 +64,7 @@ def picture_of(figure: Any, *, width: int | None = None, height: int | None = No
                 _numbers(trace.x), _numbers(trace.y), np.asarray(trace.z), cmap="cividis", shading="nearest"
             )
         else:
-            _scatter(drawing, axes, trace)
+            _scatter(canvas, axes, trace)
     for shape in layout.shapes:
         if shape.type == "line" and shape.visible is not False:
             _line(axes, shape)
@@ -76,11 +76,11 @@ def picture_of(figure: Any, *, width: int | None = None, height: int | None = No
             limit(*(10 ** np.asarray(axis.range, float) if axis.type == "log" else axis.range))
     handles, names = axes.get_legend_handles_labels()
     if handles and layout.showlegend is not False and (len(handles) > 1 or layout.showlegend):
-        many = len(handles) > 3
-        where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if many else {"loc": "best"}
-        axes.legend(handles, names, fontsize=8, frameon=not many, **where)
+        outside = len(handles) > 3
+        where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {"loc": "best"}
+        axes.legend(handles, names, fontsize=8, frameon=not outside, **where)
     buffer = io.BytesIO()
-    FigureCanvasAgg(drawing).print_png(buffer)
+    FigureCanvasAgg(canvas).print_png(buffer)
     image = Image.open(buffer).convert("RGB")
     image.info["dpi"] = (192, 192)
     return image
@@ -98,7 +98,7 @@ def _line(axes: Any, shape: Any) -> None:
         axes.text(shape.x0, 0.98, transform=axes.get_xaxis_transform(), ha="left", va="top", **text)
 
 
-def _scatter(drawing: Any, axes: Any, trace: Any) -> None:
+def _scatter(canvas: Any, axes: Any, trace: Any) -> None:
     """Draw a scatter trace: its lines, its markers, what it fills."""
     mode = trace.mode or "lines"
     x, y = _numbers(trace.x), _numbers(trace.y)
@@ -116,10 +116,10 @@ def _scatter(drawing: Any, axes: Any, trace: Any) -> None:
         axes.plot(x, y, linewidth=(trace.line.width or 2) * 0.75, label=label, zorder=2, **look, **steps)
         label = "_"
     if "markers" in mode:
-        _markers(drawing, axes, trace, x, y, label)
+        _markers(canvas, axes, trace, x, y, label)
 
 
-def _markers(drawing: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, label: str) -> None:
+def _markers(canvas: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, label: str) -> None:
     """Draw a trace's markers, one matplotlib collection a symbol; what is not picked out fades."""
     from matplotlib.colors import to_rgba_array
 
@@ -130,10 +130,10 @@ def _markers(drawing: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, 
     by_number = colours.dtype.kind in "fiu"
     colours = np.broadcast_to(colours, x.shape)
     strength = np.full(len(x), 1.0 if trace.opacity is None else trace.opacity)
-    if trace.selectedpoints:
+    if trace.selectedpoints is not None:
         strength *= 0.15
-        strength[list(trace.selectedpoints)] = 1
-    drawn: Any = None
+        strength[list(map(int, trace.selectedpoints))] = 1
+    points: Any = None
     for symbol in dict.fromkeys(symbols):
         of, hollow = symbols == symbol, symbol.endswith("-open")
         settings: dict[str, Any] = {"marker": MARKERS[symbol.removesuffix("-open")], "s": (sizes[of] * 0.75) ** 2}
@@ -143,13 +143,16 @@ def _markers(drawing: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, 
         else:
             paint = to_rgba_array(colours[of].tolist())
             paint[:, 3] = strength[of]
-            settings |= {"facecolors": "none" if hollow else paint, "edgecolors": marker.line.color or paint}
+            edge = marker.line.color
+            if edge is not None and not isinstance(edge, str):  # a colour for each point
+                edge = np.asarray(edge, dtype=object)[of].tolist()
+            settings |= {"facecolors": "none" if hollow else paint, "edgecolors": paint if edge is None else edge}
         wide = 0.9 if hollow else (marker.line.width or 0) * 0.75
-        drawn = axes.scatter(x[of], y[of], zorder=3, linewidths=wide, **settings)
-    if drawn is not None:
-        drawn.set_label(label)
+        points = axes.scatter(x[of], y[of], zorder=3, linewidths=wide, **settings)
+    if points is not None:
+        points.set_label(label)
         if by_number and marker.showscale:
-            drawing.colorbar(drawn, ax=axes, shrink=0.75, label=marker.colorbar.title.text or "")
+            canvas.colorbar(points, ax=axes, shrink=0.75, label=marker.colorbar.title.text or "")
 
 
 def _numbers(values: Any) -> np.ndarray:

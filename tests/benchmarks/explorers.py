@@ -1,4 +1,4 @@
-"""From click to picture in the kernel, at 28×28 with the networks of ARAE's paper, 10,000 pictures.
+"""From click to image in the kernel, at 28×28 with the networks of ARAE's paper, 10,000 images.
 
     python -m tests.benchmarks.explorers
 
@@ -27,7 +27,7 @@ from advad import explorers
 ROUNDS, LIMIT, LIMIT_LARGE = 30, 150.0, 500.0  # ms
 
 
-def pictures(n: int = 10_000) -> tuple[torch.Tensor, torch.Tensor]:
+def images_and_classes(n: int = 10_000) -> tuple[torch.Tensor, torch.Tensor]:
     """Return n images of 28×28 and their classes."""
     if os.path.isdir(os.path.join(os.environ.get("ADVAD_DATA", "data"), "MNIST")):
         images = advad.load("MNIST")
@@ -73,10 +73,10 @@ def latent(detector: Any, images: torch.Tensor, labels: torch.Tensor) -> Iterato
 
 
 def noise(detector: Any, images: torch.Tensor) -> Iterator[float]:
-    """Go through pictures, kinds of noise and strengths."""
+    """Go through images, kinds of noise and strengths."""
     print(f"NoiseExplorer, {type(detector).__name__}")
     ladder = explorers.NoiseExplorer(detector, images[: ROUNDS + 1])
-    yield clock("another picture", moves(ladder.picture, range(1, ROUNDS + 1)))
+    yield clock("another image", moves(ladder.picker, range(1, ROUNDS + 1)))
     yield clock("another strength", moves(ladder.rung, [k % 17 for k in range(ROUNDS)]))
     yield clock("another noise", moves(ladder.noise, ["Gaussian", "speckle", "uniform"] * (ROUNDS // 3)))
 
@@ -146,7 +146,7 @@ def contamination(images: torch.Tensor, labels: torch.Tensor) -> Iterator[float]
 def main() -> int:
     """Print a line for each kind of event; return 1 if one takes too long."""
     torch.set_num_threads(1)
-    images, labels = pictures()
+    images, labels = images_and_classes()
     few: dict[str, Any] = {"epochs": 1, "device": "cpu"}
     plane, wide = (advad.AE(**few, latent_dim=n).fit(images[:2000], progress=False) for n in (2, 128))
     alcn = advad.ALCN(**few).fit(images[:500], progress=False)

@@ -1,7 +1,7 @@
 """How fluid 10,000 points are in a real browser. `pytest tests/benchmarks/map.py -s` (a bench: not collected alone).
 
 Printed are the times between the frames of a page while the map is dragged about, and while the pointer wanders over
-its points, each hover answered by the kernel; and from a move of the pointer to the picture that it brings.
+its points, each hover answered by the kernel; and from a move of the pointer to the image that it brings.
 Headless Chromium draws WebGL on the processor (SwiftShader) here, and shares it with the kernel. What a laptop with
 any graphics would still have to do in a frame is what the page's own thread does, which is printed beside.
 """
@@ -66,7 +66,7 @@ def test_print_how_long_frames_and_answers_take(explorer):
         page.mouse.move(*place)
         page.wait_for_function(f"before => ({UNDER})() != before", arg=before)
         waits.append(page.evaluate("performance.now()") - begin)
-    say("from the pointer's move to the picture", waits)
+    say("from the pointer's move to the image", waits)
     hands.root.locator('[data-title="Pan"]').first.click()
 
     def drag():

@@ -2,7 +2,7 @@
 
 One server and one browser serve all tests; each module opens a notebook of its own, with a small trained detector
 and one explorer. What the page must show is computed here by the same code: the same file of weights gives the same
-numbers and pictures. Screenshots go to runs/browser.
+numbers and images. Screenshots go to runs/browser.
 
 To see that a test fails when its callback is cut:  ADVAD_CUT=explorers.LatentExplorer.click_point pytest tests/browser
 """

@@ -14,6 +14,7 @@ from playwright.sync_api import Locator, TimeoutError, expect
 from tests import ROOT
 
 ANSWER = 60_000  # ms that Python may take, once the page is up: the machine may be busy
+WIDTHS = (850, 570)  # of a cell beside the list of files, on a screen of 1280 and of 1000 pixels
 SHOTS = ROOT / "runs" / "browser"
 ROOT = ".advad-explorer"
 TO_PIXELS = """([k, x, y]) => {
@@ -40,8 +41,15 @@ UNSETTLED = """root => {
   return [
     ...all('.js-plotly-plot').filter(e => !e._fullData?.length).map(plot),
     ...all('.hovertext').map(e => `a hover's text: ${e.textContent}`),
-    ...all('img').filter(e => !e.complete).map(e => `a picture on its way: ${e.alt}`),
+    ...all('img').filter(e => !e.complete).map(e => `an image on its way: ${e.alt}`),
     ...(document.fonts.status == 'loaded' ? [] : ['fonts on their way'])]}"""
+
+BEYOND = """root => {
+  const edge = root.parentElement.getBoundingClientRect().right + 1;
+  return [...root.querySelectorAll('*')].filter(e => e.checkVisibility() && !e.closest('.modebar, .js-plotly-tester')
+    && e.getBoundingClientRect().right > edge).map(e => `${e.tagName}.${e.className?.baseVal ?? e.className}`)}"""
+
+ROOM = "root => root.parentElement.getBoundingClientRect().width"
 
 FADED = """n => n == [...document.querySelectorAll('.advad-explorer .scatterlayer .trace:first-child path.point')]
   .filter(e => Number(e.style.opacity) < 0.5).length"""
@@ -73,21 +81,21 @@ class Hands:
             there = self.root.locator(".advad-answer").all_text_contents()
             raise AssertionError(f"{text!r} did not appear; there is {there}. See {SHOTS / 'missing.png'}") from error
 
-    def picture(self, alt: str) -> np.ndarray:
-        """Return the pixels of the picture whose alternative text begins so, once it is there."""
+    def image(self, alt: str) -> np.ndarray:
+        """Return the pixels of the image whose alternative text begins so, once it is there."""
         element = self.root.locator(f'img[alt^="{alt}"]').first
         element.wait_for()
         source = element.get_attribute("src")
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("RGB")).astype(int)
 
-    def sees_picture(self, alt: str, expected: Image.Image) -> None:
-        """Wait until a picture is what it must be, but for rounding: the sentence beside it may come first."""
+    def sees_image(self, alt: str, expected: Image.Image) -> None:
+        """Wait until an image is what it must be, but for rounding: the sentence beside it may come first."""
         wanted = np.asarray(expected.convert("RGB")).astype(int)
         end = time.monotonic() + ANSWER / 1000
-        found = self.picture(alt)
+        found = self.image(alt)
         while not alike(found, wanted) and time.monotonic() < end:
             self.page.wait_for_timeout(100)
-            found = self.picture(alt)
+            found = self.image(alt)
         assert alike(found, wanted)
 
     def press(self, selector: str, *keys: str, nth: int = 0) -> None:
@@ -165,7 +173,22 @@ class Hands:
             raise AssertionError(f"trace {trace} of plot {plot} is not at {wanted[:9]}…, but {there}") from error
 
     def check_looks(self, shot: Any) -> None:
-        """Take a screenshot; nothing inside the cell scrolls, every picture has a text, no script failed."""
+        """Take screenshots at three widths; all is whole, every image has a text, no script failed."""
+        self._settle(shot)
+        assert self.page.evaluate(SCROLLS) == []
+        assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
+        assert self.root.locator(".advad-errors").inner_text().strip() == ""
+        assert self.page.problems == []
+        root, whole = self.root.element_handle(), self.page.viewport_size
+        for width in WIDTHS:
+            self.page.set_viewport_size({**whole, "width": round(whole["width"] + width - root.evaluate(ROOM))})
+            self._settle(shot.with_stem(f"{shot.stem}_{width}"))
+            beyond = root.evaluate(BEYOND)
+            self.page.set_viewport_size(whole)
+            assert beyond == [], f"beyond the right edge of {width} pixels"
+
+    def _settle(self, shot: Any) -> None:
+        """Wait until the page has settled, and take a screenshot."""
         self.page.mouse.move(2, 2)
         self.root.scroll_into_view_if_needed()
         root = self.root.element_handle()
@@ -174,10 +197,6 @@ class Hands:
         except TimeoutError as error:
             raise AssertionError(f"the page does not settle: {self.page.evaluate(UNSETTLED, root)}") from error
         self.root.screenshot(path=shot)
-        assert self.page.evaluate(SCROLLS) == []
-        assert self.root.locator("img:not([alt]), img[alt='']").count() == 0
-        assert self.root.locator(".advad-errors").inner_text().strip() == ""
-        assert self.page.problems == []
 
 
 def press(button: Locator, key: str = "Enter") -> None:
@@ -190,7 +209,7 @@ def press(button: Locator, key: str = "Enter") -> None:
 
 
 def alike(found: np.ndarray, wanted: np.ndarray) -> bool:
-    """Return whether two pictures are the same but for rounding."""
+    """Return whether two images are the same but for rounding."""
     return found.shape == wanted.shape and np.abs(found - wanted).max() <= 2
 
 

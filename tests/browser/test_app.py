@@ -50,7 +50,7 @@ def test_the_brush_answers_in_the_page(address, open_page, detector_file):
     hands.press("canvas", "Space")
     here.canvas.covered = [4 * 8 + 4]
     hands.sees(here.summary())
-    hands.sees_picture("The picture as it is and covered", here.table())
+    hands.sees_image("The image as it is and covered", here.table())
     hands.check_looks(SHOTS / "app.png")
     assert asked_outside(page) == []
     page.close()

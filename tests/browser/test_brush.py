@@ -8,7 +8,7 @@ EXPLORER = """
 explorer = explorers.OcclusionBrush(detector, split.test, labels=split.test_labels, is_anomaly=split.test_is_anomaly)
 explorer
 """
-TABLE = "The picture as it is and covered"
+TABLE = "The image as it is and covered"
 COLOUR = """([row, column]) => {
   const canvas = document.querySelector('.advad-explorer canvas'), cell = canvas.width / 8;
   return [...canvas.getContext('2d').getImageData((column + 0.5) * cell, (row + 0.5) * cell, 1, 1).data].slice(0, 3)}"""
@@ -16,7 +16,7 @@ COLOUR = """([row, column]) => {
 
 @pytest.fixture(autouse=True)
 def _fresh(explorer):
-    """Let each test begin with an uncovered picture."""
+    """Let each test begin with an uncovered image."""
     hands, here = explorer
     hands.press_button("Uncover all")
     here.clear.click()
@@ -35,7 +35,7 @@ def answered(hands, here, *pixels):
     """Cover these pixels (row, column) here too, and wait until the page shows the same."""
     here.canvas.covered = sorted({*here.canvas.covered, *(8 * row + column for row, column in pixels)})
     hands.sees(here.summary())
-    hands.sees_picture(TABLE, here.table())
+    hands.sees_image(TABLE, here.table())
     for trace in (-2, -1):  # the marks of both scores
         hands.sees_curve(0, len(here.plot.data) + trace, here.plot.data[trace].x, axis="x")
 

@@ -17,7 +17,7 @@ RATE, EPOCH = 0, 1  # the sliders, from left to right
 
 def sees_all(hands, here):
     hands.sees(here.summary())
-    hands.sees_picture(STRIP, here.strip())
+    hands.sees_image(STRIP, here.strip())
     for plot, figure in enumerate((here.roc, here.histograms)):
         for trace, drawn in enumerate(figure.data):
             hands.sees_curve(plot, trace, drawn.y)

@@ -34,15 +34,16 @@ LESSON = """
 from advad.lessons import lesson
 lesson.start("browser", parameters={"device": "cpu"}, output_dir="recorded")
 """
+WIDGETS = "len(__import__('ipywidgets.widgets.widget', fromlist=['widget'])._instances)"
 PREDICT = 'guess = lesson.predict("Which is the odd one?", ["the first", "the second"])'
 RECORD = 'lesson.record("Asked.")'
 REVEAL = 'lesson.reveal(guess, "the second", because="It was measured.")'
 BREAK = """[setattr(explorers, "kept", explorers.ReconstructionExplorer.summary),
             setattr(explorers.ReconstructionExplorer, "summary", None)]"""
 MEND = 'setattr(explorers.ReconstructionExplorer, "summary", explorers.kept)'
-RERUN = """() => {
+RERUN = """cell => {
   const {content} = window.jupyterapp.shell.currentWidget;
-  content.activeCellIndex = content.widgets.length - 1;
+  content.activeCellIndex = (cell + content.widgets.length) % content.widgets.length;
   return window.jupyterapp.commands.execute('notebook:run-cell')}"""
 
 
@@ -69,7 +70,7 @@ def test_the_threshold_follows_the_slider(desk):
     hands.press(".noUi-handle", *["ArrowRight"] * 6)
     here.slider.value += 6 * 0.5
     hands.sees(here.summary())
-    hands.sees_picture("Test images whose scores are nearest", here.to_image())
+    hands.sees_image("Test images whose scores are nearest", here.to_image())
     line = "k => document.querySelectorAll('.advad-explorer .js-plotly-plot')[0].layout.shapes[0].x0"
     assert desk.page.evaluate(line) == pytest.approx(here.threshold)
     hands.check_looks(SHOTS / "threshold.png")
@@ -80,7 +81,7 @@ def test_the_reconstruction_follows_the_slider(desk):
     hands.press(".noUi-handle", "ArrowRight", "ArrowRight")
     here.slider.value += 2
     hands.sees(here.summary())
-    hands.sees_picture("Input, reconstructions, differences", here.to_image())
+    hands.sees_image("Input, reconstructions, differences", here.to_image())
     hands.check_looks(SHOTS / "reconstruction.png")
 
 
@@ -107,7 +108,7 @@ def test_the_occlusion_map_follows_its_slider_and_buttons(desk):
     hands.press_button("grey")
     here.patch.value, here.fill.value = 2, 0.5
     hands.sees(here.summary())
-    hands.sees_picture("A picture, its reconstruction and its occlusion map", here.to_image())
+    hands.sees_image("An image, its reconstruction and its occlusion map", here.to_image())
     hands.check_looks(SHOTS / "occlusion.png")
 
 
@@ -177,7 +178,7 @@ def test_the_attack_follows_its_sliders_and_buttons(desk):
 
     def sees_all():
         hands.sees(here.summary())
-        hands.sees_picture("The image as it is and attacked, the amplified change", here.table())
+        hands.sees_image("The image as it is and attacked, the amplified change", here.table())
         for trace in range(3):
             hands.sees_curve(plot, trace, here.plot.data[trace].y)
 
@@ -216,11 +217,24 @@ def test_a_prediction_is_committed_then_revealed_and_recorded(desk):
     page.get_by_label("the second").first.check()
     press(commit)
     page.get_by_text("✓ Committed: the second. Go on to see.").wait_for()
-    page.evaluate(RERUN)
+    page.evaluate(RERUN, -1)
     page.get_by_text("Predicted: the second. It is: the second. It was measured.").first.wait_for()
     (recorded,) = json.loads(desk.results.read_text())["predictions"]
     assert (recorded["chosen"], recorded["truth"]) == ("the second", "the second")
     page.locator(".jp-OutputArea-output", has=page.get_by_text("Committed")).first.screenshot(
         path=SHOTS / "predict.png"
     )
+    assert page.locator(ROOT).count() == len(EXPLORERS)
+
+
+def test_a_cell_that_runs_again_leaves_no_widgets_of_its_old_explorer(desk):
+    page, cell = desk.page, 1 + list(EXPLORERS).index("threshold")
+    before = page.evaluate(ASK, WIDGETS)
+    for _ in range(2):
+        old = desk.hands["threshold"].root.element_handle()
+        page.evaluate(RERUN, cell)
+        old.wait_for_element_state("hidden")
+        desk.hands["threshold"].root.locator(".js-plotly-plot .legend").first.wait_for()
+        desk.hands["threshold"].rest()
+        assert page.evaluate(ASK, WIDGETS) == before
     assert page.locator(ROOT).count() == len(EXPLORERS)

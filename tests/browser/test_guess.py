@@ -18,7 +18,7 @@ def button(hands, k):
 def sees_all(hands, here):
     hands.sees(here.summary())
     for k, index in enumerate(here.shown):
-        hands.sees_picture(here.describe(k), small(here.images[index]))
+        hands.sees_image(here.describe(k), small(here.images[index]))
 
 
 def test_a_round_by_keyboard_then_one_by_click(explorer):

@@ -38,7 +38,7 @@ def test_it_shows_what_python_has(explorer):
     hands, here = explorer
     hands.sees(here.summary())
     hands.sees(here.below_sentence)
-    hands.sees_picture(TRIPLE, here.triple())
+    hands.sees_image(TRIPLE, here.triple())
     names = hands.root.locator(".legendtext").all_text_contents()
     assert names == [str(digit) for digit in range(10)]
     hands.check_looks(SHOTS / "latent.png")
@@ -50,7 +50,7 @@ def test_the_arrow_keys_go_through_the_pictures_by_score(explorer):
         here.picker.value += 1
         hands.press(".noUi-handle", "ArrowRight")
         hands.sees(here.summary())
-    hands.sees_picture(TRIPLE, here.triple())
+    hands.sees_image(TRIPLE, here.triple())
 
 
 def test_the_pointer_over_a_point_shows_its_picture(explorer):
@@ -58,25 +58,25 @@ def test_the_pointer_over_a_point_shows_its_picture(explorer):
     index = loneliest(here.map.points, here.limits)
     hands.hover(*here.map.points[index])
     hands.sees(here.set.describe(index))
-    hands.sees_picture(f"Under the pointer: {here.set.describe(index)}", small(here.set.images[index]))
+    hands.sees_image(f"Under the pointer: {here.set.describe(index)}", small(here.set.images[index]))
 
 
 def test_a_click_on_a_point_shows_what_the_detector_makes_of_it(explorer):
     hands, here = explorer
     index = loneliest(here.map.points, here.limits)
-    here.show_picture(index)
+    here.show_image(index)
     hands.click(*here.map.points[index])
     hands.sees(here.summary())
     hands.sees(here.below_sentence)
-    hands.sees_picture(TRIPLE, here.triple())
-    hands.sees_picture(here.below_sentence, here.strip)
+    hands.sees_image(TRIPLE, here.triple())
+    hands.sees_image(here.below_sentence, here.strip)
     hands.sees_rings(11)
 
 
 def test_a_click_while_the_kernel_answers_a_hover_is_not_lost_to_the_next_hover(explorer):
     hands, here = explorer
     index = loneliest(here.map.points, here.limits)
-    here.show_picture(int(here.set.order[1]))
+    here.show_image(int(here.set.order[1]))
     hands.press(".noUi-handle", "Home", "ArrowRight")
     hands.sees(here.summary())
     hands.page.evaluate(ASK, SLOW)
@@ -88,7 +88,7 @@ def test_a_click_while_the_kernel_answers_a_hover_is_not_lost_to_the_next_hover(
     hands.page.mouse.click(*place)
     hands.page.mouse.move(place[0] + 30, place[1] + 20, steps=4)
     hands.page.mouse.move(2, 2)
-    here.show_picture(index)
+    here.show_image(index)
     hands.sees(here.summary())
     hands.page.evaluate(ASK, MEND)
 
@@ -101,7 +101,7 @@ def test_a_click_on_the_empty_plane_decodes_encodes_and_scores_that_place(explor
     hands.sees(f"Decoded from ({place[0]:.2f}, {place[1]:.2f})")
     hands.click(*place)
     hands.sees(here.summary())
-    hands.sees_picture(TRIPLE, here.triple())
+    hands.sees_image(TRIPLE, here.triple())
     hands.sees_curve(0, STAR, [place[0]], axis="x")
     hands.sees_curve(0, STAR, [place[1]])
     hands.check_looks(SHOTS / "latent_place.png")
@@ -115,11 +115,18 @@ def test_a_lasso_shows_the_pictures_inside_and_their_statistics(explorer):
     here.show_set(inside)
     (x0, y0), (x1, y1) = low, high
     hands.lasso([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], here.below_sentence)
-    hands.sees_picture(here.below_sentence, here.strip)
+    hands.sees_image(here.below_sentence, here.strip)
     hands.check_looks(SHOTS / "latent_lasso.png")
     hands.sees_faded(len(here.set) - len(inside))
     hands.sees_rings(0)
-    here.show_picture(int(here.set.order[1]))  # another choice ends the lasso
+    hands.press_button("PCA")  # the same images stay chosen
+    here.map_choice.value = "pca"
+    hands.sees("362 codes: PCA")
+    hands.rest()
+    hands.sees(here.below_sentence)
+    hands.sees_faded(len(here.set) - len(inside))
+    hands.sees_image(here.below_sentence, here.strip)
+    here.show_image(int(here.set.order[1]))  # another choice ends the lasso
     hands.press(".noUi-handle", "Home", "ArrowRight")
     hands.sees(here.summary())
     hands.sees(here.below_sentence)
@@ -133,7 +140,7 @@ def test_a_path_decodes_the_codes_between_two_pictures(explorer):
     here.picker.value = 5
     hands.press(".noUi-handle", "Home", *["ArrowRight"] * 5)
     hands.sees(here.below_sentence)
-    hands.sees_picture(here.below_sentence, here.strip)
+    hands.sees_image(here.below_sentence, here.strip)
     hands.check_looks(SHOTS / "latent_path.png")
 
 
@@ -149,7 +156,7 @@ def test_fields_and_lists_do_by_keyboard_what_click_and_lasso_do(explorer):
     here.set_choice.value = "class 3"
     hands.press(".noUi-handle", *["ArrowRight"] * list(here.sets).index("class 3"), nth=1)
     hands.sees(here.below_sentence)
-    hands.sees_picture(here.below_sentence, here.strip)
+    hands.sees_image(here.below_sentence, here.strip)
 
 
 def test_tsne_shows_the_nearest_pictures_and_says_that_it_has_no_inverse(explorer):
@@ -162,7 +169,7 @@ def test_tsne_shows_the_nearest_pictures_and_says_that_it_has_no_inverse(explore
     hands.click(*place)
     assert "t-SNE has no inverse" in here.below_sentence
     hands.sees(here.below_sentence)
-    hands.sees_picture(here.below_sentence, here.strip)
+    hands.sees_image(here.below_sentence, here.strip)
 
 
 def test_pca_decodes_places_of_its_plane_and_scores_colour_the_points(explorer):
@@ -176,5 +183,5 @@ def test_pca_decodes_places_of_its_plane_and_scores_colour_the_points(explorer):
     here.show_place(np.array(place))
     hands.click(*place)
     hands.sees(here.summary())
-    hands.sees_picture(TRIPLE, here.triple())
+    hands.sees_image(TRIPLE, here.triple())
     hands.check_looks(SHOTS / "latent_pca.png")

@@ -16,12 +16,12 @@ def test_1797_points_are_drawn_and_answer_a_click_and_a_lasso(explorer):
     assert here.figure.points.type == "scattergl"
     hands.sees(here.summary())
     index = loneliest(here.map.points, here.limits)
-    here.show_picture(index)
+    here.show_image(index)
     hands.click(*here.map.points[index])
     hands.sees(here.summary())
     low, high = clear_box(here.map.points)
     here.show_set(np.flatnonzero(((here.map.points > low) & (here.map.points < high)).all(axis=1)))
     (x0, y0), (x1, y1) = low, high
     hands.lasso([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], here.below_sentence)
-    hands.sees_picture(here.below_sentence, here.strip)
+    hands.sees_image(here.below_sentence, here.strip)
     hands.check_looks(SHOTS / "latent_webgl.png")

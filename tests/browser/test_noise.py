@@ -11,14 +11,14 @@ blurred = advad.AE(epochs=2, latent_dim=2, widths=(64, 32), device="cpu").fit(sp
 explorer = explorers.NoiseExplorer({"two epochs": blurred, "thirty epochs": detector}, clean)
 explorer
 """
-TILES = "A clean picture, the noise alone"
+TILES = "A clean image, the noise alone"
 PICTURE, RUNG = 0, 1  # the sliders, from left to right
 
 
 def sees_all(hands, here):
     hands.sees(here.summary())
-    hands.sees_picture(TILES, here.tiles())
-    climbed = here.climb(here.picture.value, here.detector.value)
+    hands.sees_image(TILES, here.tiles())
+    climbed = here.climb(here.picker.value, here.detector.value)
     for k, (_, _, scores) in enumerate(climbed.values()):
         hands.sees_curve(0, k, scores)
     _, _, _, score = here.here()
@@ -47,7 +47,7 @@ def test_the_arrow_keys_climb_the_ladder(explorer):
 def test_the_arrow_keys_choose_a_picture(explorer):
     hands, here = explorer
     before = here.tiles()
-    here.picture.value += 1
+    here.picker.value += 1
     hands.press(".noUi-handle", "ArrowRight", nth=PICTURE)
     sees_all(hands, here)
     assert not np.array_equal(np.asarray(before), np.asarray(here.tiles()))

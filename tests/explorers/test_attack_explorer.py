@@ -58,8 +58,8 @@ def explorer():
 def test_it_opens_without_an_attack(explorer):
     assert explorer.radius.value == 0
     assert explorer.summary() == (
-        f"Picture 0 (class 8): Linear scores it {explorer.set.scores[0]:.4g}, "
-        f"{explorer.set.high(explorer.set.scores[0])}. Move the radius to attack it."
+        f"Image 0 (class 8): Linear scores it {explorer.set.scores[0]:.4g}, "
+        f"{explorer.set.comparison(explorer.set.scores[0])}. Move the radius to attack it."
     )
     assert len(explorer.path().scores) == 1
     assert np.array_equal(explorer.shown()[0], IMAGES[0])
@@ -74,7 +74,9 @@ def test_a_linear_score_moves_to_the_corner_that_is_its_optimum(explorer, attack
     assert attacked == pytest.approx(IMAGES[0] + change, abs=1e-6)
     gain = 0.1 * float(WEIGHTS.abs().sum())
     assert score == pytest.approx(explorer.set.scores[0] + sign * gain, abs=1e-5)
-    said = f"{attack} {direction}s that to {score:.4g}, {explorer.set.high(score)}; the change is at most 0.1 in l∞."
+    said = (
+        f"{attack} {direction}s that to {score:.4g}, {explorer.set.comparison(score)}; the change is at most 0.1 in l∞."
+    )
     assert said in explorer.summary()
     assert html.escape(explorer.summary()) in explorer.text.value
 

@@ -76,8 +76,8 @@ def test_each_control_is_answered_in_all_views(runs, explorer):
             shares = explorer.views["detector"].shares[rate, :, epoch, group]
             assert line.y[::2] == pytest.approx(shares.mean(0))
         assert html.escape(explorer.summary()) in explorer.text.value
-        assert html.escape(explorer.summary()) in explorer.pictures.value  # the text alternative
-        seen.append(explorer.pictures.value)
+        assert html.escape(explorer.summary()) in explorer.image_view.value  # the text alternative
+        seen.append(explorer.image_view.value)
         assert not explorer.errors.outputs
     assert len(set(seen)) == 4
 
@@ -86,7 +86,7 @@ def test_the_sentence_has_the_mean_and_the_range_over_seeds(runs, explorer):
     auroc, missed, _ = by_hand(runs, 2, 1)
     assert explorer.summary() == (
         f"α = 20%, epoch 5: AUROC {auroc.mean():.3f} ({auroc.min():.3f} to {auroc.max():.3f}); at 10% false alarms "
-        f"on held-out pictures {missed.mean():.1%} ({missed.min():.1%} to {missed.max():.1%}) of the anomalies are "
+        f"on held-out images {missed.mean():.1%} ({missed.min():.1%} to {missed.max():.1%}) of the anomalies are "
         f"missed, {by_hand(runs, 0, 1)[1].mean():.1%} at α = 0%. 2 seeds: mean, lowest and highest."
     )
 

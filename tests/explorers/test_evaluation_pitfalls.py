@@ -1,4 +1,4 @@
-"""The shortcut explorer answers each box: the means, the classes, the sentence and the picture follow."""
+"""The shortcut explorer answers each box: the means, the classes, the sentence and the image follow."""
 
 import html
 

@@ -76,7 +76,7 @@ MOVES = {  # explorer -> its controls, and the values they are moved to, one aft
     "GuessingGame": [("choice", "first"), ("choice", "second")],
     "OcclusionExplorer": [("slider", 3), ("detector", "first"), ("fill", 1.0)],
     "OcclusionBrush": [("picker", 3), ("fill", 1.0), ("detector", "first"), ("picker", 2)],
-    "NoiseExplorer": [("picture", 3), ("detector", "first"), ("rung", 0)],
+    "NoiseExplorer": [("picker", 3), ("detector", "first"), ("rung", 0)],
     "LatentExplorer": [("map_choice", "tsne"), ("picker", 3), ("detector", "first"), ("set_choice", "lowest scores")],
     "ReconstructionExplorer": [("slider", 3), ("slider", 4)],
 }

@@ -1,4 +1,4 @@
-"""Guess the anomaly: twelve pictures drawn by the seed, picks that are committed once, hits counted for both."""
+"""Guess the anomaly: twelve images drawn by the seed, picks that are committed once, hits counted for both."""
 
 import html
 
@@ -15,7 +15,7 @@ TRUTH = np.arange(N) % 3 == 0
 
 
 class Detector:
-    """Scores the first pixel: the picture's number."""
+    """Scores the first pixel: the image's number."""
 
     def anomaly_score(self, X):
         return np.asarray(X)[:, 0, 0, 0]
@@ -53,7 +53,7 @@ def test_a_seed_draws_twelve_different_pictures_of_which_the_budget_is_anomalous
 
 def test_nothing_gives_the_truth_away_before_the_picks_are_committed(game):
     said = [game.summary(), *(tile.value for tile in game.tiles), *(note.value for note in game.notes)]
-    assert game.summary() == "4 of these 12 pictures are anomalous. Picked: 0 of 4."
+    assert game.summary() == "4 of these 12 images are anomalous. Picked: 0 of 4."
     assert not any("score" in text or "normal" in text for text in said[1:])
     blank = np.asarray(game.to_image())
     game.anomalous = ~game.anomalous
@@ -68,7 +68,14 @@ def test_as_many_as_the_budget_can_be_committed(game):
     assert not game.commit_button.disabled
     assert "Picked: 4 of 4." in game.text.value
     assert game.buttons[7].description == "✓ 8"
-    game.buttons[8].value = True
+    assert [button.disabled for button in game.buttons] == [k not in (0, 3, 5, 7) for k in range(TILES)]
+    game.buttons[8].value = True  # as a quick second click does, before the page has heard
+    assert not game.buttons[8].value
+    assert "Picked: 4 of 4." in game.text.value
+    assert not game.commit_button.disabled
+    game.buttons[0].value = False
+    assert not any(button.disabled for button in game.buttons)
+    assert "Picked: 3 of 4." in game.text.value
     assert game.commit_button.disabled
 
 
@@ -86,7 +93,7 @@ def test_hits_are_counted_for_both(game, right):
     for k in range(TILES):
         kind = "anomalous" if game.anomalous[k] else "normal"
         who = [name for name, picked in (("you", mine[k]), ("the detector", game.by_detector[k])) if picked]
-        told = f"Picture {k + 1} of 12: {kind}, picked by {' and '.join(who) or 'nobody'}, score {game.scores[k]:.4f}"
+        told = f"Image {k + 1} of 12: {kind}, picked by {' and '.join(who) or 'nobody'}, score {game.scores[k]:.4f}"
         assert told in game.tiles[k].value
         assert kind in game.notes[k].value
 
@@ -151,7 +158,7 @@ def test_what_does_not_fit_is_refused(given, message):
 
 
 def test_there_must_be_pictures_enough_to_draw():
-    with pytest.raises(ValueError, match="GuessingGame: is_anomaly must leave 4 anomalous pictures to draw; got 3"):
+    with pytest.raises(ValueError, match="GuessingGame: is_anomaly must leave 4 anomalous images to draw; got 3"):
         GuessingGame(Detector(), IMAGES, is_anomaly=np.arange(N) < 3)
 
 
@@ -183,5 +190,5 @@ def test_classes_are_told_with_the_truth_and_not_before():
 
 
 def test_without_the_truth_there_is_no_game():
-    with pytest.raises(ValueError, match="^GuessingGame: is_anomaly must tell which pictures are anomalous, 0 or 1"):
+    with pytest.raises(ValueError, match="^GuessingGame: is_anomaly must tell which images are anomalous, 0 or 1"):
         GuessingGame(Detector(), IMAGES)

@@ -45,7 +45,7 @@ def test_it_starts_with_the_last_detector(explorer):
 
 
 def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_picture(explorer):
-    explorer.show_picture(7)
+    explorer.show_image(7)
     explorer.path_switch.value = True
     five = explorer.to_image()
     explorer.detector.value = "plane"
@@ -60,7 +60,7 @@ def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_picture(
     points = explorer.figure.points
     assert np.allclose(np.stack([points.x, points.y], 1), explorer.map.points, atol=1e-5)
     explorer.set_choice.value = "lowest scores"
-    assert "11 pictures" in explorer.below_sentence
+    assert "11 images" in explorer.below_sentence
     lowest = np.sort(IMAGES.reshape(12, -1)[:, :2].sum(axis=1))[0]
     assert f"Scores from {lowest:.3g}" in explorer.below_sentence
 
@@ -78,3 +78,92 @@ def test_a_map_that_only_another_detector_has_is_left(explorer):
     explorer.detector.value = "five"
     assert explorer.map_choice.value == "pca"
     assert "PCA" in explorer.about.value
+
+
+class Event:
+    """What plotly tells of a lasso."""
+
+    def __init__(self, indices):
+        self.point_inds = indices
+
+
+class Selector:
+    def __init__(self, *corners):
+        self._xs, self._ys = zip(*corners, strict=True)
+
+
+@pytest.fixture
+def plane():
+    return LatentExplorer({"plane": Detector(2), "five": Detector(5)}, IMAGES, labels=np.arange(12) % 2)
+
+
+def test_a_lasso_survives_a_change_of_map(plane):
+    plane.detector.value = "plane"
+    outline = Selector((0, 0), (1, 0), (1, 1))
+    plane.lasso(None, Event([2, 5, 7]), outline)
+    sentence = plane.below_sentence
+    assert sentence.startswith("3 images")
+    for method in ("pca", "tsne", "latent"):
+        plane.map_choice.value = method
+        plane.lasso(None, Event([]), Selector((0, 0), (1, 0), (1, 1)))  # the page tests its old outline once more
+        assert plane.below_sentence == sentence
+        assert plane.figure.points.selectedpoints == (2, 5, 7)
+    plane.lasso(None, Event([1]), Selector((0, 0), (2, 0), (1, 1)))  # another outline is another choice
+    assert plane.below_sentence.startswith("1 images")
+    plane.show_image(3)
+    assert plane.selected is None
+    assert plane.figure.points.selectedpoints is None
+    plane.lasso(None, Event([2]), outline)  # the first one again, drawn anew
+    assert plane.below_sentence.startswith("1 images")
+
+
+def test_a_set_picked_out_by_name_survives_a_change_of_map_too(plane):
+    plane.set_choice.value = "class 1"
+    sentence = plane.below_sentence
+    plane.map_choice.value = "tsne"
+    assert (plane.set_choice.value, plane.below_sentence) == ("class 1", sentence)
+    assert plane.figure.points.selectedpoints == tuple(range(1, 12, 2))
+    plane.set_choice.value = "–"
+    assert plane.figure.points.selectedpoints is None
+    assert "nearest to this image" in plane.below_sentence
+
+
+def test_a_path_from_a_decoded_place_draws_no_line_where_the_map_has_no_inverse(plane):
+    plane.detector.value = "plane"
+    plane.map_choice.value = "latent"
+    plane.show_place(np.array([0.2, 9.0]))
+    plane.path_switch.value = True
+    plane.show_image(4)
+    path = plane.figure._path
+    assert np.column_stack([path.x, path.y])[0] == pytest.approx([0.2, 9.0])
+    plane.map_choice.value = "tsne"
+    assert np.isnan([*path.x, *path.y]).all()
+    assert "t-SNE cannot show the way between." in plane.below_sentence
+    plane.map_choice.value = "latent"
+    assert np.column_stack([path.x, path.y])[0] == pytest.approx([0.2, 9.0])
+
+
+def test_a_path_between_two_images_is_a_line_on_every_map(plane):
+    plane.show_image(1)
+    plane.path_switch.value = True
+    plane.show_image(4)
+    plane.map_choice.value = "tsne"
+    path = plane.figure._path
+    assert np.column_stack([path.x, path.y]) == pytest.approx(plane.map.points[[1, 4]])
+    assert path.line.dash == "dot"
+
+
+def test_a_place_stays_the_same_code_on_another_map(plane):
+    plane.detector.value = "plane"
+    plane.map_choice.value = "latent"
+    plane.show_place(np.array([0.2, 0.9]))
+    code = plane.probe.code
+    plane.map_choice.value = "pca"
+    assert plane.probe.code == pytest.approx(code, abs=1e-4)
+    assert plane.probe.index is None
+
+
+def test_the_old_name_of_a_method_warns(plane):
+    with pytest.warns(FutureWarning, match=r"explorer.show_image\(\)"):
+        plane.show_picture(3)
+    assert plane.probe.index == 3

@@ -10,7 +10,7 @@ from advad.explorers.noise import NoiseExplorer, frozen_noise
 
 
 class Detector:
-    """Draws the same grey picture, whatever it is shown."""
+    """Draws the same grey image, whatever it is shown."""
 
     def __init__(self, grey, threshold=None):
         self.grey = grey
@@ -46,18 +46,18 @@ def ladder():
 def test_one_line_is_enough():
     alone = NoiseExplorer(Detector(0.5), (255 * IMAGES[:, 0]).astype(np.uint8))
     assert list(alone.corruptions) == ["uniform", "Gaussian", "speckle"]
-    assert alone.summary().startswith("Picture 0 under uniform noise of strength 0.200: Detector scores it ")
+    assert alone.summary().startswith("Image 0 under uniform noise of strength 0.200: Detector scores it ")
 
 
 def test_the_rungs_are_the_frozen_noise_at_each_strength(ladder):
     noises = frozen_noise(ladder.detectors, IMAGES, seed=3)
     assert list(noises) == ["uniform", "Gaussian", "speckle", "learned"]
-    for name, (pictures, reached, scores) in ladder.climb(1, "grey").items():
-        assert np.array_equal(pictures[0], IMAGES[1])
+    for name, (images, reached, scores) in ladder.climb(1, "grey").items():
+        assert np.array_equal(images[0], IMAGES[1])
         wanted = [at_strength(IMAGES[1:2], noises[name][1:2].astype(np.float32), rung)[0] for rung in RUNGS[1:]]
-        assert np.array_equal(pictures[1:], wanted)
-        assert reached == pytest.approx(strength(IMAGES[[1] * 4], pictures))
-        assert scores == pytest.approx(np.square(pictures - 0.5).mean(axis=(1, 2, 3)))
+        assert np.array_equal(images[1:], wanted)
+        assert reached == pytest.approx(strength(IMAGES[[1] * 4], images))
+        assert scores == pytest.approx(np.square(images - 0.5).mean(axis=(1, 2, 3)))
     reached = {name: climbed[1] for name, climbed in ladder.climb(1, "grey").items()}
     assert reached["Gaussian"] == pytest.approx(RUNGS, abs=1e-5)
     assert reached["learned"] == pytest.approx(RUNGS, abs=1e-5)
@@ -70,14 +70,14 @@ def test_the_same_seed_freezes_the_same_noise():
 
 
 def test_each_control_is_answered(ladder):
-    seen = [ladder.pictures.value]
-    for control, value in [(ladder.picture, 2), (ladder.noise, "speckle"), (ladder.rung, 3), (ladder.detector, "grey")]:
+    seen = [ladder.image_view.value]
+    for control, value in [(ladder.picker, 2), (ladder.noise, "speckle"), (ladder.rung, 3), (ladder.detector, "grey")]:
         control.value = value
-        seen.append(ladder.pictures.value)
+        seen.append(ladder.image_view.value)
         assert html.escape(ladder.summary()) in ladder.text.value
-        assert html.escape(ladder.summary()) in ladder.pictures.value  # the text alternative
+        assert html.escape(ladder.summary()) in ladder.image_view.value  # the text alternative
         assert not ladder.errors.outputs
-        lines = zip(ladder.plot.data, ladder.climb(ladder.picture.value, ladder.detector.value).values(), strict=False)
+        lines = zip(ladder.plot.data, ladder.climb(ladder.picker.value, ladder.detector.value).values(), strict=False)
         assert all(np.array_equal(line.y, scores) for line, (_, _, scores) in lines)
         _, shown, reached, score = ladder.here()
         assert (ladder.plot.data[-1].x[0], ladder.plot.data[-1].y[0]) == (reached, score)
@@ -91,11 +91,11 @@ def test_the_sentence_says_how_far_and_when_it_is_called_anomalous(ladder):
     before = float(np.square(clean - 0.5).mean())
     assert score == pytest.approx(np.square(shown - 0.5).mean())
     assert ladder.summary() == (
-        f"Picture 0 under Gaussian noise of strength 0.200: grey scores it {score:.4f}, {score / before:.1f} times the "
-        f"clean one's {before:.4f}. On this ladder it is first called anomalous at strength 0.300."
+        f"Image 0 under Gaussian noise of strength 0.200: grey scores it {score:.4f}, {score / before:.1f} times the "
+        f"clean one's {before:.4f}. With this noise it is first called anomalous at strength 0.300."
     )
     ladder.detectors["grey"].threshold_ = 1.0
-    assert ladder.summary().endswith("On this ladder it is never called anomalous.")
+    assert ladder.summary().endswith("With this noise it is never called anomalous.")
 
 
 def test_the_threshold_is_drawn_where_there_is_one(ladder):
@@ -145,9 +145,9 @@ def test_a_detector_that_draws_nothing_still_climbs():
         reconstructs = False
 
     ladder = NoiseExplorer(Blind(0.5), IMAGES, labels=[4, 7, 9], strengths=RUNGS)
-    assert ladder.summary().startswith("Picture 0 (class 4) under uniform noise of strength 0.200: Blind scores it")
-    assert "reconstruction" not in ladder.pictures.value
+    assert ladder.summary().startswith("Image 0 (class 4) under uniform noise of strength 0.200: Blind scores it")
+    assert "reconstruction" not in ladder.image_view.value
     drawn = NoiseExplorer(Detector(0.5), IMAGES, strengths=RUNGS)
-    assert "reconstruction" in drawn.pictures.value
+    assert "reconstruction" in drawn.image_view.value
     assert ladder.tiles().size == drawn.tiles().size
     assert np.array_equal(ladder.here()[1], drawn.here()[1])

@@ -1,4 +1,4 @@
-"""The occlusion explorer answers its controls: the map, the sentence and the picture follow, and errors show."""
+"""The occlusion explorer answers its controls: the map, the sentence and the image follow, and errors show."""
 
 import html
 
@@ -11,7 +11,7 @@ from advad.explorers.occlusion import OcclusionExplorer
 
 
 class Detector:
-    """Draws the same grey picture, whatever it is shown."""
+    """Draws the same grey image, whatever it is shown."""
 
     image_shape_, device_ = (1, 6, 6), torch.device("cpu")
 
@@ -43,7 +43,7 @@ def explorer():
 def test_it_starts_with_the_last_detector_and_says_that_nothing_is_wrong(explorer):
     assert explorer.detector.value == "dark"
     assert not explorer.map().any() or explorer.map().min() >= 0
-    assert explorer.summary() == "Picture 0 (sound): dark scores it 0.0000. Covering it lowers that nowhere."
+    assert explorer.summary() == "Image 0 (sound): dark scores it 0.0000. Covering it lowers that nowhere."
     assert explorer.summary() in explorer.text.value
 
 
@@ -108,7 +108,7 @@ def test_a_detector_that_draws_nothing_still_has_a_map():
     blind, draws = (OcclusionExplorer(kind(0.25), IMAGES) for kind in (Blind, Detector))
     assert np.array_equal(blind.map(), draws.map())
     assert blind.to_image().width < draws.to_image().width
-    assert "A picture and its occlusion map." in blind.strip.value
+    assert "An image and its occlusion map." in blind.strip.value
 
 
 def test_the_fall_of_a_score_below_zero_is_no_share():

@@ -1,4 +1,4 @@
-"""The occlusion brush answers the canvas and its controls: score, map and pictures against direct computation."""
+"""The occlusion brush answers the canvas and its controls: score, map and images against direct computation."""
 
 import asyncio
 import base64
@@ -36,7 +36,7 @@ class Detector:
 
 IMAGES = np.full((3, 1, 4, 6), 0.5, dtype=np.float32)
 IMAGES[1, 0, 2, 3:5] = [1, 0.75]
-SPOT, BESIDE = 2 * 6 + 3, 2 * 6 + 4  # where picture 1 is too bright
+SPOT, BESIDE = 2 * 6 + 3, 2 * 6 + 4  # where image 1 is too bright
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def brush():
 
 def test_it_starts_uncovered_on_the_first_picture(brush):
     assert brush.canvas.covered == []
-    said = "Picture 0 (class 8): score 0, higher than 0% of the 3 pictures. It is called normal. Nothing is covered."
+    said = "Image 0 (class 8): score 0, higher than 0% of the 3 images. It is called normal. Nothing is covered."
     assert brush.summary() == said
     assert said in brush.text.value
-    assert brush.canvas.label == "Picture 0 (class 8), to be covered by the brush"
+    assert brush.canvas.label == "Image 0 (class 8), to be covered by the brush"
 
 
 def test_covered_pixels_change_the_score_as_computed_by_hand(brush):
@@ -62,7 +62,7 @@ def test_covered_pixels_change_the_score_as_computed_by_hand(brush):
     assert brush.after.image[0, 2, 3] == 0.5
     assert (brush.after.image != IMAGES[1]).sum() == 1
     assert brush.summary() == (
-        "Picture 1 (class 3), 1 pixel covered with grey: the score 0.01302 becomes 0.002604, -0.0104; "
+        "Image 1 (class 3), 1 pixel covered with grey: the score 0.01302 becomes 0.002604, -0.0104; "
         "each covered alone, they sum to -0.0104. It is still called normal."
     )
     assert html.escape(brush.summary()) in brush.text.value
@@ -73,7 +73,7 @@ def test_the_maps_are_those_of_the_picture_as_it_is_and_as_it_is_covered(brush):
     brush.canvas.covered = [SPOT, 0]
     covered = IMAGES[1].copy()
     covered[0, 2, 3] = covered[0, 0, 0] = 0
-    assert np.array_equal(brush.covered_picture(), covered)
+    assert np.array_equal(brush.covered_image(), covered)
     assert np.array_equal(brush.before.map, occlusion_map(Detector(), IMAGES[1:2])[0])
     assert np.array_equal(brush.after.map, occlusion_map(Detector(), covered[None])[0])
     assert brush.after.map[2, 3] == 0  # black already
@@ -103,7 +103,7 @@ def test_a_trained_detector_is_seen_as_it_scores_and_draws():
     covered.reshape(-1)[16:40] = 0
     assert brush.after.score == pytest.approx(float(detector.anomaly_score(covered)[0]), rel=1e-5)
     assert brush.before.score == pytest.approx(float(detector.anomaly_score(split.test[5:6])[0]), rel=1e-5)
-    assert np.allclose(brush.after.made, detector.reconstruct(covered)[0], atol=1e-6)
+    assert np.allclose(brush.after.reconstruction, detector.reconstruct(covered)[0], atol=1e-6)
     alone = occlusion_map(detector, split.test[5:6])[0].reshape(-1)[16:40].sum()
     assert f"they sum to {alone:+.3g}." in brush.summary()
     assert "called" not in brush.summary()  # it has no threshold
@@ -118,7 +118,7 @@ def test_the_verdict_turns_where_the_score_crosses_the_threshold(brush):
 
 
 def test_each_control_is_answered(brush):
-    seen = [brush.pictures.value]
+    seen = [brush.image_view.value]
     for act in (
         lambda: setattr(brush.picker, "value", 1),
         lambda: setattr(brush.canvas, "covered", [0, 1]),
@@ -126,7 +126,7 @@ def test_each_control_is_answered(brush):
         brush.clear.click,
     ):
         act()
-        seen.append(brush.pictures.value)
+        seen.append(brush.image_view.value)
         assert html.escape(brush.summary()) in brush.text.value
         assert [trace.x[0] for trace in brush.plot.data[-2:]] == [brush.before.score, brush.after.score]
     assert all(before != after for before, after in pairwise(seen))
@@ -151,8 +151,8 @@ def test_brushes_are_not_larger_than_half_the_picture(brush):
 
 def test_both_maps_have_one_scale():
     maps = np.array([[[1.0, -2.0]], [[0.5, 0.0]]])
-    pictures = np.zeros((2, 1, 1, 2))
-    alike = plots.overlay(pictures, maps, 2.0)
+    images = np.zeros((2, 1, 1, 2))
+    alike = plots.overlay(images, maps, 2.0)
     assert np.allclose(alike[0, :, 0, 1], np.array([0xD5, 0x5E, 0x00]) / 255)  # the strongest, in full vermilion
     pale, blue = 0.35, np.array([0x00, 0x72, 0xB2]) / 255
     assert np.allclose(alike[1, :, 0, 0], 0.75 * pale + 0.25 * blue)
@@ -214,11 +214,11 @@ def test_another_detector_sees_the_same_covered_pixels_with_its_own_scores():
     brush = OcclusionBrush({"bright": Bright(), "grey": Detector()}, IMAGES)
     plot = brush.plot
     brush.canvas.covered = [0, 1]
-    assert brush.summary().startswith("grey, picture 0, 2 pixels covered with black: the score 0 becomes 0.02083")
+    assert brush.summary().startswith("grey, image 0, 2 pixels covered with black: the score 0 becomes 0.02083")
     brush.detector.value = "bright"
     assert brush.canvas.covered == [0, 1]
     assert brush.after.score == pytest.approx(22 * 0.25 / 24)
-    assert brush.summary().startswith("bright, picture 0, 2 pixels covered with black: the score 0.25 becomes 0.2292")
+    assert brush.summary().startswith("bright, image 0, 2 pixels covered with black: the score 0.25 becomes 0.2292")
     assert html.escape(brush.summary()) in brush.text.value
     assert brush.plot is not plot
     assert brush.plot_box.children == (brush.plot,)
@@ -269,7 +269,7 @@ def test_a_kernel_refines_the_maps_when_it_has_nothing_else_to_do(monkeypatch):
         assert brush.after.maps.side == 4
         while not work.done():  # as the kernel does between two messages
             await asyncio.sleep(0)
-            shown.append((brush.coarseness, brush.pictures.value))
+            shown.append((brush.coarseness, brush.image_view.value))
         return brush
 
     brush = asyncio.run(notebook())
@@ -277,7 +277,7 @@ def test_a_kernel_refines_the_maps_when_it_has_nothing_else_to_do(monkeypatch):
     assert sides == sorted(sides, reverse=True)
     assert {side for side in sides} == {4, 2, 1}
     assert len({html for _, html in shown}) >= 3  # the page sees each
-    for seen, image in ((brush.before, images[0]), (brush.after, brush.covered_picture())):
+    for seen, image in ((brush.before, images[0]), (brush.after, brush.covered_image())):
         assert np.allclose(seen.map, occlusion_map(Large(), image[None])[0], atol=1e-7)
     assert "coarse" not in brush.text.value
     assert "each covered alone" in brush.text.value

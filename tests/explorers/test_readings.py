@@ -7,7 +7,7 @@ import pytest
 
 from advad import explorers
 from advad.analysis.evaluation_pitfalls import EvaluationTable
-from advad.explorers.scored_images import Pictures
+from advad.explorers.scored_images import LabelledImages
 from tests.contract.test_contract_explorers import KINDS
 
 IMAGES = np.random.default_rng(5).random((12, 1, 4, 4)).astype(np.float32)
@@ -74,7 +74,7 @@ def test_a_threshold_is_a_finite_number_or_there_is_none(kind):
             made(kind, Detector(threshold=threshold)).summary()
 
 
-NAMES = ["Picture 1 (class 1)", "Picture 1 (b)"]
+NAMES = ["Image 1 (class 1)", "Image 1 (b)"]
 
 
 @pytest.mark.parametrize(
@@ -88,13 +88,13 @@ NAMES = ["Picture 1 (class 1)", "Picture 1 (b)"]
         ({"labels": np.array(["a", "b", "a"], object)}, NAMES[1]),
         ({"labels": [0, 1, 0], "classes": ["a", "b"]}, NAMES[1]),
         ({"labels": [0.0, 1.0, 0.0], "classes": ("a", "b")}, NAMES[1]),
-        ({"is_anomaly": [0, 1, 0]}, "Picture 1 (anomalous)"),
-        ({"is_anomaly": [False, True, False]}, "Picture 1 (anomalous)"),
-        ({"is_anomaly": [0.0, 1.0, 0.0]}, "Picture 1 (anomalous)"),
+        ({"is_anomaly": [0, 1, 0]}, "Image 1 (anomalous)"),
+        ({"is_anomaly": [False, True, False]}, "Image 1 (anomalous)"),
+        ({"is_anomaly": [0.0, 1.0, 0.0]}, "Image 1 (anomalous)"),
     ],
 )
 def test_what_means_the_same_reads_the_same(known, expected):
-    assert Pictures("owner", IMAGES[:3], **known).describe(1) == expected
+    assert LabelledImages("owner", IMAGES[:3], **known).describe(1) == expected
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_means_the_same_reads_the_same(known, expected):
 )
 def test_what_has_no_single_reading_is_refused(known, message):
     with pytest.raises((TypeError, ValueError), match=f"^owner: {message}") as refusal:
-        Pictures("owner", IMAGES[:3], **known)
+        LabelledImages("owner", IMAGES[:3], **known)
     assert "\n" not in str(refusal.value)
 
 

@@ -88,11 +88,11 @@ def test_each_detectors_error_by_hand():
         {"dark": Detector(factor=0), "half": Detector(factor=0.5)}, IMAGES[:3], labels=[4, 4, 7]
     )
     mean = (15 * 0.5**2) / 16
-    assert explorer.summary() == f"Picture 0 (class 4): mean squared error half {mean / 4:.4f}, dark {mean:.4f}."
+    assert explorer.summary() == f"Image 0 (class 4): mean squared error half {mean / 4:.4f}, dark {mean:.4f}."
     before = explorer.to_image()
     explorer.slider.value = 2
     mean = (15 * 0.5**2 + 0.1**2) / 16
-    assert explorer.summary() == f"Picture 2 (class 7): mean squared error half {mean / 4:.4f}, dark {mean:.4f}."
+    assert explorer.summary() == f"Image 2 (class 7): mean squared error half {mean / 4:.4f}, dark {mean:.4f}."
     assert explorer.summary() in explorer.text.value
     assert explorer.summary() in explorer.strip.value  # the text alternative
     assert explorer.to_image().tobytes() != before.tobytes()

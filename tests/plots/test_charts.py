@@ -103,7 +103,7 @@ def test_grid_places_each_picture():
     image = plots.grid({"first row": white, "second": black}, captions={"second": ["0.5"]}, columns=["a", "b"])
     pixels = np.asarray(image.convert("L")).astype(int)
     dark = (pixels == 0).sum()
-    assert dark == (2 * 60 - 2) ** 2  # the black picture inside its frame, at twice 60 pixels, and no other
+    assert dark == (2 * 60 - 2) ** 2  # the black image inside its frame, at twice 60 pixels, and no other
     assert image.height > 2 * 2 * 60 + 2 * 18 * 2
 
 
@@ -114,9 +114,9 @@ def test_grid_grows_with_its_columns(n):
 
 
 def test_an_overlay_is_red_below_zero_blue_above_and_grey_at_zero():
-    pictures = np.full((2, 3, 1, 3), 255, np.uint8)
+    images = np.full((2, 3, 1, 3), 255, np.uint8)
     maps = np.array([[[-2.0, 0.0, 1.0]], [[0.0, 0.0, 0.0]]])
-    mixed = plots.overlay(pictures, maps)
+    mixed = plots.overlay(images, maps)
     assert mixed.shape == (2, 3, 1, 3)
     assert mixed[0, :, 0, 0] * 255 == pytest.approx([0xD5, 0x5E, 0x00])  # the strongest place is all vermilion
     red, green, blue = mixed[0, :, 0, 2]

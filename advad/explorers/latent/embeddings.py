@@ -1,6 +1,6 @@
 """Maps of latent codes for the explorers: the latent plane itself, PCA, t-SNE and UMAP, each laid out once.
 
-A map says what it is worth: how many of the codes' nearest neighbours are neighbours on it. The latent plane and PCA
+Each map states how many of the codes' nearest neighbours are also neighbours on it. The latent plane and PCA
 can be read backwards, from a place to a code; t-SNE and UMAP cannot.
 """
 
@@ -14,7 +14,7 @@ from advad.analysis.latent import embed, neighbourhood_preservation
 from advad.checks import check_choice, reject
 
 NAMES = {"latent": "latent plane", "pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
-NEIGHBOURS, SAMPLE = 10, 1000  # how the worth of a map is measured: neighbours of each code, codes at most
+NEIGHBOURS, SAMPLE = 10, 1000  # neighbours of each code, and codes at most, for this share
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Map:
         Where each code lies.
     axes : (str, str)
         Titles of the axes.
-    kept : float in [0, 1]
+    preserved : float in [0, 1]
         Share of each code's nearest neighbours that are among its nearest on the map.
     centre : ndarray of shape (d,), optional
         The code at the map's origin; None where the map has no inverse.
@@ -40,7 +40,7 @@ class Map:
     method: str
     points: np.ndarray
     axes: tuple[str, str]
-    kept: float
+    preserved: float
     centre: np.ndarray | None = None
     directions: np.ndarray | None = None
 
@@ -100,12 +100,12 @@ class Maps:
         if method == "latent":
             return Map(method, self.codes, ("z₁", "z₂"), 1.0, np.zeros(2), np.eye(2))
         points = embed(codes, method, seed=self.seed)
-        some = np.random.default_rng(self.seed).permutation(len(codes))[:SAMPLE]
-        kept = neighbourhood_preservation(codes[some], points[some], min(NEIGHBOURS, len(some) - 1))
+        sample = np.random.default_rng(self.seed).permutation(len(codes))[:SAMPLE]
+        preserved = neighbourhood_preservation(codes[sample], points[sample], min(NEIGHBOURS, len(sample) - 1))
         if method != "pca":
-            return Map(method, points, (f"{NAMES[method]} 1 (no unit)", f"{NAMES[method]} 2 (no unit)"), kept)
+            return Map(method, points, (f"{NAMES[method]} 1 (no unit)", f"{NAMES[method]} 2 (no unit)"), preserved)
         centre = codes.mean(axis=0)
         directions = np.linalg.lstsq(points, codes - centre, rcond=None)[0]  # the components, from their scores
         shares = points.var(axis=0) / max(float((codes - centre).var(axis=0).sum()), 1e-30)
         axes = (f"component 1 ({shares[0]:.0%} of the variance)", f"component 2 ({shares[1]:.0%})")
-        return Map(method, points, axes, kept, centre, directions)
+        return Map(method, points, axes, preserved, centre, directions)

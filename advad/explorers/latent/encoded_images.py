@@ -1,4 +1,4 @@
-"""Images as a detector sees them: their codes, their scores, what is known of them, and places between them."""
+"""Images with a detector's codes and scores, and what places between the codes decode to."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ SETS = 30  # classes that can be picked out, at most
 
 @dataclass
 class Probe:
-    """What is looked at: a picture of the set, or what a place on a map decodes to."""
+    """What is chosen: an image of the set, or what a place on a map decodes to."""
 
     place: np.ndarray  # (2,), on the present map
     code: np.ndarray  # (d,)
     image: np.ndarray  # (C, H, W) in [0, 1]
     score: float
-    index: int | None = None  # of the picture; None for a place
+    index: int | None = None  # of the image; None for a place
     distance: float = 0.0  # from a place's code to the code of what it decodes to
 
     @property
     def name(self) -> str:
         """What it is, in two words."""
-        return "a place" if self.index is None else f"picture {self.index}"
+        return "a place" if self.index is None else f"image {self.index}"
 
 
 class EncodedImages(ScoredImages):
@@ -70,11 +70,11 @@ class EncodedImages(ScoredImages):
         self.rank = np.argsort(self.order)
         self.maps = Maps(OWNER, self.codes, seed)
 
-    def picture(self, index: int, on: Map) -> Probe:
-        """Return a picture of the set, with its place on a map."""
+    def probe_image(self, index: int, on: Map) -> Probe:
+        """Return an image of the set, with its place on a map."""
         return Probe(on.points[index], self.codes[index], self.images[index], float(self.scores[index]), index)
 
-    def place(self, place: np.ndarray, on: Map) -> Probe:
+    def probe_place(self, place: np.ndarray, on: Map) -> Probe:
         """Return what a place of a map with an inverse decodes to, encoded and scored again."""
         code = on.code_at(place)
         image = self.detector.decode(code[None])
@@ -85,11 +85,11 @@ class EncodedImages(ScoredImages):
         """Return codes on the straight way between two, what they decode to, and the scores of that."""
         share = np.linspace(0, 1, steps + 1, dtype=np.float32)[:, None]
         codes = (1 - share) * start.code + share * end.code
-        made = self.detector.decode(codes)
-        return codes, made, scores_of(OWNER, self.detector, made)
+        images = self.detector.decode(codes)
+        return codes, images, scores_of(OWNER, self.detector, images)
 
-    def near(self, probe: Probe, k: int) -> np.ndarray:
-        """Return the k pictures with codes nearest to one's own, itself left out."""
+    def nearest_images(self, probe: Probe, k: int) -> np.ndarray:
+        """Return the k images with codes nearest to one's own, itself left out."""
         close = nearest(self.codes, probe.code, min(k + 1, len(self)))
         return close[close != probe.index][:k]
 
@@ -101,13 +101,13 @@ class EncodedImages(ScoredImages):
         return sets
 
     def statistics(self, indices: np.ndarray) -> str:
-        """Return how many pictures these are, of which classes, and their scores."""
+        """Return how many images these are, of which classes, and their scores."""
         if len(indices) == 0:
-            return "No picture lies inside."
+            return "No image lies inside."
         scores = self.scores[indices]
         truth = "" if self.truth is None else f" {int(self.truth[indices].sum())} are anomalous."
         return (
-            f"{len(indices)} pictures{self.mix(indices)}. Scores from {scores.min():.3g} to {scores.max():.3g}, "
+            f"{len(indices)} images{self.class_counts(indices)}. Scores from {scores.min():.3g} to {scores.max():.3g}, "
             f"mean {scores.mean():.3g} (of all: {self.scores.mean():.3g}).{truth}"
         )
 

@@ -1,8 +1,9 @@
-"""Hands on the latent space: a map of codes, and what the detector makes of each of them and of places between."""
+"""An explorer of the latent space: a map of codes; images, and places between them, are decoded and scored."""
 
 from __future__ import annotations
 
 import html
+import warnings
 from collections.abc import Sequence
 from typing import Any, Self, Unpack
 
@@ -15,22 +16,22 @@ from advad import plots
 from advad.analysis.latent import nearest
 from advad.checks import check_choice
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
-from advad.explorers.controls import Picture, StatusText, columns, row, slider, toggle_buttons
+from advad.explorers.controls import ImageView, StatusText, columns, row, slider, toggle_buttons
 from advad.explorers.latent.embeddings import NAMES, Map
 from advad.explorers.latent.encoded_images import OWNER, EncodedImages, Probe
 from advad.explorers.latent.scatter import MapFigure, looks_of, looks_of_scores, ranges
 from advad.explorers.scored_images import Known, reconstructions_of
 from advad.images import as_numpy
-from advad.plots.images import heat, picture_markup, small, stack, tiles
-from advad.plots.to_image import picture_of
+from advad.plots.images import heat, image_markup, small, stack, tiles
+from advad.plots.to_image import image_of
 
-STRIP, STEPS = 11, 8  # pictures in a strip, steps of a path
+STRIP, STEPS = 11, 8  # images in a strip, steps of a path
 NOTHING = np.zeros((0, 2))
 NO_SET = "–"
 
 
 class LatentExplorer(Explorer):
-    """A map of the latent codes of images; what lies under the pointer, a click or a lasso is shown and scored.
+    """A map of the images' latent codes: point, click or draw a lasso, and see the images and their scores.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class LatentExplorer(Explorer):
     >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorer = explorers.LatentExplorer(detector, split.test[:50], labels=split.test_labels[:50])
     >>> explorer.summary()
-    'Picture 42 (class 2): score 0.07574, higher than 50% of the 50 pictures.'
+    'Image 42 (class 2): score 0.07574, higher than 50% of the 50 images.'
     """
 
     def __init__(
@@ -107,9 +108,9 @@ class LatentExplorer(Explorer):
         self.colour_choice = toggle_buttons(self.colours, self._first_colour)
         self.figure = MapFigure(len(self.set))
         self.about, self.text, self.below_text = StatusText(), StatusText(), StatusText()
-        self.pictures, self.below, self.hovered = Picture(), Picture(), widgets.HTML()
+        self.image_view, self.below, self.hovered = ImageView(), ImageView(), widgets.HTML()
         self.text.layout.min_height, self.hovered.layout.min_height = "90px", "76px"
-        self.picker = slider("picture", len(self.set), width=322, readout=False)
+        self.picker = slider("image", len(self.set), width=322, readout=False)
         self.picker.style.description_width, self.picker.tooltip = "52px", "From the lowest score to the highest"
         box: dict[str, Any] = {"step": 0.1, "layout": {"width": "112px"}, "style": {"description_width": "14px"}}
         self.x, self.y = widgets.FloatText(description="x", **box), widgets.FloatText(description="y", **box)
@@ -131,7 +132,7 @@ class LatentExplorer(Explorer):
         self._under(self.probe)
         self._listen()
         place = widgets.HBox([self.x, self.y, self.go_there])
-        side = [self.text, self.pictures, self.hovered, self.picker, self.set_choice, place, self.path_switch]
+        side = [self.text, self.image_view, self.hovered, self.picker, self.set_choice, place, self.path_switch]
         panel = widgets.VBox(side, layout=widgets.Layout(width="326px"))
         choices = row("map", self.map_choice, "colour", self.colour_choice)
         choices = [choices, *row_of_detectors(self.detector)]
@@ -145,7 +146,7 @@ class LatentExplorer(Explorer):
 
         on_value(self.map_choice, self.switch)
         on_value(self.colour_choice, lambda _: self._draw())
-        on_value(self.picker, lambda rank: self.show_picture(int(self.set.order[rank])))
+        on_value(self.picker, lambda rank: self.show_image(int(self.set.order[rank])))
         on_value(self.set_choice, self.pick_out)
         on_value(self.path_switch, self.start_path)
         self.go_there.on_click(self.guarded(lambda _: self.show_place(np.array([self.x.value, self.y.value]))))
@@ -166,46 +167,51 @@ class LatentExplorer(Explorer):
         return ranges(self.map.points)
 
     def _draw(self) -> None:
-        """Draw the present map in the present colours, and say what it is worth."""
-        kind, drawn = str(self.colour_choice.value), self.map
+        """Draw the present map in the present colours, and say how far it can be trusted."""
+        kind, current = str(self.colour_choice.value), self.map
         if kind == "score":
             low, high = np.quantile(self.set.scores, [0, 0.98])
-            self.figure.draw(drawn, looks_of_scores(self.set.scores, self.set.truth), (float(low), float(high)))
+            self.figure.draw(current, looks_of_scores(self.set.scores, self.set.truth), (float(low), float(high)))
         else:
-            self.figure.draw(drawn, looks_of(self.set.groups[kind]), None)
-        worth = f"{drawn.name} keeps {drawn.kept:.0%} of the codes' 10 nearest neighbours."
+            self.figure.draw(current, looks_of(self.set.groups[kind]), None)
+        quality = f"{current.name} keeps {current.preserved:.0%} of the codes' 10 nearest neighbours."
         click = "decodes that place (all other directions at their mean)."
-        if drawn.method == "latent":
-            worth, click = "The codes themselves: what is near here is near for the detector.", "decodes that place."
-        if not drawn.has_inverse:
-            click = "shows the pictures nearest on the map: it has no inverse."
+        if current.method == "latent":
+            quality, click = "The codes themselves: what is near here is near for the detector.", "decodes that place."
+        if not current.has_inverse:
+            click = "shows the images nearest on the map: it has no inverse."
         elif not self.set.can_decode:
-            click = "shows the pictures nearest on the map: this detector decodes no codes."
-        self.about.say(f"{worth} A click on the empty plane {click}")
+            click = "shows the images nearest on the map: this detector decodes no codes."
+        self.about.say(f"{quality} A click on the empty plane {click}")
 
     # ------------------------------------------------------------------ what is looked at
 
     def summary(self) -> str:
-        """Return the chosen picture or place in words."""
+        """Return the chosen image or place in words."""
         score, verdict = self.probe.score, self.set.verdict(self.probe.score)
-        what = f"score {score:.4g}, {self.set.high(score)}." + (f" It is called {verdict}." if verdict else "")
+        what = f"score {score:.4g}, {self.set.comparison(score)}." + (f" It is called {verdict}." if verdict else "")
         if self.probe.index is not None:
             return f"{self.set.describe(self.probe.index)}: {what}"
         x, y = self.probe.place
         return f"Decoded from ({x:.2f}, {y:.2f}): {what} Encoded again, its code is {self.probe.distance:.2g} away."
 
+    def show_image(self, index: int) -> None:
+        """Choose an image of the set."""
+        self._choose(self.set.probe_image(index, self.map))
+
     def show_picture(self, index: int) -> None:
-        """Choose a picture of the set."""
-        self._choose(self.set.picture(index, self.map))
+        """Choose an image, under the method's name before 0.2."""
+        warnings.warn("explorer.show_picture() is now explorer.show_image().", FutureWarning, stacklevel=2)
+        self.show_image(index)
 
     def show_place(self, place: np.ndarray) -> None:
-        """Choose a place on the map: decode it, or, where that cannot be, show the pictures nearest to it."""
+        """Choose a place on the map: decode it, or, where that cannot be, show the images nearest to it."""
         if self.map.has_inverse and self.set.can_decode:
-            self._choose(self.set.place(place, self.map))
+            self._choose(self.set.probe_place(place, self.map))
             return
         close = nearest(self.map.points, place, min(STRIP, len(self.set)))
         why = "this detector decodes no codes" if self.map.has_inverse else f"{self.map.name} has no inverse"
-        text = f"No picture belongs to the place ({place[0]:.2f}, {place[1]:.2f}): {why}. Nearest on the map"
+        text = f"No image belongs to the place ({place[0]:.2f}, {place[1]:.2f}): {why}. Nearest on the map"
         self._show_near(place, close, text)
 
     def show_set(self, indices: np.ndarray) -> None:
@@ -214,7 +220,7 @@ class LatentExplorer(Explorer):
         self._show()
 
     def _choose(self, probe: Probe) -> None:
-        """Choose a picture or a place; what was picked out is no longer."""
+        """Choose an image or a place; what was picked out is no longer."""
         self._drop_selection()
         self.probe = probe
         with self.callbacks_paused():
@@ -238,23 +244,23 @@ class LatentExplorer(Explorer):
 
     def _middle(self) -> Probe:
         """Return the image with the middle score."""
-        return self.set.picture(int(self.set.order[len(self.set) // 2]), self.map)
+        return self.set.probe_image(int(self.set.order[len(self.set) // 2]), self.map)
 
     def _on_this_map(self, probe: Probe) -> Probe:
-        """Return the same picture or decoded code on the present map; the nearest picture where it has no place."""
+        """Return the same image or decoded code on the present map; the nearest image where it has no place."""
         if probe.index is not None:
-            return self.set.picture(probe.index, self.map)
+            return self.set.probe_image(probe.index, self.map)
         if len(probe.code) != self.set.codes.shape[1]:  # another detector's
             return self._middle()
         if self.map.has_inverse and self.set.can_decode:
-            return self.set.place(self.map.places_of(probe.code[None])[0], self.map)
-        return self.set.picture(int(self.set.near(probe, 1)[0]), self.map)
+            return self.set.probe_place(self.map.places_of(probe.code[None])[0], self.map)
+        return self.set.probe_image(int(self.set.nearest_images(probe, 1)[0]), self.map)
 
     def _show(self) -> None:
         """Show what is chosen beside the map, on it and below it."""
         probe = self.probe
         self.text.say(self.summary())
-        self.pictures.show(self.triple(), f"Input, reconstruction, difference. {self.summary()}")
+        self.image_view.show(self.triple(), f"Input, reconstruction, difference. {self.summary()}")
         with self.callbacks_paused():
             if probe.index is not None:
                 self.picker.value = int(self.set.rank[probe.index])
@@ -265,64 +271,64 @@ class LatentExplorer(Explorer):
         elif self.path_from is not None:
             self._show_path(self.path_from)
         else:
-            close, whose = self.set.near(probe, STRIP), "picture's" if probe.index is not None else "place's"
-            self._show_near(probe.place, close, f"The {len(close)} pictures with codes nearest to this {whose}")
+            close, owner = self.set.nearest_images(probe, STRIP), "image's" if probe.index is not None else "place's"
+            self._show_near(probe.place, close, f"The {len(close)} images with codes nearest to this {owner}")
 
     def triple(self) -> Image.Image:
-        """Return the chosen picture, its reconstruction and their difference, the largest in yellow."""
+        """Return the chosen image, its reconstruction and their difference, the largest in yellow."""
         x = self.probe.image
         first = "input" if self.probe.index is not None else "decoded"
         if not self.set.can_reconstruct:
             return tiles([x], [first], [""])
-        made = reconstructions_of(OWNER, self.set.detector, x[None])[0]
-        difference = np.abs(made - x).mean(axis=0)
+        reconstruction = reconstructions_of(OWNER, self.set.detector, x[None])[0]
+        difference = np.abs(reconstruction - x).mean(axis=0)
         captions = ["", "", f"up to {difference.max():.2f}"]
-        return tiles([x, made, heat(difference)], [first, "reconstruction", "difference"], captions)
+        return tiles([x, reconstruction, heat(difference)], [first, "reconstruction", "difference"], captions)
 
     def _under(self, probe: Probe) -> None:
         """Show what lies under the pointer."""
         x, y = probe.place
         text = self.set.describe(probe.index) if probe.index is not None else f"Decoded from ({x:.2f}, {y:.2f})"
-        element, _ = picture_markup(small(probe.image), f"Under the pointer: {text}", 64)
+        element, _ = image_markup(small(probe.image), f"Under the pointer: {text}", 64)
         self.hovered.value = (
             '<div class="advad-hover" style="display:flex;gap:10px;align-items:center;line-height:1.35">'
             f'<div style="width:64px;flex:none">{element}</div>'
             f"<div><b>Under the pointer</b><br><span>{html.escape(text)}</span><br>score {probe.score:.4g}</div></div>"
         )
 
-    def _show_below(self, sentence: str, label: str, pictures: np.ndarray, scores: np.ndarray) -> None:
-        """Show a sentence, and pictures with their scores."""
+    def _show_below(self, sentence: str, label: str, images: np.ndarray, scores: np.ndarray) -> None:
+        """Show a sentence, and images with their scores."""
         self.below_sentence = sentence
         self.below_text.say(sentence)
         captions = {label: [f"{score:.2g}" for score in scores]}
-        self.strip = plots.grid({label: pictures}, captions=captions)
-        if len(pictures):
+        self.strip = plots.grid({label: images}, captions=captions)
+        if len(images):
             self.below.show(self.strip, f"{sentence} Scores: {', '.join(captions[label])}.")
         else:
             self.below.value = ""
 
     def _show_near(self, place: np.ndarray, indices: np.ndarray, text: str) -> None:
-        """Show the pictures that are nearest to what was chosen."""
-        sentence = f"{text}{self.set.mix(indices)}."
+        """Show the images that are nearest to what was chosen."""
+        sentence = f"{text}{self.set.class_counts(indices)}."
         self._show_below(sentence, "nearest", self.set.images[indices], self.set.scores[indices])
         self.figure.mark(place, self.map.points[indices], NOTHING)
 
     def _show_path(self, start: Probe) -> None:
         """Decode and score the codes from the path's start to what is chosen now."""
-        codes, made, scores = self.set.path(start, self.probe, STEPS)
-        top, drawn = int(scores.argmax()), self.map
+        codes, decoded, scores = self.set.path(start, self.probe, STEPS)
+        top, current = int(scores.argmax()), self.map
         sentence = (
             f"From {start.name} to {self.probe.name} through the latent space: the highest score, {scores[top]:.3g}, "
-            f"is at step {top} of {STEPS}, {self.set.high(scores[top])}."
+            f"is at step {top} of {STEPS}, {self.set.comparison(scores[top])}."
         )
-        if drawn.has_inverse:
-            self.figure.mark(self.probe.place, NOTHING, drawn.places_of(codes))
+        if current.has_inverse:
+            self.figure.mark(self.probe.place, NOTHING, current.places_of(codes))
         else:
-            sentence += f" {drawn.name} cannot show the way between."
+            sentence += f" {current.name} cannot show the way between."
             ends = [end.index for end in (start, self.probe) if end.index is not None]
-            line = drawn.points[ends] if len(ends) == 2 else NOTHING  # a decoded place is nowhere on this map
+            line = current.points[ends] if len(ends) == 2 else NOTHING  # a decoded place is nowhere on this map
             self.figure.mark(self.probe.place, NOTHING, line, dash="dot")
-        self._show_below(sentence, "decoded", made, scores)
+        self._show_below(sentence, "decoded", decoded, scores)
 
     def _show_selected(self, indices: np.ndarray) -> None:
         """Show a set's statistics, and a strip of it from its lowest to its highest score."""
@@ -332,13 +338,13 @@ class LatentExplorer(Explorer):
         self._show_below(self.set.statistics(indices), "picked out", self.set.images[shown], self.set.scores[shown])
 
     def to_image(self) -> Image.Image:
-        """Return the map with what is chosen, its pictures, and the strip below."""
-        return stack([stack([picture_of(self.figure.widget), self.triple()], across=True), self.strip])
+        """Return the map with what is chosen, its images, and the strip below."""
+        return stack([stack([image_of(self.figure.widget), self.triple()], across=True), self.strip])
 
     # ------------------------------------------------------------------ the answers
 
     def switch(self, method: str) -> None:
-        """StatusText the choice of a map."""
+        """Answer the choice of a map."""
         if method not in self.set.maps:
             wait = " UMAP takes some 20 s to load." if method == "umap" else ""
             self.about.say(f"Laying out {len(self.set):,} codes by {NAMES[method]}, this once …{wait}")
@@ -367,27 +373,27 @@ class LatentExplorer(Explorer):
             self.path_switch.value, self.path_switch.disabled = self.path_from is not None, not self.set.can_decode
 
     def click_point(self, _: Any, points: Any, __: Any) -> None:
-        """StatusText a click on a point."""
+        """Answer a click on a point."""
         if points.point_inds:
-            self.show_picture(points.point_inds[0])
+            self.show_image(points.point_inds[0])
 
     def click_plane(self, _: Any, points: Any, __: Any) -> None:
-        """StatusText a click beside all points."""
+        """Answer a click beside all points."""
         if points.point_inds:
             self.show_place(np.array([points.xs[0], points.ys[0]], float))
 
     def hover_point(self, _: Any, points: Any, __: Any) -> None:
-        """StatusText the pointer over a point."""
+        """Answer the pointer over a point."""
         if points.point_inds:
-            self._under(self.set.picture(points.point_inds[0], self.map))
+            self._under(self.set.probe_image(points.point_inds[0], self.map))
 
     def hover_plane(self, _: Any, points: Any, __: Any) -> None:
-        """StatusText the pointer over the plane, where places can be decoded."""
+        """Answer the pointer over the plane, where places can be decoded."""
         if points.point_inds and self.set.can_decode and self.map.has_inverse:
-            self._under(self.set.place(np.array([points.xs[0], points.ys[0]], float), self.map))
+            self._under(self.set.probe_place(np.array([points.xs[0], points.ys[0]], float), self.map))
 
     def lasso(self, _: Any, points: Any, selector: Any) -> None:
-        """StatusText a lasso or a box."""
+        """Answer a lasso or a box."""
         outline = None if selector is None else dict(vars(selector))
         if outline is not None and outline == self.outline:  # the page tells of it again when the points move
             return
@@ -405,10 +411,10 @@ class LatentExplorer(Explorer):
         self._show()
 
     def start_path(self, on: bool) -> None:
-        """StatusText the switch of the path: it starts at what is chosen now, or it ends."""
+        """Answer the switch of the path: it starts at what is chosen now, or it ends."""
         self.path_from = self.probe if on else None
         self._drop_selection()
         if on:
-            self.below_text.say("The path starts here. Choose its end: a point, a place, or another picture.")
+            self.below_text.say("The path starts here. Choose its end: a point, a place, or another image.")
         else:
             self._show()

@@ -59,13 +59,13 @@ class MapFigure:
         self.widget: Any = plot(figure, *SIZE)
         self.net, self.points, self._path, self._rings, self._star, *self._legend = self.widget.data
 
-    def draw(self, drawn: Map, looks: Looks, limits: tuple[float, float] | None) -> None:
+    def draw(self, current: Map, looks: Looks, limits: tuple[float, float] | None) -> None:
         """Show a map; `limits` are the ends of the colour bar where colours are numbers."""
-        horizontal, vertical = ranges(drawn.points)
+        horizontal, vertical = ranges(current.points)
         colours, symbols, legend = looks
         with self.widget.batch_update():
             self.net.x, self.net.y = (np.linspace(*_wider(*ends), CELLS) for ends in (horizontal, vertical))
-            self.points.x, self.points.y = drawn.points.T
+            self.points.x, self.points.y = current.points.T
             marker, layout = self.points.marker, self.widget.layout
             marker.color, marker.symbol, marker.showscale = colours, symbols, limits is not None
             marker.cmin, marker.cmax = limits or (None, None)
@@ -74,9 +74,9 @@ class MapFigure:
                 entry.visible = entry.showlegend = k < len(legend)
                 if k < len(legend):
                     entry.name, (entry.marker.color, entry.marker.symbol) = legend[k]
-            layout.title.text = f"{len(drawn.points):,} codes: {drawn.name}"
+            layout.title.text = f"{len(current.points):,} codes: {current.name}"
             layout.xaxis.range, layout.yaxis.range = horizontal, vertical
-            layout.xaxis.title.text, layout.yaxis.title.text = drawn.axes
+            layout.xaxis.title.text, layout.yaxis.title.text = current.axes
 
     def mark(self, star: np.ndarray, rings: np.ndarray, path: np.ndarray, *, dash: str = "solid") -> None:
         """Move the star, shape (2,), the rings, (n, 2), and the path, (m, 2)."""
@@ -106,10 +106,10 @@ def looks_of(names: np.ndarray) -> Looks:
         frequent = {name for name, _ in Counter(names.tolist()).most_common(len(LOOKS))}
         known = [name for name in known if name in frequent]
     look = dict(zip(known, LOOKS, strict=False))
-    mine = [look.get(name, OTHERS) for name in names]
-    legend = [(name[:14], one) for name, one in look.items()]
+    look_of_each = [look.get(name, OTHERS) for name in names]
+    legend = [(name[:14], entry) for name, entry in look.items()]
     legend += [("others", OTHERS)] if len(set(names.tolist())) > len(look) else []
-    return [colour for colour, _ in mine], [symbol for _, symbol in mine], legend
+    return [colour for colour, _ in look_of_each], [symbol for _, symbol in look_of_each], legend
 
 
 def looks_of_scores(scores: np.ndarray, truth: np.ndarray | None) -> Looks:
@@ -121,7 +121,7 @@ def looks_of_scores(scores: np.ndarray, truth: np.ndarray | None) -> Looks:
 
 
 def ranges(points: np.ndarray) -> list[tuple[float, float]]:
-    """Return the ranges of both axes around all points, with as many units a pixel on both: distances are true."""
+    """Return the ranges of both axes around all points, with the same scale on both, so that distances are true."""
     room = np.array([SIZE[0] - MARGIN["l"] - MARGIN["r"], SIZE[1] - MARGIN["t"] - MARGIN["b"]])
     low, high = points.min(axis=0).astype(float), points.max(axis=0).astype(float)
     half = room * (max((high - low) / room) * 1.1 or 1.0) / 2

@@ -1,0 +1,58 @@
+"""The static form of a figure has the figure's own colours and marks."""
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from advad import plots
+from advad.plots.to_image import image_of
+
+COLOURS = ["#D55E00", "#0072B2", "#009E73"]
+
+
+def shares(image):
+    """Return the share of pixels of each of the colours."""
+    pixels = np.asarray(image)
+    return [
+        (np.abs(pixels - [int(colour[k : k + 2], 16) for k in (1, 3, 5)]).sum(axis=2) < 12).mean() for colour in COLOURS
+    ]
+
+
+@pytest.mark.parametrize("symbols", [["circle", "diamond-open", "square-open"], ["circle-open", "circle", "x-open"]])
+def test_each_marker_has_its_own_colour_whatever_its_symbol(symbols):
+    marker = {"color": COLOURS, "symbol": symbols, "size": 40, "line": {"width": 4, "color": COLOURS}}
+    figure = go.Figure(go.Scatter(x=[1, 2, 3], y=[1, 2, 3], mode="markers", marker=marker))
+    drawn = shares(image_of(figure))
+    for k in range(3):  # one after another: only that one has its colour
+        figure.data[0].x = [1 if at == k else None for at in range(3)]
+        alone = shares(image_of(figure))
+        assert alone[k] > 0.0005
+        assert [share < 0.0002 for share in alone] == [at != k for at in range(3)]
+    assert all(share > 0.0005 for share in drawn)
+
+
+def test_points_beside_an_empty_selection_fade():
+    marker = {"color": COLOURS[1], "size": 40}
+    figure = go.Figure(go.Scatter(x=[1, 2, 3], y=[1, 2, 3], mode="markers", marker=marker))
+    assert shares(image_of(figure))[1] > 0.001
+    figure.data[0].selectedpoints = []
+    assert shares(image_of(figure))[1] == 0
+
+
+def test_the_key_of_overlays_has_their_colours():
+    key = np.asarray(plots.overlay_key()).astype(int)
+    row = key[16]  # inside the bar
+    ends = plots.overlay(np.full((1, 1, 1, 2), 0.5), np.array([[[-1.0, 1.0]]]))[0, :, 0]  # (3, 2)
+    assert np.abs(row[0] - 255 * ends[:, 0]).max() < 2
+    assert np.abs(row[-1] - 255 * ends[:, 1]).max() < 2
+    assert np.ptp(row[len(row) // 2]) < 6  # grey
+
+
+def test_captions_wider_than_an_image_are_broken_not_cut():
+    images = np.zeros((2, 1, 8, 8))
+    captions = {"row": ["-0.00081 to +0.0022"] * 2}
+    one_line = plots.grid({"row": images}, captions={"row": ["a"] * 2}, tile=92)
+    two_lines = plots.grid({"row": images}, captions=captions, tile=92)
+    assert two_lines.height > one_line.height
+    ink = np.asarray(two_lines.convert("L"))[one_line.height - 36 :] < 128
+    assert not ink[:, -4:].any()  # nothing at the right edge
