@@ -119,7 +119,9 @@ def doctor(root: Path | None) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FOLDER] [ARGUMENTS]...")
 def lab(arguments: Sequence[str]) -> None:
-    """Copy the lessons to a FOLDER of your own, and open its map of the course in JupyterLab.
+    """Open your own copy of the lessons in JupyterLab.
+
+    They are copied to FOLDER, which opens with a map of the course.
 
     FOLDER is advad-course by default, or the working folder where that is a course folder. What you have changed in it
     is never written over. Further ARGUMENTS go to JupyterLab, such as --no-browser or --port 8890.
@@ -154,7 +156,9 @@ def lab(arguments: Sequence[str]) -> None:
 @TIMEOUT
 @click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one per core, 4 at most]")
 def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
-    """Run all lessons, or each LESSON named, and write a gallery of what they found.
+    """Run all lessons and write a gallery of their findings.
+
+    Where LESSONs are named, only these run.
 
     The profiles lab and smoke need no network: their images come with advad. The numbers of smoke mean nothing: it only
     shows that everything runs. A lesson that fails is reported, the others go on, and the exit code is 1.
@@ -223,7 +227,9 @@ def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeo
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--root", type=PATH, help="Folder of image sets  [default: $ADVAD_DATA, else data/]")
 def download(names: Sequence[str], root: Path | None) -> None:
-    r"""Download image sets by NAME; without any, list them all and say which are there.
+    """Download image sets by NAME.
+
+    Without a name, they are listed, with those that are there.
 
     The lessons need no download. The full sets are for the profile paper, for sweeps and for your own experiments.
 
@@ -249,7 +255,9 @@ def download(names: Sequence[str], root: Path | None) -> None:
 @click.option("--name", prompt="Your name", help="Your name, as the instructor knows it.")
 @click.option("--out", type=PATH, help="The zip file  [default: hand-in-NAME.zip in the course folder]")
 def hand_in(folder: Path | None, name: str, out: Path | None) -> None:
-    """Write one zip file with your answers, predictions and results, for your instructor.
+    """Pack your work into one zip file for your instructor.
+
+    It holds your answers, predictions and results.
 
     FOLDER is that of `advad lab`. What is saved is listed; nothing else is, and nothing is sent anywhere.
     """
@@ -270,7 +278,9 @@ def hand_in(folder: Path | None, name: str, out: Path | None) -> None:
 @click.option("--out", type=PATH, default=Path("runs/class"), show_default=True, help="Where to write.")
 @TIMEOUT
 def class_(folder: Path, rerun: bool, out: Path, timeout: int) -> None:
-    """Show what a class handed in: who predicted what, who solved what, and what was found.
+    """Show in one table what a class handed in.
+
+    It says who predicted what, who solved what, and what was found.
 
     FOLDER holds the zip files of `advad hand-in`, also in folders inside. They are read and checked, and nothing of
     them is executed, unless --rerun asks for it: then each lesson runs with each student's answers, on this machine
@@ -291,7 +301,9 @@ def class_(folder: Path, rerun: bool, out: Path, timeout: int) -> None:
 @click.option("--out", type=PATH, default=Path("runs/guide.html"), show_default=True, help="The page.")
 @click.option("--from", "tours", multiple=True, type=PATH, help="Renew the expected findings from a tour; repeat it.")
 def guide(out: Path, tours: Sequence[Path]) -> None:
-    r"""Write the instructor's guide as a page: plans, checklists, expected findings, wrong answers, glossary.
+    """Write the instructor's guide as a page.
+
+    It has plans, checklists, expected findings, common wrong answers and a glossary.
 
     \b
     advad tour --out runs/tour
