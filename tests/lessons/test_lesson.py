@@ -323,7 +323,7 @@ class Interval:
 
 def test_the_record_holds_everything_as_json(shown, begun):
     lesson.check("it", 1, 1)
-    assert not begun.output_dir.exists()
+    assert not (begun.output_dir / "results.json").exists()
     lesson.record(
         "It works.",
         auroc=np.float64(0.5),
@@ -365,7 +365,7 @@ def test_what_json_cannot_hold_is_named(shown, begun):
         TypeError, match=r"lesson.record: metrics.deep\[1\].bad must be made of numbers, .*; got <object"
     ):
         lesson.record("finding", deep=[1, {"bad": object()}])
-    assert not begun.output_dir.exists()
+    assert not (begun.output_dir / "results.json").exists()
 
 
 def test_a_failed_write_leaves_the_old_record(shown, begun, monkeypatch):
