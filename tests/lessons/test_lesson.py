@@ -125,6 +125,17 @@ def test_start_refuses_a_folder_where_nothing_can_be_written(tmp_path, monkeypat
     assert "\n" not in str(caught.value)
 
 
+def test_start_tries_to_write_where_the_results_will_go(tmp_path, monkeypatch):
+    """A folder that exists may still be read-only (here by decree: root may write anywhere)."""
+
+    def refuse(dir):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    with pytest.raises(ParameterError, match=r"output_dir must be a folder to write in; .*\. Permission denied\.$"):
+        lesson.start("00_test", {}, output_dir=tmp_path)
+
+
 def test_results_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     lesson.start("00_test", notebook(tmp_path, output_dir="~/x"))
