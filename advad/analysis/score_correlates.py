@@ -56,15 +56,11 @@ class Correlates:
     difference : Interval
         AUROC of the score minus that of the first row's statistic, on the same resamples; the statistic is chosen
         anew, and its direction too, in each.
-    within : float
-        AUROC of what is left of the score when the ranks of all statistics are regressed out of its ranks, fitted to
-        the normal images.
     """
 
     auroc: Interval
     rows: tuple[Correlate, ...]
     difference: Interval
-    within: float
 
     @property
     def knows_more(self) -> bool:
@@ -228,8 +224,7 @@ def score_correlates(
         rows.append(Correlate(name, correlation, interval(auroc, anomalous, signed), direction))
     rows.sort(key=lambda row: -row.auroc.value)
     difference = interval(partial(_difference, scores, np.stack(list(columns.values()))), anomalous, np.arange(len(x)))
-    left = _unexplained(scores, np.stack(list(columns.values()), 1), ~anomalous)
-    return Correlates(interval(auroc, anomalous, scores), tuple(rows), difference, auroc(anomalous, left))
+    return Correlates(interval(auroc, anomalous, scores), tuple(rows), difference)
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -255,13 +250,3 @@ def _aurocs(truth: np.ndarray, values: np.ndarray) -> np.ndarray:
     positive = int(truth.sum())
     ranks = rankdata(values, axis=1)[:, truth].sum(1)
     return (ranks - positive * (positive + 1) / 2) / (positive * (len(truth) - positive))
-
-
-def _unexplained(scores: np.ndarray, columns: np.ndarray, normal: np.ndarray) -> np.ndarray:
-    """Return the score's ranks minus their linear prediction from the statistics' ranks, fitted to normal images."""
-    from scipy.stats import rankdata
-
-    ranks = np.column_stack([rankdata(columns, axis=0) / len(scores), np.ones(len(scores))])
-    target = rankdata(scores) / len(scores)
-    weights = np.linalg.lstsq(ranks[normal], target[normal], rcond=None)[0]
-    return target - ranks @ weights

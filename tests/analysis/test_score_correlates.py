@@ -29,7 +29,7 @@ def test_statistics_by_hand():
     assert values["border brightness"] == pytest.approx(0.2)
     assert values["sharpness"] == pytest.approx((2 * 2 + 2 * 4) * 0.6 / 90 / 2, abs=1e-6)  # steps down, steps across
     assert values["edges"] == pytest.approx(values["sharpness"] / values["contrast"])
-    assert values["asymmetry"] == pytest.approx(2 * 4 * 0.6 / 100, abs=1e-6)  # column 4 mirrors to 5, 3 to 6
+    assert values["asymmetry"] == pytest.approx(4 * 4 * 0.6 / 100, abs=1e-6)  # columns 3 and 4 mirror to 6 and 5
     assert "colourfulness" not in values
     dark = image_statistics(1 - image)
     assert float(dark["object size"][0]) == pytest.approx(0.08)
@@ -84,27 +84,17 @@ def test_a_score_that_sees_what_no_statistic_does_knows_more():
     hidden = TRUTH + 0.3 * RNG.standard_normal(60)
     result = score_correlates(hidden, NOISE, TRUTH, n=200)
     assert result.knows_more
-    assert result.within > 0.9
     assert result.summary().startswith("The detector knows more than cheap statistics: its AUROC is")
     best = result.rows[0]
     assert str(result).splitlines()[1].split()[-1] == best.direction
     assert best.auroc.value == max(row.auroc.value for row in result.rows)
 
 
-def test_what_is_left_without_the_statistics_is_chance_where_the_score_is_one_of_them():
-    rng = np.random.default_rng(3)
-    images = np.clip(0.5 + rng.normal(0, 0.1, (400, 1, 1, 1)) + 0 * rng.random((400, 1, 6, 6)), 0, 1)
-    truth = images[:, 0, 0, 0] + rng.normal(0, 0.1, 400) > 0.55
-    result = score_correlates(images.mean((1, 2, 3)), images.astype(np.float32), truth, n=20)
-    assert result.auroc.value > 0.7
-    assert abs(result.within - 0.5) < 0.15
-
-
 def test_further_statistics_and_detectors():
     detector = advad.PCA(n_components=4).fit(NOISE[:20])
-    result = score_correlates(detector, BRIGHT, TRUTH, statistics={"hour": TRUTH * 1.0}, n=50)
-    assert result.rows[0].name == "hour"
-    assert result.auroc.value == pytest.approx(roc_auc_score(TRUTH, detector.anomaly_score(BRIGHT)))
+    result = score_correlates(detector, NOISE, TRUTH, statistics={"hour": -1.0 * TRUTH}, n=50)
+    assert (result.rows[0].name, result.rows[0].direction, result.rows[0].auroc.value) == ("hour", "lower", 1)
+    assert result.auroc.value == pytest.approx(roc_auc_score(TRUTH, detector.anomaly_score(NOISE)))
 
 
 def test_pneumonia_is_told_by_sharpness_and_a_reconstruction_error_ranks_it_below():
