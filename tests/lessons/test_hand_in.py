@@ -167,7 +167,7 @@ def test_the_command_lists_what_it_saves(lessons, tmp_path, monkeypatch):
     ("arguments", "code", "message"),
     [
         (["--name", "<b>Ada</b>"], 2, "advad: name must be a name of at most 80 letters"),
-        (["elsewhere", "--name", "Ada"], 1, "advad: no folder lessons in elsewhere. `advad lab` makes one"),
+        (["elsewhere", "--name", "Ada"], 1, "advad: no lessons in elsewhere. `advad lab` makes a folder"),
     ],
 )
 def test_a_hand_in_that_cannot_be_made_is_one_line(lessons, tmp_path, monkeypatch, arguments, code, message):
@@ -419,7 +419,7 @@ def test_run_again_an_answer_shows_what_it_is(lessons, content, tmp_path):
     said = [row.rerun["00_tiny"] for row in table.rows]
     assert said[0] == "agrees"
     assert said[1] == "“twice” is wrong, handed in as right"
-    assert said[2].startswith("failed, 00_tiny: cell [4] failed with SystemError: no")
+    assert said[2].startswith("failed, 00_tiny: cell [5] failed with SystemError: no")
     assert said[3] == "not possible, it is of another version of the lesson"
     assert [row.checks()["00_tiny", "twice"] for row in table.rows] == ["right", "wrong", "right", "right"]
     assert "run again here" in class_table.write(table, tmp_path / "out", "run again here").read_text()
