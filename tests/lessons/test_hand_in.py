@@ -167,7 +167,7 @@ def test_the_command_lists_what_it_saves(lessons, tmp_path, monkeypatch):
     ("arguments", "code", "message"),
     [
         (["--name", "<b>Ada</b>"], 2, "advad: name must be a name of at most 80 letters"),
-        (["elsewhere", "--name", "Ada"], 1, "advad: no folder lessons in elsewhere. `advad lab` makes one"),
+        (["elsewhere", "--name", "Ada"], 1, "advad: no lessons in elsewhere. `advad lab` makes a folder"),
     ],
 )
 def test_a_hand_in_that_cannot_be_made_is_one_line(lessons, tmp_path, monkeypatch, arguments, code, message):
