@@ -1,14 +1,14 @@
-"""Widgets over figures: what a reader moves, Python answers. All explorers, by one import.
+"""Explorers: widgets in a notebook through which a reader works with detectors, images and results.
 
     from advad import explorers
 
     explorers.LatentExplorer(detector, images, labels=labels)
 
-Every explorer of detectors is made in the same way: a fitted detector, or a mapping of names to several, then images,
-(N, C, H, W) or (N, H, W); then, by name, what is known of them: `labels`, `classes`, `is_anomaly`.
+All explorers of detectors have the same arguments: a fitted detector, or a mapping of names to detectors; images,
+(N, C, H, W) or (N, H, W); and by name, if known, `labels`, `classes` and `is_anomaly`.
 
-An explorer is shown by naming it at the end of a cell. Its callbacks run inside `Explorer.guarded`, which shows
-an error in a panel of its own instead of losing it; after it, a lesson shows its static image:
+An explorer is shown when it is the last expression of a cell. Errors in its callbacks are shown in its own panel
+(`Explorer.guarded`). A lesson shows its static form after it:
 `lesson.image(explorer.to_image(), explorer.summary(), alt=...)`.
 """
 

@@ -98,7 +98,7 @@ class AAEPriorExplorer(Explorer):
         return auroc(asked[members], origin_distance(z)[members])
 
     def _shares(self, z: np.ndarray, name: str) -> np.ndarray:
-        """Return the histogram of a group's ‖z‖; what lies beyond the last bin stands in it."""
+        """Return the histogram of a group's ‖z‖; larger values count in the last bin."""
         distance = origin_distance(z[self.groups[name]]).clip(BINS[0], BINS[-1])
         return np.histogram(distance, BINS)[0] / len(distance)
 

@@ -48,9 +48,8 @@ class Explorer(ABC):
     images : array of shape (N, C, H, W) or (N, H, W)
         In explorers of images. `uint8`, or float in [0, 1].
     **known
-        What is known of the images: `labels`, `classes`, `is_anomaly`, each optional; see `Known`. Where an explorer
-        compares an image's score with others, it compares with those of the normal images only if `is_anomaly` is
-        given.
+        `labels`, `classes` and `is_anomaly` of the images, each optional; see `Known`. An image's score is compared
+        with the scores of the normal images where `is_anomaly` is known, and of all images where it is not.
     """
 
     def __init__(self) -> None:

@@ -239,7 +239,7 @@ class View:
     detected : ndarray of shape (A, S, E, F)
         The ROC curve: the share of anomalies found at each of `FALSE_ALARMS`.
     shares : ndarray of shape (A, S, E, 2, B)
-        The histograms of normal and anomalous images; what lies outside the edges stands in the first or last bin.
+        The histograms of normal and anomalous images; values outside the edges count in the first or last bin.
     """
 
     def __init__(self, scaled: Scaled, edges: np.ndarray):

@@ -202,7 +202,7 @@ class GuessingGame(Explorer):
         self._show()
 
     def _checked(self, picks: list[int]) -> np.ndarray:
-        """Return given picks, 1 to 12, as a mask."""
+        """Return picks, 1 to 12, as a mask."""
         if len(set(picks)) != self.budget or not set(picks) <= set(range(1, TILES + 1)):
             reject(OWNER, "picks", f"be {self.budget} different numbers from 1 to {TILES}", picks)
         return np.isin(np.arange(1, TILES + 1), picks)
@@ -215,7 +215,7 @@ class GuessingGame(Explorer):
         self._show_controls()
 
     def _note(self, k: int) -> str:
-        """Return what stands under a tile once the truth is known: a colour, a symbol and words."""
+        """Return the text below image k once the truth may be shown, with a colour and a symbol."""
         if not self.revealed:
             return ""
         mark, colour = ("◆", plots.VERMILION) if self.anomalous[k] else ("○", plots.BLUE)

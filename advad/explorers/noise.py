@@ -175,13 +175,13 @@ class NoiseExplorer(Explorer):
         figure.update_xaxes(range=[-0.02 * self.strengths[-1], 1.04 * self.strengths[-1]])
         self.plot = plot(figure, *SIZE)
         self.refresh()
-        for control, answer in (
+        for control, callback in (
             (self.picker, self.switch),
             (self.detector, self.switch),
             (self.noise, self.move),
             (self.rung, self.move),
         ):
-            control.observe(self.guarded(answer), "value")
+            control.observe(self.guarded(callback), "value")
         return [
             row(self.picker, self.rung),
             row("noise", self.noise, *row_of_detectors(self.detector)),

@@ -130,7 +130,7 @@ class OcclusionBrush(Explorer):
         figure.update_yaxes(rangemode="tozero", title_text="share")  # the plot is low
         return plot(figure, 560, 190, margin={"l": 60, "r": 150, "t": 12, "b": 46})
 
-    # ------------------------------------------------------------------ the answers
+    # ------------------------------------------------------------------ callbacks
 
     def show_image(self, index: int) -> None:
         """Answer the choice of an image: it comes uncovered."""
@@ -197,7 +197,7 @@ class OcclusionBrush(Explorer):
         while self._refine():
             pass
 
-    # ------------------------------------------------------------------ what is looked at
+    # ------------------------------------------------------------------ the two images
 
     @property
     def shade(self) -> float:
@@ -267,7 +267,7 @@ class OcclusionBrush(Explorer):
         return stack([plots.grid(rows, columns=list(shown), captions=all_captions, tile=TILE), plots.overlay_key()])
 
     def _show(self) -> None:
-        """Show what is looked at now."""
+        """Show the image as it is and covered."""
         self.text.say(self.summary())
         self.image_view.show(
             self.table(), f"The image as it is and covered, and what the detector makes of both. {self.summary()}"

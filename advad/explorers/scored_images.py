@@ -17,7 +17,7 @@ from advad.types import can_reconstruct
 
 
 class Known(TypedDict, total=False):
-    """What may be known of the images that an explorer is given; all of it is optional, and given by name.
+    """Labels and truth of the images of an explorer: optional keyword arguments.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class LabelledImages:
         return len(self.images)
 
     def describe(self, index: int) -> str:
-        """Return what is known of an image."""
+        """Return the name of an image in texts: its number, class, truth and part, as far as they are known."""
         known = [
             f"class {names[index]}" if kind == "class" and names[index].isdecimal() else names[index]
             for kind, names in self.groups.items()
@@ -91,7 +91,7 @@ class LabelledImages:
         return f"Image {index}" + (f" ({', '.join(known)})" if known else "")
 
     def class_counts(self, indices: np.ndarray) -> str:
-        """Return how many of some images are of which class (else truth, else part)."""
+        """Return the number of images of each class (or truth, or part, where no classes are known)."""
         if not self.groups or len(indices) == 0:
             return ""
         kind, names = next(iter(self.groups.items()))
@@ -142,12 +142,12 @@ class ScoredImages(LabelledImages):
         return threshold_of(self._owner, self.detector)
 
     def comparison(self, score: float) -> str:
-        """Return where a score stands among those of the normal images (all, where nobody says which are)."""
+        """Return how many of the normal images score lower; of all images, where the truth is not known."""
         share = float(np.searchsorted(self._reference, score)) / len(self._reference)
         return f"higher than {share:.0%} of the {self._reference_name}"
 
     def verdict(self, score: float) -> str:
-        """Return what the detector calls such a score, "" where it has no threshold."""
+        """Return "normal" or "anomalous" for a score, "" where the detector has no threshold."""
         if self.threshold is None:
             return ""
         return "anomalous" if score > self.threshold else "normal"

@@ -244,7 +244,7 @@ def histograms(
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     figure = go.Figure(layout=layout(title, x_title, "share of the group"))
     for k, (name, values) in enumerate(groups.items()):
-        values = np.clip(np.ravel(values), edges[0], edges[-1])  # the tail stands in the last bin
+        values = np.clip(np.ravel(values), edges[0], edges[-1])  # larger values count in the last bin
         share = np.histogram(values, edges)[0] / len(values)
         colour = PALETTE[k % len(PALETTE)]
         figure.add_scatter(

@@ -188,14 +188,14 @@ def tiles(images: Sequence[np.ndarray], names: Sequence[str], captions: Sequence
 
 
 def without_label(labelled: Image.Image) -> Image.Image:
-    """Return a grid whose rows have no label without the room for it: its images stand at the left edge."""
+    """Return a grid without the margin for the labels of its rows."""
     cropped = labelled.crop((24, 0, *labelled.size))
     cropped.info["dpi"] = (192, 192)
     return cropped
 
 
 def small(image: np.ndarray) -> Image.Image:
-    """Return an image of shape (C, H, W) at its own size, as an image."""
+    """Return an image of shape (C, H, W) as a PIL image of its own size."""
     return Image.fromarray(np.ascontiguousarray(to_pixels(image)))
 
 

@@ -51,11 +51,11 @@ class Map:
 
     @property
     def has_inverse(self) -> bool:
-        """Whether a place stands for a code."""
+        """Whether each place belongs to a code."""
         return self.centre is not None
 
     def code_at(self, place: np.ndarray) -> np.ndarray:
-        """Return the code that a place, shape (2,), stands for; on PCA's plane all other directions at their mean."""
+        """Return the code of a place, shape (2,); on PCA's plane all other directions at their mean."""
         assert self.centre is not None
         assert self.directions is not None
         return (self.centre + place @ self.directions).astype(np.float32)

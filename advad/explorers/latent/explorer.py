@@ -141,8 +141,8 @@ class LatentExplorer(Explorer):
     def _listen(self) -> None:
         """Connect the controls and the map with their answers."""
 
-        def on_value(control: Any, answer: Any) -> None:
-            control.observe(self.guarded(lambda change: answer(change["new"])), "value")
+        def on_value(control: Any, callback: Any) -> None:
+            control.observe(self.guarded(lambda change: callback(change["new"])), "value")
 
         on_value(self.map_choice, self.switch)
         on_value(self.colour_choice, lambda _: self._draw())
@@ -184,7 +184,7 @@ class LatentExplorer(Explorer):
             click = "shows the images nearest on the map: this detector decodes no codes."
         self.about.say(f"{quality} A click on the empty plane {click}")
 
-    # ------------------------------------------------------------------ what is looked at
+    # ------------------------------------------------------------------ what is chosen
 
     def summary(self) -> str:
         """Return the chosen image or place in words."""
@@ -341,7 +341,7 @@ class LatentExplorer(Explorer):
         """Return the map with what is chosen, its images, and the strip below."""
         return stack([stack([image_of(self.figure.widget), self.triple()], across=True), self.strip])
 
-    # ------------------------------------------------------------------ the answers
+    # ------------------------------------------------------------------ callbacks
 
     def switch(self, method: str) -> None:
         """Answer the choice of a map."""
