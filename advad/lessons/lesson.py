@@ -33,7 +33,9 @@ from IPython.display import display
 from advad.checks import check_choice
 from advad.environment import UNATTENDED
 from advad.files import plain
-from advad.lessons.parameters import Parameter, ParameterError, parse_parameters
+from advad.lessons.catalogue import find_lesson
+from advad.lessons.outcome import NoLessonError
+from advad.lessons.parameters import Parameter, ParameterError, parse_parameters, read_parameters
 from advad.lessons.record import FILE, Lesson, Prediction, output_folder
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box, say
 from advad.plots.images import image_markup
@@ -88,9 +90,16 @@ def start(name: str, parameters: dict[str, Any], output_dir: str | os.PathLike[s
 
 
 def _declared(name: str, namespace: dict[str, Any]) -> dict[str, Parameter]:
-    """Return the parameters that a notebook declares, read from the cells that were run (IPython's `In`)."""
+    """Return the parameters that a notebook declares: in a cell that was run, else in the lesson of that name.
+
+    IPython's `In` holds the cells that were run; nbval runs cells without it.
+    """
     cells = [source for source in namespace.get("In", ()) if re.search(r"^output_dir\s*:", source, re.MULTILINE)]
-    return parse_parameters(cells[-1], name) if cells else {}
+    if cells:
+        return parse_parameters(cells[-1], name)
+    with contextlib.suppress(NoLessonError):
+        return read_parameters(find_lesson(name)) if "In" in namespace else {}
+    return {}
 
 
 def running() -> Lesson:
