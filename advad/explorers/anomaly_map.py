@@ -13,8 +13,8 @@ from advad import plots
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.canvas import outlined
-from advad.explorers.controls import Picture, StatusText, row, slider
-from advad.explorers.scored_images import Known, Pictures
+from advad.explorers.controls import ImageView, StatusText, row, slider
+from advad.explorers.scored_images import Known, LabelledImages
 from advad.images import as_numpy
 from advad.plots.images import tiles
 from advad.types import MapsAnomalies
@@ -44,7 +44,7 @@ class AnomalyMapExplorer(Explorer):
     >>> split = one_class(load("digits"), normal=0)
     >>> detector = PCA(n_components=8).fit(split.train)
     >>> explorers.AnomalyMapExplorer(detector, split.test[:20], labels=split.test_labels[:20]).summary()
-    'Picture 0 (class 4): threshold 0.7029 outlines 0.0% of it.'
+    'Image 0 (class 4): threshold 0.7029 outlines 0.0% of it.'
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class AnomalyMapExplorer(Explorer):
             if not isinstance(detector, MapsAnomalies):
                 reject(OWNER, "detectors", "have anomaly maps (anomaly_map)", name)
         check_number(OWNER, "outlined_share", outlined_share, 0, MOST, remedy="It is a percentage of the pixels.")
-        self.known = Pictures(OWNER, images, **known)
+        self.known = LabelledImages(OWNER, images, **known)
         self.images = self.known.images
         self.options = {"kind": kind, "smoothing": smoothing}
         shape = self.images[:, 0].shape
@@ -71,7 +71,7 @@ class AnomalyMapExplorer(Explorer):
         if self.masks is not None and self.masks.shape != shape:
             reject(OWNER, "masks", f"have shape {shape}, one for each image", self.masks)
         self.maps: dict[str, np.ndarray] = {}  # by detector, made when it is first shown
-        self.slider = slider("picture", len(self.images))
+        self.slider = slider("image", len(self.images))
         self.detector = detector_buttons(self.detectors)
         self.share = widgets.FloatSlider(
             value=outlined_share,
@@ -127,7 +127,7 @@ class AnomalyMapExplorer(Explorer):
         return f"{text} Precision {precision:.1%}, recall {recall:.1%} of the defect's pixels."
 
     def build(self) -> list[widgets.Widget]:
-        self.text, self.strip = StatusText(), Picture()
+        self.text, self.strip = StatusText(), ImageView()
         for control in (self.slider, self.detector, self.share):
             control.observe(self.guarded(self.move), "value")
         self.move(None)
@@ -146,11 +146,11 @@ class AnomalyMapExplorer(Explorer):
         i = self.slider.value
         image, maps = self.images[i], self.all_maps
         low, top = float(maps.min()), float(maps.max())
-        pictures = {
+        views = {
             "image": image,
             "anomaly map": plots.heat(maps[i] - low, top - low),  # one scale for all images
             "above the threshold": outlined(image, self.detected(), 2 * TILE),
         }
         if self.masks is not None:
-            pictures["the defect"] = outlined(image, self.masks[i], 2 * TILE)
-        return tiles(list(pictures.values()), list(pictures), [""] * len(pictures), tile=TILE)
+            views["the defect"] = outlined(image, self.masks[i], 2 * TILE)
+        return tiles(list(views.values()), list(views), [""] * len(views), tile=TILE)

@@ -22,8 +22,8 @@ class ImageView(widgets.HTML):
 
     def show(self, image: Image.Image, alt: str, width: int | None = None) -> None:
         """Show an image; one that is drawn for a dense screen (192 dots an inch) at half its pixels."""
-        element, width = image_markup(image, alt, width)
-        self.value = f'<div style="width:{width}px;max-width:100%">{element}</div>'
+        self.value, width = image_markup(image, alt, width)
+        self.layout.width, self.layout.max_width = f"{width}px", "calc(100% - 4px)"  # less its margins
 
 
 def __getattr__(name: str) -> Any:

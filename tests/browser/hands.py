@@ -185,7 +185,7 @@ class Hands:
             self._settle(shot.with_stem(f"{shot.stem}_{width}"))
             beyond = root.evaluate(BEYOND)
             self.page.set_viewport_size(whole)
-            assert beyond == [], f"beyond the right edge of {width} pixels"
+            assert beyond == [], f"beyond the right edge of {width} pixels: {beyond[:5]}"
 
     def _settle(self, shot: Any) -> None:
         """Wait until the page has settled, and take a screenshot."""

@@ -120,7 +120,7 @@ def test_the_outline_follows_the_threshold_and_the_image(desk):
     hands.press(".noUi-handle", *["ArrowRight"] * 8, nth=1)
     here.share.value += 8 * 0.1
     hands.sees(here.summary())
-    hands.sees_picture("An image, its anomaly map, and the outline", here.to_image())
+    hands.sees_image("An image, its anomaly map, and the outline", here.to_image())
     hands.check_looks(SHOTS / "map.png")
 
 

@@ -47,7 +47,7 @@ def test_the_threshold_is_a_quantile_of_all_maps(explorer):
 def test_precision_and_recall_by_hand(explorer):
     explorer.slider.value = 2
     assert explorer.rates() == (5 / 30, 1)
-    text = "Picture 2 (spot): once, threshold 0.2691 outlines 30.0% of it. Precision 16.7%, recall 100.0% of the defect"
+    text = "Image 2 (spot): once, threshold 0.2691 outlines 30.0% of it. Precision 16.7%, recall 100.0% of the defect"
     assert explorer.summary().startswith(text)
     explorer.share.value = 1  # 3 pixels
     assert explorer.rates() == (1, 3 / 5)
