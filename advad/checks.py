@@ -30,9 +30,9 @@ def brief(value: Any, length: int = 60) -> str:
 def reject(
     owner: str, name: str, rule: str, value: Any, remedy: str = "", error: type[Exception] = ValueError
 ) -> NoReturn:
-    """Raise `error` in the house's form: "owner: name must rule; got value. Remedy"."""
-    message = f"{owner}: {name} must {rule}; got {brief(value)}."
-    raise error(f"{message} {remedy}" if remedy else message)
+    """Raise `error` in the house's form: "owner: name must rule; got value. Remedy", in one line."""
+    message = f"{owner}: {name} must {rule}; got {brief(value)}. {remedy}"
+    raise error(" ".join(message.split()))  # the name of a file or a class may hold line breaks
 
 
 def check_number(
@@ -123,7 +123,8 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
     if isinstance(X, np.ndarray):
         if X.dtype.kind not in "uif":
             reject(owner, name, "be uint8 or float in [0, 1]", X, error=TypeError)
-        X = X.astype(X.dtype.newbyteorder("="), copy=False)  # torch has no foreign byte order
+        native = np.dtype(np.float64) if X.dtype == np.longdouble else X.dtype.newbyteorder("=")
+        X = X.astype(native, copy=False)  # torch has no foreign byte order, and no floats beyond 64 bits
         X = torch.from_numpy(np.require(X, requirements=["C", "W"]))  # copies what torch could not share
     if not isinstance(X, Tensor):
         reject(owner, name, "be an array of images, (N, H, W) or (N, C, H, W)", X, error=TypeError)
@@ -174,9 +175,12 @@ def as_labels(owner: str, y: Any, n: int, *, name: str = "y") -> Tensor:
         Another length, or values other than 0 (normal) and 1 (anomalous).
     """
     try:
-        labels = torch.as_tensor(np.asarray(y))
-    except TypeError:
+        labels = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
+    except ValueError:  # lists of different lengths
+        labels = np.array(None)
+    if labels.dtype.kind not in "buif":
         reject(owner, name, "be an array of 0 and 1", y, error=TypeError)
+    labels = torch.from_numpy(labels.astype(np.float64 if labels.dtype.kind == "f" else np.int64))  # native byte order
     if tuple(labels.shape) != (n,):
         reject(owner, name, f"have shape ({n},), one label an image", labels)
     if not bool(((labels == 0) | (labels == 1)).all()):

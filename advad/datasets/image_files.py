@@ -22,6 +22,7 @@ SUFFIXES = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm"),
     *(".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no other, whatever a file is called: not PostScript
 NO_IMAGES = (
     ".cfg",
     ".csv",
@@ -56,7 +57,7 @@ def opened(path: Path) -> Image:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return ImageOps.exif_transpose(image)  # decodes the whole file
     except Image.DecompressionBombError as error:
         pixels = 2 * (Image.MAX_IMAGE_PIXELS or 0)
@@ -78,7 +79,7 @@ def used_depth(root: Path, paths: Iterable[Path], given: int | None) -> tuple[in
     deep_colour: dict[Path, int] = {}
     for path in paths:
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 if is_deep_grey(image):
                     tops[path] = int(np.asarray(image).max())
                 elif is_deep_colour(image):

@@ -127,9 +127,10 @@ def load(
     path = None if name_or_path in NAMES else _find(name_or_path, folder)
     if path is not None and path.is_dir():  # its images may differ in size and mode, so it converts them one by one
         contents = read_folder(path, size, channels, bit_depth)
+        report = " ".join(contents.report.split())  # a name may hold line breaks
         if contents.needs_attention:
-            warnings.warn(contents.report, LeftOutWarning, stacklevel=2)
-        images = ImageSet(*contents[:6], files=contents.files, bit_depth=contents.bit_depth, report=contents.report)
+            warnings.warn(report, LeftOutWarning, stacklevel=2)
+        images = ImageSet(*contents[:6], files=contents.files, bit_depth=contents.bit_depth, report=report)
         return _with_groups(images, groups)
     if bit_depth is not None:
         reject("load", "bit_depth", "be given for a folder of images only", bit_depth)

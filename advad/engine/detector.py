@@ -284,10 +284,7 @@ class Detector(BaseDetector, ABC):
         """Return the images to train on and the labelled anomalies, for methods that learn from those."""
         if not self.uses_labels or y is None:
             return images, None
-        y = np.asarray(y)
-        if y.dtype.kind in "if" and -1 in y and np.isin(y, (-1, 1)).all():  # scikit-learn's, as `predict` returns them
-            y = y == -1
-        labels = as_labels(type(self).__name__, y, len(images))
+        labels = _marks(type(self).__name__, y, len(images))
         if bool(labels.all()):
             reject(type(self).__name__, "y", "leave some images unlabelled (0)", y)
         return images[~labels], images[labels] if bool(labels.any()) else None
@@ -503,6 +500,17 @@ class Detector(BaseDetector, ABC):
         with torch.no_grad():
             parts = [function(self.networks_, as_float(part.to(self.device_))).float().cpu() for part in items.split(n)]
         return torch.cat(parts).numpy()
+
+
+def _marks(owner: str, y: Any, n: int) -> Tensor:
+    """Return which of n images are labelled anomalies, from labels 0 and 1, or scikit-learn's −1 and 1."""
+    try:
+        y = np.asarray(y.detach().cpu() if isinstance(y, Tensor) else y)
+    except ValueError:  # lists of different lengths, which the check below refuses
+        return as_labels(owner, y, n)
+    if y.dtype.kind in "if" and -1 in y and np.isin(y, (-1, 1)).all():  # as `predict` returns them
+        y = y == -1
+    return as_labels(owner, y, n)
 
 
 def _check_history(owner: str, history: Any) -> None:

@@ -87,16 +87,16 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system 
 
 def test_one_method_killed_ten_times(tmp_path):
     """10 kills of DAE at random moments."""
-    killed_and_resumed(tmp_path, 10, ["DAE-uniform"], epochs=100)
+    killed_and_resumed(tmp_path, 10, ["DAE-uniform"], epochs=300)
 
 
 def test_six_methods_killed_once(tmp_path):
     """6 kills of 6 methods."""
-    killed_and_resumed(tmp_path, 1, SIX, epochs=12)
+    killed_and_resumed(tmp_path, 1, SIX, epochs=40)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [*SIX, "OCGAN", "AGAD"])
 def test_a_method_killed_four_times(case, tmp_path):
     """32 kills of 8 methods, 4 each."""
-    killed_and_resumed(tmp_path, 4, [case], epochs=30)
+    killed_and_resumed(tmp_path, 4, [case], epochs=60)
