@@ -344,7 +344,9 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 @click.option("--budget", type=click.Choice(["laptop", "paper"]), default="laptop", show_default=True, help="Settings.")
 @click.option("--normal", multiple=True, metavar="CLASS", help="Only this class, 8 or 0+1; repeat for more.")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this data set; repeat for more.")
+@click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method; repeat for more.")
 @click.option("--seeds", type=click.IntRange(1), help="Only so many seeds  [default: all of the spec]")
+@click.option("--missing", is_flag=True, help="Only runs whose results are not in data/results.")
 @click.option("--out", type=PATH, default=Path("runs/reproduce"), show_default=True, help="Where to write the tables.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
 @click.option("--dry-run", is_flag=True, help="Only list the runs, and how long they may take.")
@@ -355,7 +357,9 @@ def reproduce(
     budget: str,
     normal: Sequence[str],
     datasets: Sequence[str],
+    methods: Sequence[str],
     seeds: int | None,
+    missing: bool,
     out: Path,
     workers: int,
     dry_run: bool,
@@ -377,7 +381,7 @@ def reproduce(
     from advad.scoreboard import reproduce as tables
 
     asked = [*(f"--normal {name}" for name in normal), *(f"--dataset {name}" for name in datasets)]
-    asked += [f"--seeds {seeds}"] if seeds else []
+    asked += [f"--method {name}" for name in methods] + ([f"--seeds {seeds}"] if seeds else [])
     failed, results = [], []
     with one_line_errors():
         pairs = [pair for pair in tables.tables() if paper in ("all", pair[0]) and table in (None, pair[1])]
@@ -386,7 +390,7 @@ def reproduce(
                 plan = tables.outline_of(name, number, budget)
             else:
                 plan = tables.plan_of(name, number, budget)
-                names = tables.chosen(plan, normal, datasets, seeds)
+                names = tables.chosen(plan, normal, datasets, seeds, methods, missing)
                 if dry_run:
                     click.echo(time_estimate.listing(plan, folder_of(plan, None), workers, names))
                     continue
@@ -417,12 +421,12 @@ def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
     from advad.scoreboard import table as boards
 
     with one_line_errors():
+        kept = keeping.keep(sweeps) if keep else []
         rows = boards.rows(sweeps or None)
         if not rows:
             remedy = "advad sweep SPEC.toml makes some; data/measured.csv comes with the repository."
             raise OneLine(f"board: there must be figures to show; got none. {remedy}", BAD_ARGUMENT)
         if keep:
-            kept = keeping.keep(rows, sweeps)
             click.echo(f"{len(kept)} rows: {shown(keeping.MEASURED)}\n")
         page = boards.write(rows, out.resolve())
     click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")

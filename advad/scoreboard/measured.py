@@ -1,4 +1,4 @@
-"""Write the results of a shipped sweep to `data/measured.csv`."""
+"""Write the results of a shipped sweep to `data/measured.csv`, and those of its runs to `data/results`."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from advad.experiments.spec import read_plan, refuse
-from advad.experiments.sweep import record_of
+from advad.experiments.sweep import collected, record_of
 from advad.files import replacing
-from advad.scoreboard.rows import MEASURED, Row
+from advad.scoreboard.rows import MEASURED, Row, compare, is_shown, rows_of
 
 SPECS = MEASURED.with_name("sweeps")
 COLUMNS: Sequence[str] = (
     "method dataset protocol normal contamination contaminants labelled metric value spread n_seeds seconds "
     "parameters settings hardware date command"
 ).split()
-KEY = (*COLUMNS[: COLUMNS.index("value")], "hardware", "command")
+NOT_ARCHIVED = ("versions", "git", "starts", "varied")  # what no row is made of
+KEY = (*COLUMNS[: COLUMNS.index("value")], "settings", "hardware", "command")
 
 
-def keep(rows: Iterable[Row], sweeps: Iterable[str | Path]) -> list[dict[str, str]]:
+def keep(sweeps: Iterable[str | Path]) -> list[dict[str, str]]:
     """Write the rows of the sweeps to `data/measured.csv`, single classes only; return those written.
 
-    A row says of how many seeds it is the mean; a later one, of more seeds, takes its place.
+    The results of their runs go to `data/results` beside those that are there, and the rows are of both: a table can be
+    measured piece by piece, on several machines. A row says of how many seeds it is the mean.
 
     Parameters
     ----------
-    rows : iterable of Row
-        As `advad.scoreboard.table.rows` gives them.
     sweeps : paths
         Folders of sweeps. Their specs must be those of `data/sweeps`, so that a reader of the row can run it again.
 
@@ -38,13 +38,48 @@ def keep(rows: Iterable[Row], sweeps: Iterable[str | Path]) -> list[dict[str, st
     SpecError
         Another spec, or no finished run.
     """
-    commands = {Path(folder).name: command_of(Path(folder)) for folder in sweeps}
-    selected = [row for row in rows if row.source in commands and not row.normal.startswith("mean")]
-    if not selected:
-        refuse("--keep", "find finished runs of SWEEPS", ", ".join(commands) or "no sweep")
-    lines = [line_of(row, commands[row.source]) for row in selected]
+    folders = [Path(folder) for folder in sweeps]
+    lines: list[dict[str, str]] = []
+    for folder in folders:
+        command = command_of(folder)
+        rows = [row for row in rows_of(archive(folder), folder.name) if not row.normal.startswith("mean")]
+        lines += [line_of(row, command) for row in map(compare, rows) if is_shown(row)]
+    if not lines:
+        refuse("--keep", "find finished runs of SWEEPS", ", ".join(map(str, folders)) or "no sweep")
     write_lines(lines, MEASURED)
     return lines
+
+
+def archive(folder: Path) -> list[dict[str, Any]]:
+    """Add the results in a sweep's folder to `data/results`; return all results of its runs that are there now.
+
+    A run is known by its name, which has a hash of what it is: several tables can share one. A run that was done again
+    takes the place of the older one, and runs that the sweep no longer asks for are dropped.
+    """
+    record = record_of(folder)
+    new = {run["run"]: {name: run[name] for name in run if name not in NOT_ARCHIVED} for run in collected(folder)}
+    path = _archive_of(record["name"])
+    former = {run["run"]: run for run in _lines_of(path)}
+    mine = [(former | new)[name] for name in record["runs"] if name in former | new]
+    if mine:
+        with replacing(path) as temporary:
+            temporary.write_text("".join(json.dumps(run) + "\n" for run in mine), encoding="utf-8")
+    results = archived() | new
+    return [results[name] for name in record["runs"] if name in results]
+
+
+def archived() -> dict[str, dict[str, Any]]:
+    """Return the results of all runs in `data/results`, by the names of the runs."""
+    paths = sorted(_archive_of("any").parent.glob("*.jsonl"))
+    return {run["run"]: run for path in paths for run in _lines_of(path)}
+
+
+def _archive_of(sweep: str) -> Path:
+    return MEASURED.with_name("results") / f"{sweep}.jsonl"
+
+
+def _lines_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def command_of(folder: Path) -> str:
@@ -84,14 +119,19 @@ def line_of(row: Row, command: str) -> dict[str, str]:
 
 
 def write_lines(lines: Sequence[Mapping[str, Any]], path: Path = MEASURED) -> None:
-    """Write lines to a file of measured results, in place of older ones of the same key, all or nothing."""
-    new = [{name: str(value) for name, value in line.items()} for line in lines]
-    taken = {tuple(line[name] for name in KEY) for line in new}
-    old: list[dict[str, str]] = []
+    """Write lines to a file of measured results, all or nothing.
+
+    A line takes the place of one of the same key, unless that is the mean of more seeds.
+    """
+    by_key: dict[tuple[str, ...], dict[str, str]] = {}
     if path.exists():
         with path.open(encoding="utf-8", newline="") as file:
-            old = [dict(line) for line in csv.DictReader(file) if tuple(line[name] for name in KEY) not in taken]
+            by_key = {tuple(line[name] for name in KEY): dict(line) for line in csv.DictReader(file)}
+    for line in lines:
+        key = tuple(str(line[name]) for name in KEY)
+        if key not in by_key or int(by_key[key]["n_seeds"]) <= int(line["n_seeds"]):
+            by_key[key] = {name: str(value) for name, value in line.items()}
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(sorted([*old, *new], key=lambda line: tuple(line[name] for name in KEY)))
+        writer.writerows(by_key[key] for key in sorted(by_key))

@@ -29,7 +29,7 @@ from advad.experiments.spec import BUDGETS, Plan, read_plan, read_spec, refuse
 from advad.experiments.sweep import RECORD, folder_of, sweep
 from advad.lessons.parameters import closest
 from advad.pages.html import render, write_html
-from advad.scoreboard.measured import SPECS
+from advad.scoreboard.measured import SPECS, archived
 from advad.scoreboard.published import published
 from advad.scoreboard.rows import Row, is_same, measured_rows, ours, printed_name, signed, sweep_rows
 
@@ -135,9 +135,14 @@ def _know(paper: str, table: str) -> None:
 
 
 def chosen(
-    plan: Plan, normal: Collection[str] = (), datasets: Collection[str] = (), seeds: int | None = None
+    plan: Plan,
+    normal: Collection[str] = (),
+    datasets: Collection[str] = (),
+    seeds: int | None = None,
+    methods: Collection[str] = (),
+    missing: bool = False,
 ) -> list[str]:
-    """Return the names of the runs of some classes, data sets and seeds; all unless restricted.
+    """Return the names of the runs of some classes, data sets, seeds and methods; all unless restricted.
 
     Parameters
     ----------
@@ -147,21 +152,27 @@ def chosen(
     datasets : collection of str
     seeds : int, optional
         How many, from the first.
+    methods : collection of str
+        By the names of their classes.
+    missing : bool
+        Whether to leave out runs whose results are in `data/results`.
 
     Raises
     ------
     SpecError
-        A class, a data set or a number of seeds that the table does not have.
+        A class, a data set, a method or a number of seeds that the table does not have.
     """
     runs = [run for run in plan.runs if isinstance(run, MethodRun)]
     for what, wanted, there in (
         ("--normal", normal, {_class_of(run) for run in runs}),
         ("--dataset", datasets, {run.data["dataset"] for run in runs}),
+        ("--method", methods, {run.method for run in runs}),
     ):
         for name in wanted:
             if name not in there:
                 refuse(what, f"be one of {', '.join(sorted(there))}", name)
     order = list(dict.fromkeys(run.seed for run in runs))
+    done = archived() if missing else {}
     if seeds is not None and seeds > len(order):
         refuse("--seeds", f"be at most {len(order)}", seeds, "The spec in data/sweeps says which.")
     return [
@@ -169,7 +180,9 @@ def chosen(
         for run in runs
         if (not normal or _class_of(run) in normal)
         and (not datasets or run.data["dataset"] in datasets)
+        and (not methods or run.method in methods)
         and run.seed in order[:seeds]
+        and run.name not in done
     ]
 
 

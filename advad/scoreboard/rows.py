@@ -7,7 +7,7 @@ import functools
 import json
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -184,12 +184,24 @@ def _means(rows: Sequence[Row]) -> list[Row]:
 
 
 def sweep_rows(folder: str | Path) -> list[Row]:
-    """Return the results of a sweep: one for each class and metric, and the means over its classes.
+    """Return the rows of a sweep's folder, see `rows_of`."""
+    return rows_of(collected(folder), Path(folder).name)
+
+
+def rows_of(runs: Iterable[Mapping[str, Any]], source: str) -> list[Row]:
+    """Return the rows of finished runs: one for each class and metric, and the means over classes.
 
     A mean over classes is taken for each seed first; its spread is that of these means.
+
+    Parameters
+    ----------
+    runs : iterable of mappings
+        As `results.json` holds them.
+    source : str
+        Name of their sweep.
     """
-    folder, grouped = Path(folder), {}
-    for results in collected(folder):
+    grouped: dict[str, Any] = {}
+    for results in runs:
         if "method" not in results:
             continue
         data = {name: value for name, value in results["data"].items() if name not in ("seed", "normal", "anomalous")}
@@ -206,26 +218,27 @@ def sweep_rows(folder: str | Path) -> list[Row]:
                 normal: {seed: results for seed, results in by_seed.items() if metric in results["metrics"]}
                 for normal, by_seed in by_class.items()
             }
-            of_class = {normal: runs for normal, runs in of_class.items() if runs}
-            for normal, runs in of_class.items():
-                values = [run["metrics"][metric]["value"] for run in runs.values()]
-                rows.append(_row(folder, list(runs.values()), settings, metric, normal, values, 1))
-            single = {normal: runs for normal, runs in of_class.items() if "+" not in normal}
-            pairs = {normal: runs for normal, runs in of_class.items() if normal.count("+") == 1}
+            of_class = {normal: by_seed for normal, by_seed in of_class.items() if by_seed}
+            for normal, by_seed in of_class.items():
+                values = [run["metrics"][metric]["value"] for run in by_seed.values()]
+                rows.append(_row(source, list(by_seed.values()), settings, metric, normal, values, 1))
+            single = {normal: by_seed for normal, by_seed in of_class.items() if "+" not in normal}
+            pairs = {normal: by_seed for normal, by_seed in of_class.items() if normal.count("+") == 1}
             for name, group in (("mean", single), ("mean-of-pairs", pairs)):
                 seeds = sorted(set.intersection(*map(set, group.values()))) if group else []
                 if len(group) < 2 or not seeds:
                     continue
                 means = [
-                    statistics.mean(runs[seed]["metrics"][metric]["value"] for runs in group.values()) for seed in seeds
+                    statistics.mean(by_seed[seed]["metrics"][metric]["value"] for by_seed in group.values())
+                    for seed in seeds
                 ]
-                runs = [runs[seed] for runs in group.values() for seed in seeds]
-                rows.append(_row(folder, runs, settings, metric, name, means, len(group)))
+                averaged = [by_seed[seed] for by_seed in group.values() for seed in seeds]
+                rows.append(_row(source, averaged, settings, metric, name, means, len(group)))
     return rows
 
 
 def _row(
-    folder: Path, runs: Sequence[Mapping], settings: dict, metric: str, normal: str, values: list[float], classes: int
+    source: str, runs: Sequence[Mapping], settings: dict, metric: str, normal: str, values: list[float], classes: int
 ) -> Row:
     first = runs[0]
     data, hardware = first["data"], {run["device"] for run in runs}
@@ -245,7 +258,7 @@ def _row(
         labelled=f"{data['labelled']:g}" if data["labelled"] else "",
         contaminants="+".join(map(str, data["contaminants"])) if data["contamination"] else "",
         settings=settings,
-        source=folder.name,
+        source=source,
         hardware=" and ".join(sorted(hardware)),
         sizes=sizes,
         seconds=statistics.mean(run["seconds"] for run in runs),
@@ -346,6 +359,11 @@ def compare(row: Row) -> Row:
         flags.append(DOUBTS[own])
     place = f"table {best['table']}" if best["table"].isdigit() else best["table"]
     return replace(row, flags=tuple(flags), published=best["value"], paper=f"{best['paper']}, {place}")
+
+
+def is_shown(row: Row) -> bool:
+    """Return whether the scoreboard has a compared row: AUROC, with and without attack, or what a paper prints."""
+    return row.published is not None or row.metric.startswith("auroc")
 
 
 def _unlike_paper(row: Row, paper: str | None = None) -> tuple[str, ...]:

@@ -22,13 +22,13 @@ from typing import Any
 from advad.experiments.sweep import HOME, RECORD, record_of, say
 from advad.lessons.parameters import SpecError
 from advad.scoreboard.page import write_board_page
-from advad.scoreboard.rows import Row, compare, measured_rows, ours, signed, sweep_rows
+from advad.scoreboard.rows import Row, compare, is_shown, measured_rows, ours, signed, sweep_rows
 
 
 def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
     """Return our results with the published values beside them.
 
-    AUROC is always shown; another metric only if a paper prints it.
+    AUROC is always shown, with and without attack; another metric only if a paper prints it.
 
     Parameters
     ----------
@@ -44,8 +44,10 @@ def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
     from_sweeps = [row for folder in folders for row in sweep_rows(folder)]
     there = {_figure(row) for row in from_sweeps}  # so that a result that data/measured.csv holds, too, appears once
     compared = [compare(row) for row in [*(row for row in measured_rows() if _figure(row) not in there), *from_sweeps]]
-    shown = [row for row in compared if row.published is not None or row.metric == "auroc"]
-    return sorted(shown, key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)))
+    return sorted(
+        filter(is_shown, compared),
+        key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)),
+    )
 
 
 def _sweeps_at_home() -> list[Path]:

@@ -1,6 +1,7 @@
 """`advad board --keep`: what of a sweep lands in data/measured.csv, and what does not."""
 
 import csv
+import json
 import statistics
 
 import pytest
@@ -21,7 +22,7 @@ normal = [0, 8]
 train_size = 50
 [[methods]]
 method = "PCA"
-components = 4
+components = [4, 8]
 [[methods]]
 method = "AE"
 epochs = 1
@@ -48,7 +49,7 @@ def test_a_shipped_sweeps_figures_are_kept_once(here, monkeypatch):
     sweep("sweeps/small.toml", folder="out", progress=False)
     for _ in range(2):  # the second time, they stand in place of themselves
         result = call("out", "--keep")
-        assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "4 rows: measured.csv")
+        assert (result.exit_code, result.stdout.splitlines()[0]) == (0, "6 rows: measured.csv")
     with open("measured.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == measured.COLUMNS
@@ -56,6 +57,8 @@ def test_a_shipped_sweeps_figures_are_kept_once(here, monkeypatch):
         ("AE", "0", "3"),
         ("AE", "8", "3"),
         ("PCA", "0", "3"),
+        ("PCA", "0", "3"),
+        ("PCA", "8", "3"),
         ("PCA", "8", "3"),
     ]
     runs = [run for run in collected("out") if run["method"] == "AE" and run["data"]["normal"] == [8]]
@@ -99,3 +102,33 @@ def test_a_table_is_kept_with_its_command_and_the_number_of_seeds(here):
     assert {row.n for row in rows} == {2}
     commands = {line["command"] for line in csv.DictReader((here / "measured.csv").open(encoding="utf-8"))}
     assert commands == {"advad reproduce arae 2 --budget laptop"}
+
+
+def values_of(path):
+    return {(row.method, row.normal, str(row.settings)): (row.value, row.n) for row in measured_rows(path)}
+
+
+def test_a_table_can_be_measured_piece_by_piece_on_several_machines(here):
+    """Runs of two folders, as of two machines, make the same rows as all runs in one."""
+    sweep("sweeps/small.toml", folder="all", progress=False)
+    assert call("all", "--keep").exit_code == 0
+    whole, lines = values_of(here / "measured.csv"), (here / "results" / "small.jsonl").read_text()
+    (here / "measured.csv").unlink()
+    (here / "results" / "small.jsonl").unlink()
+    names = [run["run"] for run in collected("all")]
+    for folder, only in (("one", names[:5]), ("two", names[5:])):
+        sweep("sweeps/small.toml", folder=folder, progress=False, only=only)
+        assert call(folder, "--keep").exit_code == 0
+    assert values_of(here / "measured.csv") == whole
+    run_names = [json.loads(line)["run"] for line in (here / "results" / "small.jsonl").read_text().splitlines()]
+    assert run_names == [json.loads(line)["run"] for line in lines.splitlines()] == names
+
+
+def test_a_mean_of_more_seeds_is_not_replaced_by_one_of_fewer(here):
+    sweep("sweeps/small.toml", folder="all", progress=False)
+    assert call("all", "--keep").exit_code == 0
+    before = values_of(here / "measured.csv")
+    (here / "results" / "small.jsonl").unlink()
+    sweep("sweeps/small.toml", folder="less", progress=False, only=[run["run"] for run in collected("all")][:2])
+    assert call("less", "--keep").exit_code == 0
+    assert values_of(here / "measured.csv") == before

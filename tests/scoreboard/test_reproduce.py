@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import tomllib
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 import advad
 from advad.cli.main import main
 from advad.lessons.parameters import SpecError
-from advad.scoreboard import reproduce
+from advad.scoreboard import measured, reproduce
 from advad.scoreboard.published import published
 from advad.scoreboard.reproduce import Cell, half_width
 from advad.scoreboard.rows import Row, changed_settings, is_same, printed_name
@@ -112,12 +113,24 @@ def test_the_runs_of_a_class_a_data_set_and_a_seed(here):
     for how, said in (
         ({"normal": ["7"]}, "--normal must be one of 0, 8; got '7'"),
         ({"datasets": ["MNIST"]}, "--dataset must be one of digits; got 'MNIST'"),
+        ({"methods": ["AE"]}, "--method must be one of PCA, VAE; got 'AE'"),
         ({"seeds": 3}, "--seeds must be at most 2; got 3"),
     ):
         with pytest.raises(SpecError, match=said):
             reproduce.chosen(plan, **how)
     with pytest.raises(SpecError, match="the table must be one of arae 2; got 'arae 9'. Did you mean arae 2"):
         reproduce.plan_of("arae", "9")
+
+
+def test_only_what_is_missing_is_run_also_where_another_table_has_it(here, monkeypatch):
+    monkeypatch.setattr(measured, "MEASURED", here / "measured.csv")
+    plan = reproduce.plan_of("arae", "2")
+    vae = reproduce.chosen(plan, methods=["VAE"])
+    assert [name.partition("-")[0] for name in vae] == ["VAE"] * 4
+    assert reproduce.chosen(plan, methods=["VAE"], missing=True) == vae
+    (here / "results").mkdir()
+    (here / "results" / "alcn-2-laptop.jsonl").write_text(json.dumps({"run": vae[1]}) + "\n")
+    assert reproduce.chosen(plan, methods=["VAE"], missing=True) == [vae[0], *vae[2:]]
 
 
 def test_the_table_has_the_papers_rows_and_columns_and_ours_beside_them(here):
