@@ -190,6 +190,9 @@ def worst_case(
                     worst = _worse(target, name, worst, batch, sign, norm, radius, budget, generator, first)
                     tick()
                 _write(path, worst)
+            else:
+                for _ in members:
+                    tick()
         except torch.OutOfMemoryError:
             if batch_size == 1:
                 raise
