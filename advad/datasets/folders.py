@@ -34,9 +34,9 @@ import torch
 from torch import Tensor
 
 from advad.checks import reject
-from advad.datasets.image_files import read_picture, used_depth
+from advad.datasets.image_files import read_image, used_depth
 from advad.datasets.layouts import Layout, find_layout
-from advad.datasets.masks import Picture, read_masks
+from advad.datasets.masks import ImageFile, read_masks
 from advad.datasets.pixels import check_memory, resized, with_channels
 
 
@@ -86,45 +86,45 @@ def read_folder(folder: Path, size: int | None, channels: int | None, bit_depth:
         a mask that fits no image, 16-bit files of different depths.
     """
     layout = find_layout(folder)
-    pictures = layout.pictures
-    depth, depth_note = used_depth(layout.root, [picture.path for picture in pictures], bit_depth)
-    classes = tuple(sorted({picture.label for picture in pictures}))
-    labels = torch.tensor([classes.index(picture.label) for picture in pictures])
-    is_test = torch.tensor([picture.is_test for picture in pictures])
+    image_files = layout.image_files
+    depth, depth_note = used_depth(layout.root, [image_file.path for image_file in image_files], bit_depth)
+    classes = tuple(sorted({image_file.label for image_file in image_files}))
+    labels = torch.tensor([classes.index(image_file.label) for image_file in image_files])
+    is_test = torch.tensor([image_file.is_test for image_file in image_files])
 
     native = []  # (C, H, W) each, as the files are
     shapes: list[tuple[int, int]] = []
-    for picture in pictures:
-        image = read_picture(picture.path, depth)
+    for image_file in image_files:
+        image = read_image(image_file.path, depth)
         shapes.append((image.shape[-2], image.shape[-1]))
         if size is not None:
             image = resized(image[None], size)[0]
         elif shapes[-1] != shapes[0]:
             (h, w), (other_h, other_w) = shapes[0], shapes[-1]
-            found = f"{h}×{w} ({pictures[0].path.name}) and {other_h}×{other_w} ({picture.path.name})"
+            found = f"{h}×{w} ({image_files[0].path.name}) and {other_h}×{other_w} ({image_file.path.name})"
             remedy = "Pass size=64, say, to resize them."
             raise ValueError(f"load: images of {folder} must have one size; got {found}. {remedy}")
         if not native:
-            check_memory(folder, (len(pictures), *image.shape))
+            check_memory(folder, (len(image_files), *image.shape))
         native.append(image)
     channels = channels or max(len(image) for image in native)
     images = torch.stack([with_channels(image, channels) for image in native])
 
-    masks, warnings = read_masks(pictures, shapes, size) if layout.has_masks else (None, [])
+    masks, warnings = read_masks(image_files, shapes, size) if layout.has_masks else (None, [])
     warnings += _left_out_note(layout) + depth_note
     brightest = int(images.max())
     if brightest < 16:
         warnings.append(f"its brightest pixel is {brightest} of 255, so the images are nearly black")
     report = "; ".join([_taken_note(folder, layout, classes, labels, masks), *layout.notes, *warnings]) + "."
-    files = tuple(picture.path.relative_to(layout.root).as_posix() for picture in pictures)
+    files = tuple(image_file.path.relative_to(layout.root).as_posix() for image_file in image_files)
     attention = bool(warnings) and warnings != depth_note
     name = layout.root.name if layout.root.name.lower() != "data" else layout.root.parent.name  # as in VisA
     return FolderImages(name, images, labels, classes, is_test, masks, files, depth, report, attention)
 
 
-def list_pictures(folder: Path) -> list[Picture]:
+def list_image_files(folder: Path) -> list[ImageFile]:
     """Return the image files of a folder, in the order of split, class and name."""
-    return find_layout(folder).pictures
+    return find_layout(folder).image_files
 
 
 def _left_out_note(layout: Layout) -> list[str]:
@@ -141,7 +141,7 @@ def _taken_note(folder: Path, layout: Layout, classes: tuple[str, ...], labels: 
     listed = ", ".join(f"{name} {n}" for name, n in list(zip(classes, counts, strict=True))[:12])
     listed += ", …" if len(classes) > 12 else ""
     word = "class" if len(classes) == 1 else "classes"
-    n_masks = sum(bool(picture.masks) for picture in layout.pictures)
+    n_masks = sum(bool(image_file.masks) for image_file in layout.image_files)
     with_masks = "" if masks is None else f", {n_masks} of them with masks"
     images = "1 image" if len(labels) == 1 else f"{len(labels)} images"
     return f"load: took {images} of {len(classes)} {word} ({listed}) from {folder}{with_masks}"

@@ -43,7 +43,7 @@ JUNK = ("__macosx", "@eadir", "$recycle.bin", "system volume information")
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras and scanners use
 
 
-def read_picture(path: Path, bit_depth: int = 16, *, check_depth: bool = True) -> Tensor:
+def read_image(path: Path, bit_depth: int = 16, *, check_depth: bool = True) -> Tensor:
     """Return one image file as uint8 pixels of shape (C, H, W), upright, in its own size."""
     image = opened(path)
     if not check_depth and is_deep_grey(image):

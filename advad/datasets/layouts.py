@@ -9,7 +9,7 @@ from pathlib import Path
 
 from advad.checks import reject
 from advad.datasets.image_files import SUFFIXES, count_images, files_in, subfolders, unread_in
-from advad.datasets.masks import MASK_NAME, Picture, looks_like_mask, with_ground_truth, with_masks_beside
+from advad.datasets.masks import MASK_NAME, ImageFile, looks_like_mask, with_ground_truth, with_masks_beside
 
 SPLITS = {
     **{"train": "train", "training": "train"},
@@ -29,7 +29,7 @@ class Layout:
     ----------
     root : Path
         The folder that is read, below the one that was given where that holds nothing else.
-    pictures : list of Picture
+    image_files : list of ImageFile
     notes : list of str
         How the folder was read, for the report.
     left_out : Counter of str
@@ -38,7 +38,7 @@ class Layout:
     """
 
     root: Path
-    pictures: list[Picture] = field(default_factory=list)
+    image_files: list[ImageFile] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     has_masks: bool = False
@@ -86,12 +86,12 @@ def find_layout(folder: Path) -> Layout:
         layout.left_out["beside the class folders"] += len(files_in(image_root))
     else:
         _add_flat(layout, image_root)
-    if not layout.pictures:
+    if not layout.image_files:
         remedy = f"Put images there, such as {folder / 'normal' / '0001.png'}."
         reject("load", str(folder), "hold one folder per class", "no image that can be read", remedy)
-    layout.has_masks = any(picture.masks for picture in layout.pictures) or truth_name is not None
+    layout.has_masks = any(image_file.masks for image_file in layout.image_files) or truth_name is not None
     if truth_name is not None:
-        layout.pictures = with_ground_truth(layout.pictures, root / truth_name, image_root, bool(splits))
+        layout.image_files = with_ground_truth(layout.image_files, root / truth_name, image_root, bool(splits))
     return layout
 
 
@@ -153,7 +153,7 @@ def _add_class(layout: Layout, folder: Path, label: str, is_test: bool) -> None:
     layout.left_out["in folders inside class folders"] += nested
     for suffix, count in unread.items():
         layout.left_out[f"of type {suffix}, which is not read"] += count
-    layout.pictures += with_masks_beside(folder, files, label, is_test)
+    layout.image_files += with_masks_beside(folder, files, label, is_test)
 
 
 def _add_flat(layout: Layout, folder: Path) -> None:
@@ -163,10 +163,10 @@ def _add_flat(layout: Layout, folder: Path) -> None:
     if files and all(objects):
         numbered = [(int(match["number"]), path) for match, path in zip(objects, files, strict=True) if match]
         digits = len(str(max(number for number, _ in numbered)))
-        layout.pictures += [Picture(path, f"obj{number:0{digits}d}", False) for number, path in sorted(numbered)]
+        layout.image_files += [ImageFile(path, f"obj{number:0{digits}d}", False) for number, path in sorted(numbered)]
         layout.notes.append("one class per object, by the file names of COIL-100")
     elif files:
-        layout.pictures += with_masks_beside(folder, files, folder.name, False)
+        layout.image_files += with_masks_beside(folder, files, folder.name, False)
         layout.notes.append(f"it has no class folders, so all images are of one class, {folder.name!r}")
     for suffix, count in unread_in(folder).items():
         layout.left_out[f"of type {suffix}, which is not read"] += count
@@ -175,8 +175,8 @@ def _add_flat(layout: Layout, folder: Path) -> None:
 def _refuse_folder_of_masks(layout: Layout, inside: list[str]) -> None:
     """Refuse a class folder whose name and files say that it holds the masks of another one."""
     for name in inside:
-        own = [picture for picture in layout.pictures if picture.label == name]
-        stems = {picture.path.stem for picture in layout.pictures if picture.label != name}
+        own = [image_file for image_file in layout.image_files if image_file.label == name]
+        stems = {image_file.path.stem for image_file in layout.image_files if image_file.label != name}
         plain = [(match["stem"] if (match := MASK_NAME.fullmatch(p.path.stem)) else p.path.stem) for p in own]
         if name.lower() in MASK_FOLDERS and own and all(stem in stems for stem in plain):
             if looks_like_mask(own[0].path):

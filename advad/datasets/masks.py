@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from advad.checks import reject
-from advad.datasets.image_files import files_in, opened, read_picture, subfolders
+from advad.datasets.image_files import files_in, opened, read_image, subfolders
 from advad.datasets.pixels import from_pillow, is_deep_grey, resized_masks
 
 MASK_NAME = re.compile(r"(?P<stem>.+)[_\-. ](mask|gt|label|seg|groundtruth|ground_truth)", re.IGNORECASE)
@@ -22,7 +22,7 @@ REMEDY_MASKS = "Masks lie in ground_truth/<class>/<stem>_mask.png."
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageFile:
     """One image file, its class, whether it is of the official test part, and the files of its masks."""
 
     path: Path
@@ -31,7 +31,7 @@ class Picture:
     masks: tuple[Path, ...] = ()
 
 
-def with_masks_beside(folder: Path, files: list[Path], label: str, is_test: bool) -> list[Picture]:
+def with_masks_beside(folder: Path, files: list[Path], label: str, is_test: bool) -> list[ImageFile]:
     """Return the images among the files of a class folder, each with the masks that lie beside it."""
     by_stem: dict[str, list[Path]] = {}
     for path in files:
@@ -58,18 +58,20 @@ def with_masks_beside(folder: Path, files: list[Path], label: str, is_test: bool
                 )
             masks.setdefault(stem, []).extend(flat)
     taken = {path for paths in masks.values() for path in paths}
-    return [Picture(path, label, is_test, tuple(masks.get(path.stem, ()))) for path in files if path not in taken]
+    return [ImageFile(path, label, is_test, tuple(masks.get(path.stem, ()))) for path in files if path not in taken]
 
 
 def looks_like_mask(path: Path) -> bool:
     """Return whether a file has at most eight grey values, or, as a JPEG of a mask, nearly only black and white."""
-    pixels = read_picture(path, check_depth=False)
+    pixels = read_image(path, check_depth=False)
     extreme = ((pixels < GREYS[0]) | (pixels > GREYS[1])).float().mean()
     same = bool((pixels == pixels[:1]).all())
     return same and (len(pixels[0].unique()) <= FEW_LEVELS or (path.suffix.lower() != ".png" and float(extreme) > 0.98))
 
 
-def with_ground_truth(pictures: list[Picture], folder: Path, image_root: Path, has_splits: bool) -> list[Picture]:
+def with_ground_truth(
+    image_files: list[ImageFile], folder: Path, image_root: Path, has_splits: bool
+) -> list[ImageFile]:
     """Return the images of a set with their masks from its folder of masks; each mask must fit an image."""
     by_image: dict[tuple[str, str], list[Path]] = {}
     for name in ("", *subfolders(folder)):  # "": the masks of images without class folders
@@ -81,13 +83,13 @@ def with_ground_truth(pictures: list[Picture], folder: Path, image_root: Path, h
             by_image.setdefault((name.lower(), stem), []).extend(files_in(folder / name / stem))
     unused = {path for paths in by_image.values() for path in paths}
     result = []
-    for picture in pictures:
-        if has_splits and not picture.is_test:
-            result.append(picture)
+    for image_file in image_files:
+        if has_splits and not image_file.is_test:
+            result.append(image_file)
             continue
-        place = "" if picture.path.parent == image_root else picture.label.lower()
-        found = by_image.get((place, picture.path.stem), [])
-        result.append(replace(picture, masks=(*picture.masks, *found)))
+        place = "" if image_file.path.parent == image_root else image_file.label.lower()
+        found = by_image.get((place, image_file.path.stem), [])
+        result.append(replace(image_file, masks=(*image_file.masks, *found)))
         unused -= set(found)
     if unused:
         name = min(unused).relative_to(folder.parent).as_posix()
@@ -95,8 +97,10 @@ def with_ground_truth(pictures: list[Picture], folder: Path, image_root: Path, h
     return result
 
 
-def read_masks(pictures: list[Picture], shapes: list[tuple[int, int]], size: int | None) -> tuple[Tensor, list[str]]:
-    """Return the masks of all pictures, (N, H, W) of 0 and 1, and what to know of them.
+def read_masks(
+    image_files: list[ImageFile], shapes: list[tuple[int, int]], size: int | None
+) -> tuple[Tensor, list[str]]:
+    """Return the masks of all image files, (N, H, W) of 0 and 1, and what to know of them.
 
     Raises
     ------
@@ -104,32 +108,34 @@ def read_masks(pictures: list[Picture], shapes: list[tuple[int, int]], size: int
         A mask of another size than its image, or a damaged one.
     """
     masks = []
-    for picture, shape in zip(pictures, shapes, strict=True):
+    for image_file, shape in zip(image_files, shapes, strict=True):
         mask = torch.zeros(shape, dtype=torch.uint8)
-        for path in picture.masks:
+        for path in image_file.masks:
             own = _read_mask(path)
             if tuple(own.shape) != shape:
                 reject("load", f"mask {path}", f"have the size of its image, {shape}", tuple(own.shape))
             mask |= own
         masks.append(mask if size is None else resized_masks(mask[None], size)[0])
-    return torch.stack(masks), _notes(pictures, masks)
+    return torch.stack(masks), _notes(image_files, masks)
 
 
-def _notes(pictures: list[Picture], masks: list[Tensor]) -> list[str]:
+def _notes(image_files: list[ImageFile], masks: list[Tensor]) -> list[str]:
     """Return which images lack a mask, and which masks mark nothing, as parts of the report."""
-    has_test = any(picture.is_test for picture in pictures)
-    considered = [picture for picture in pictures if picture.is_test or not has_test]
-    counts = Counter(picture.label for picture in considered)
-    masked = Counter(picture.label for picture in considered if picture.masks)
+    has_test = any(image_file.is_test for image_file in image_files)
+    considered = [image_file for image_file in image_files if image_file.is_test or not has_test]
+    counts = Counter(image_file.label for image_file in considered)
+    masked = Counter(image_file.label for image_file in considered if image_file.masks)
     notes = [
         f"{counts[label] - n} of {counts[label]} images of {label!r} have no mask, so all their pixels count as normal"
         for label, n in masked.items()
         if n < counts[label]
     ]
-    marked = {picture.label for picture, mask in zip(pictures, masks, strict=True) if mask.any()}
-    empty = [picture for picture, mask in zip(pictures, masks, strict=True) if picture.masks and not mask.any()]
+    marked = {image_file.label for image_file, mask in zip(image_files, masks, strict=True) if mask.any()}
+    empty = [
+        image_file for image_file, mask in zip(image_files, masks, strict=True) if image_file.masks and not mask.any()
+    ]
     if marked:  # a class without any defect may have empty masks
-        empty = [picture for picture in empty if picture.label in marked]
+        empty = [image_file for image_file in empty if image_file.label in marked]
     if empty:
         notes.append(f"{len(empty)} masks mark no pixel, such as {empty[0].masks[0].name}")
     return notes

@@ -525,8 +525,8 @@ def test_coil100_by_its_file_names(tmp_path):
 
 def test_the_layout_names_the_files_that_load_reads(tmp_path):
     make(tmp_path, "good/0.png", "bad/0.png", "ground_truth/bad/0_mask.png")
-    assert [picture.path.name for picture in find_layout(tmp_path).pictures] == ["0.png", "0.png"]
-    assert [len(picture.masks) for picture in find_layout(tmp_path).pictures] == [1, 0]
+    assert [file.path.name for file in find_layout(tmp_path).image_files] == ["0.png", "0.png"]
+    assert [len(file.masks) for file in find_layout(tmp_path).image_files] == [1, 0]
 
 
 # --- groups -----------------------------------------------------------------------------------------------------------
