@@ -106,6 +106,7 @@ def test_a_lasso_survives_a_change_of_map(plane):
     for method in ("pca", "tsne", "latent"):
         plane.map_choice.value = method
         plane.lasso(None, Event([]), Selector((0, 0), (1, 0), (1, 1)))  # the page tests its old outline once more
+        plane.lasso(None, Event([]), None)  # and tells that it is cleared
         assert plane.below_sentence == sentence
         assert plane.figure.points.selectedpoints == (2, 5, 7)
     plane.lasso(None, Event([1]), Selector((0, 0), (2, 0), (1, 1)))  # another outline is another choice

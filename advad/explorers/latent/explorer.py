@@ -394,8 +394,10 @@ class LatentExplorer(Explorer):
 
     def lasso(self, _: Any, points: Any, selector: Any) -> None:
         """Answer a lasso or a box."""
-        outline = None if selector is None else dict(vars(selector))
-        if outline is not None and outline == self.outline:  # the page tells of it again when the points move
+        if selector is None:  # the page tells that an outline was cleared, which we have asked for
+            return
+        outline = dict(vars(selector))
+        if outline == self.outline:  # the page tells of it again when the points move
             return
         self.outline = outline
         with self.callbacks_paused():
