@@ -194,9 +194,9 @@ def worst_case(
                 for _ in members:
                     tick()
         except torch.OutOfMemoryError:
-            if batch_size == 1:
+            if len(batch) == 1:
                 raise
-            batch_size = (batch_size + 1) // 2
+            batch_size = (len(batch) + 1) // 2  # the last batch can be smaller
             continue
         parts.append(worst)
         begin = rows.stop
