@@ -125,6 +125,8 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
             reject(owner, name, "be uint8 or float in [0, 1]", X, error=TypeError)
         native = np.dtype(np.float64) if X.dtype == np.longdouble else X.dtype.newbyteorder("=")
         X = X.astype(native, copy=False)  # torch has no foreign byte order, and no floats beyond 64 bits
+        if min(X.strides, default=0) < 0:  # also where NumPy calls it contiguous, because that side has one pixel
+            X = X.copy()
         X = torch.from_numpy(np.require(X, requirements=["C", "W"]))  # copies what torch could not share
     if not isinstance(X, Tensor):
         reject(owner, name, "be an array of images, (N, H, W) or (N, C, H, W)", X, error=TypeError)

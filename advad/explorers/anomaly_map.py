@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from advad import plots
+from advad.analysis.inputs import as_numbers
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.canvas import outlined
@@ -90,7 +91,8 @@ class AnomalyMapExplorer(Explorer):
         """The maps of all images by the chosen detector, (N, H, W)."""
         name = str(self.detector.value)
         if name not in self.maps:
-            self.maps[name] = np.asarray(self.detectors[name].anomaly_map(self.images, **self.options))
+            maps = self.detectors[name].anomaly_map(self.images, **self.options)
+            self.maps[name] = as_numbers(OWNER, f"the anomaly maps of {name}", maps, 3)
         return self.maps[name]
 
     @property

@@ -71,6 +71,7 @@ def test_where_no_cell_is_named_all_stay_open(cell):
 
 
 MOVES = {  # explorer -> its controls, and the values they are moved to, one after another
+    "AnomalyMapExplorer": [("slider", 3), ("detector", "first"), ("share", 10.0)],
     "AttackExplorer": [("radius", 0.1), ("detector", "first"), ("frame", 5)],
     "ThresholdExplorer": [("detector", "first"), ("slider", 20.0)],
     "GuessingGame": [("choice", "first"), ("choice", "second")],

@@ -27,6 +27,9 @@ class Detector:
     def reconstruct(self, X):
         return np.asarray(X) * self.reconstruction
 
+    def anomaly_map(self, X, **_):
+        return np.abs(np.asarray(X) - self.reconstruct(X) / 2).mean(axis=1)
+
 
 def made(kind, detector, **known):
     besides = {"ThresholdExplorer": {"holdout": IMAGES[4:]}, "NoiseExplorer": {"strengths": (0, 0.2)}}
@@ -34,6 +37,7 @@ def made(kind, detector, **known):
     return getattr(explorers, kind)(detector, IMAGES, **besides.get(kind, {}), **truth | known)
 
 
+SHOW_NO_SCORES = ("ReconstructionExplorer", "AnomalyMapExplorer")
 WRONG_SCORES = {
     "NaN": (lambda bright: np.where(bright > bright.min(), bright, np.nan), "must be finite; got 1 of"),
     "infinite": (lambda bright: bright / 0.0 + 1, "must be finite"),
@@ -45,7 +49,7 @@ WRONG_SCORES = {
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize("wrong", WRONG_SCORES)
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "ReconstructionExplorer"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in SHOW_NO_SCORES])
 def test_scores_are_one_finite_number_an_image(kind, wrong):
     scores, message = WRONG_SCORES[wrong]
     if (kind, wrong) in {("OcclusionExplorer", "NaN"), ("OcclusionBrush", "NaN")}:
@@ -62,7 +66,8 @@ def test_reconstructions_are_finite_images(kind):
     if kind in ("ThresholdExplorer", "GuessingGame"):  # which show none
         assert "nan" not in made(kind, Detector(reconstruction=np.nan)).summary()
         return
-    with pytest.raises(ValueError, match="the reconstructions of Detector must be finite"):
+    what = "anomaly maps" if kind == "AnomalyMapExplorer" else "reconstructions"
+    with pytest.raises(ValueError, match=f"the {what} of Detector must be finite"):
         made(kind, Detector(reconstruction=np.nan))
 
 
