@@ -4,6 +4,7 @@ import asyncio
 import base64
 import html
 import io
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,12 @@ from advad.analysis.saliency import occlusion_map
 from advad.explorers.base import WIDTH
 from advad.explorers.canvas import Canvas, outlined
 from advad.explorers.occlusion_brush import OcclusionBrush
+
+
+def run_apart(coroutine):
+    """Run a coroutine in a thread of its own: a browser test before may have left a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, coroutine).result()
 
 
 class Detector:
@@ -302,7 +309,7 @@ def test_a_new_stroke_replaces_the_work_on_the_one_before(monkeypatch):
         await asyncio.wait_for(asyncio.gather(brush._work), 5)  # a closed explorer does nothing more
         assert not brush.after.maps.is_finest
 
-    asyncio.run(notebook())
+    run_apart(notebook())
 
 
 def test_an_error_while_the_maps_are_refined_shows_in_the_panel(monkeypatch):
@@ -317,4 +324,4 @@ def test_an_error_while_the_maps_are_refined_shows_in_the_panel(monkeypatch):
             await brush._work
         assert brush._failed
 
-    asyncio.run(notebook())
+    run_apart(notebook())

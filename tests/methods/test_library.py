@@ -188,7 +188,7 @@ def test_a_file_whose_refit_differs_is_refused(tmp_path):
     tensors, facts = read_state(path)
     write_state(path, tensors | {"probes": tensors["probes"] + 0.1}, facts | {"library": "scikit-learn 0.1"})
     with pytest.raises(
-        ValueError, match=r"OCSVM: this file was written with scikit-learn 0.1; scikit-learn .* gives other scores"
+        ValueError, match=r"OCSVM: .*this file was written with scikit-learn 0.1; scikit-learn .* gives other scores"
     ):
         advad.load_detector(path)
 
@@ -198,7 +198,7 @@ def test_a_file_cannot_name_any_class_it_likes(tmp_path, autoencoder):
     tensors, facts = read_state(path)
     for home, name in (("os", "system"), ("advad.methods.autoencoder", "Tensor")):
         write_state(path, tensors, facts | {"codes_of": facts["codes_of"] | {"home": home, "method": name}})
-        with pytest.raises(ValueError, match=f"OCSVM: codes_of must be one of advad's methods.*{home}.{name}"):
+        with pytest.raises(ValueError, match=f"OCSVM: .*codes_of must be one of advad's methods.*{home}.{name}"):
             advad.load_detector(path)
 
 

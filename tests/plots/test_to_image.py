@@ -26,9 +26,9 @@ def test_each_marker_has_its_own_colour_whatever_its_symbol(symbols):
     for k in range(3):  # one after another: only that one has its colour
         figure.data[0].x = [1 if at == k else None for at in range(3)]
         alone = shares(image_of(figure))
-        assert alone[k] > 0.0005
-        assert [share < 0.0002 for share in alone] == [at != k for at in range(3)]
-    assert all(share > 0.0005 for share in drawn)
+        assert alone[k] > 0.0002
+        assert [share < 0.0001 for share in alone] == [at != k for at in range(3)]
+    assert all(share > 0.0002 for share in drawn)
 
 
 def test_points_beside_an_empty_selection_fade():

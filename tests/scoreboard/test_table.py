@@ -212,7 +212,7 @@ def test_no_figures_at_all_is_one_line(here, monkeypatch):
     monkeypatch.setattr(board, "measured_rows", list)
     result = CliRunner().invoke(main, ["board"], catch_exceptions=False)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert result.stderr.startswith("advad: board: there must be figures to show; got none.")
+    assert result.stderr.startswith("advad: board: there must be results to show; got none.")
 
 
 def test_a_damaged_sweep_does_not_stop_the_board(here, capsys):
