@@ -14,7 +14,7 @@ from advad.analysis.inputs import as_numbers
 from advad.checks import check_number, reject
 from advad.explorers.base import Explorer, detector_buttons, named, row_of_detectors
 from advad.explorers.canvas import outlined
-from advad.explorers.controls import ImageView, StatusText, row, slider
+from advad.explorers.controls import ALL_THERE_IS, ImageView, StatusText, row, slider
 from advad.explorers.scored_images import Known, LabelledImages
 from advad.images import as_numpy
 from advad.plots.images import tiles
@@ -82,7 +82,7 @@ class AnomalyMapExplorer(Explorer):
             description="pixels outlined (%)",
             readout_format=".1f",
             style={"description_width": "initial"},
-            layout=widgets.Layout(width="640px", max_width="100%"),
+            layout=widgets.Layout(width="640px", max_width=ALL_THERE_IS),
         )
         super().__init__()
 

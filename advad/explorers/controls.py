@@ -15,6 +15,7 @@ from advad.plots.images import image_markup
 from advad.plots.widget import Figure
 
 CONFIG = {"displaylogo": False, "scrollZoom": False}
+ALL_THERE_IS = "calc(100% - 4px)"  # the width around a widget, less the widget's own margins
 
 
 class ImageView(widgets.HTML):
@@ -23,7 +24,7 @@ class ImageView(widgets.HTML):
     def show(self, image: Image.Image, alt: str, width: int | None = None) -> None:
         """Show an image; one that is drawn for a dense screen (192 dots an inch) at half its pixels."""
         self.value, width = image_markup(image, alt, width)
-        self.layout.width, self.layout.max_width = f"{width}px", "calc(100% - 4px)"  # less its margins
+        self.layout.width, self.layout.max_width = f"{width}px", ALL_THERE_IS
 
 
 def __getattr__(name: str) -> Any:
@@ -72,7 +73,7 @@ def slider(description: str, n: int, value: int = 0, *, width: int = 420, readou
         description=description,
         readout=readout,
         style={"description_width": "initial"},
-        layout=widgets.Layout(width=f"{width}px", max_width="100%"),
+        layout=widgets.Layout(width=f"{width}px", max_width=ALL_THERE_IS),
     )
 
 
@@ -85,7 +86,7 @@ def select_slider(
         value=value,
         description=description,
         style={"description_width": "initial"},
-        layout=widgets.Layout(width=f"{width}px", max_width="100%"),
+        layout=widgets.Layout(width=f"{width}px", max_width=ALL_THERE_IS),
     )
 
 

@@ -13,7 +13,7 @@ from advad import plots
 from advad.analysis.metrics import threshold_at
 from advad.checks import as_images, check_number, reject
 from advad.explorers.base import Explorer, PlotBox, detector_buttons, named, row_of_detectors
-from advad.explorers.controls import ImageView, StatusText, plot
+from advad.explorers.controls import ALL_THERE_IS, ImageView, StatusText, plot
 from advad.explorers.scored_images import Known, ScoredImages, scores_of
 
 
@@ -82,7 +82,7 @@ class ThresholdExplorer(Explorer):
             continuous_update=True,
             readout_format=".1f",
             style={"description_width": "initial"},
-            layout=widgets.Layout(width="560px", max_width="100%"),
+            layout=widgets.Layout(width="560px", max_width=ALL_THERE_IS),
         )
         super().__init__()
 

@@ -23,7 +23,7 @@ from advad.explorers.occlusion_brush import OcclusionBrush
 def run_apart(coroutine):
     """Run a coroutine in a thread of its own: a browser test before may have left a loop running in this one."""
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, coroutine).result()
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 class Detector:
@@ -279,7 +279,7 @@ def test_a_kernel_refines_the_maps_when_it_has_nothing_else_to_do(monkeypatch):
             shown.append((brush.coarseness, brush.image_view.value))
         return brush
 
-    brush = asyncio.run(notebook())
+    brush = run_apart(notebook())
     sides = [side for side, _ in shown]
     assert sides == sorted(sides, reverse=True)
     assert {side for side in sides} == {4, 2, 1}
