@@ -26,12 +26,14 @@ STYLE = """<style>
 .advad-explorer .widget-html-content{line-height:1.45;height:auto}
 .advad-explorer .widget-html{height:auto;overflow:visible}
 .advad-explorer .advad-row{flex-flow:row wrap;gap:4px 8px;overflow:visible}
-.advad-explorer .advad-row,.advad-explorer .advad-row>.widget-hbox{align-items:center}
+.advad-explorer .advad-row,.advad-explorer .advad-row>.widget-hbox{align-items:center;max-width:100%}
 .advad-explorer .advad-columns{flex-flow:row wrap;gap:4px 16px;overflow:visible}
 .advad-explorer .advad-columns>*,.advad-explorer .widget-box{overflow:visible}
 .advad-explorer .advad-plot{overflow:visible}
 .advad-explorer .advad-answer{display:block;max-width:880px;min-height:1.45em}
-.advad-explorer .widget-toggle-buttons{width:max-content;max-width:100%;margin-right:20px}
+.advad-explorer .widget-toggle-buttons{width:max-content;max-width:100%;min-width:0;margin-right:20px}
+.advad-explorer .widget-toggle-buttons>div{display:flex;flex-wrap:wrap;row-gap:4px}
+.advad-explorer .advad-row .widget-label{flex-shrink:0}
 .advad-explorer .widget-toggle-button,.advad-explorer .widget-button{padding:0 8px}
 .advad-explorer .advad-sets .widget-readout{min-width:106px;overflow:visible;white-space:nowrap}
 .advad-explorer .jupyter-button:focus-visible{outline:2px solid #0072B2;outline-offset:1px}

@@ -181,11 +181,23 @@ class Hands:
         assert self.page.problems == []
         root, whole = self.root.element_handle(), self.page.viewport_size
         for width in WIDTHS:
-            self.page.set_viewport_size({**whole, "width": round(whole["width"] + width - root.evaluate(ROOM))})
+            self._make_room(width)
             self._settle(shot.with_stem(f"{shot.stem}_{width}"))
             beyond = root.evaluate(BEYOND)
             self.page.set_viewport_size(whole)
             assert beyond == [], f"beyond the right edge of {width} pixels: {beyond[:5]}"
+
+    def _make_room(self, width: int) -> None:
+        """Give the explorer a width in pixels; JupyterLab lays its panels out a while after the window's size."""
+        root = self.root.element_handle()
+        for _ in range(20):
+            missing = width - root.evaluate(ROOM)
+            if abs(missing) < 1:
+                return
+            size = self.page.viewport_size
+            self.page.set_viewport_size({**size, "width": round(size["width"] + missing)})
+            self.page.wait_for_timeout(500)
+        raise AssertionError(f"the explorer has {root.evaluate(ROOM)} pixels, not {width}")
 
     def _settle(self, shot: Any) -> None:
         """Wait until the page has settled, and take a screenshot."""
