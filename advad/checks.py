@@ -92,7 +92,7 @@ def check_choice(owner: str, name: str, value: Any, choices: Iterable[Any], reme
     choices = list(choices)
     if isinstance(value, np.generic):  # such as GridSearchCV takes out of an array
         value = value.item()
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
+    if not any(type(value) is type(option) and value == option for option in choices):
         reject(owner, name, "be one of " + ", ".join(map(repr, choices)), value, remedy)
 
 

@@ -269,7 +269,7 @@ def hand_in(folder: Path | None, name: str, out: Path | None) -> None:
         course = find_course(folder)
         content = hand_ins.collect(course, name)
         path = hand_ins.write(content, out or course / hand_ins.file_name(name))
-    click.echo(f"{hand_ins.told(content)}\n\n{shown(path.resolve())} ({path.stat().st_size / 1024:.0f} KB)")
+    click.echo(f"{hand_ins.contents_text(content)}\n\n{shown(path.resolve())} ({path.stat().st_size / 1024:.0f} KB)")
 
 
 @main.command("class")

@@ -47,14 +47,18 @@ def with_masks_beside(folder: Path, files: list[Path], label: str, is_test: bool
     if masks and orphans:
         reject("load", f"masks of {folder}", "lie beside the image of their name", orphans[0].name)
     named = {path for paths in masks.values() for path in paths}
-    for stem, twins in by_stem.items():
-        twins = [path for path in twins if path not in named]
-        if len(twins) > 1:
-            flat = [path for path in twins if looks_like_mask(path)]
-            if len(flat) == len(twins):
+    for stem, siblings in by_stem.items():
+        siblings = [path for path in siblings if path not in named]
+        if len(siblings) > 1:
+            flat = [path for path in siblings if looks_like_mask(path)]
+            if len(flat) == len(siblings):
                 rule = "be told from masks where several have one name"
                 reject(
-                    "load", f"images of {folder}", rule, [path.name for path in twins], f"Rename one, as {stem}_mask."
+                    "load",
+                    f"images of {folder}",
+                    rule,
+                    [path.name for path in siblings],
+                    f"Rename one, as {stem}_mask.",
                 )
             masks.setdefault(stem, []).extend(flat)
     taken = {path for paths in masks.values() for path in paths}
@@ -88,9 +92,9 @@ def with_ground_truth(
             result.append(image_file)
             continue
         place = "" if image_file.path.parent == image_root else image_file.label.lower()
-        found = by_image.get((place, image_file.path.stem), [])
-        result.append(replace(image_file, masks=(*image_file.masks, *found)))
-        unused -= set(found)
+        fitting = by_image.get((place, image_file.path.stem), [])
+        result.append(replace(image_file, masks=(*image_file.masks, *fitting)))
+        unused -= set(fitting)
     if unused:
         name = min(unused).relative_to(folder.parent).as_posix()
         reject("load", f"masks of {folder.parent}", "fit an image each", name, REMEDY_MASKS)

@@ -128,9 +128,9 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _report(run: MethodRun, split: advad.Split, detector: advad.Detector, together: int) -> dict[str, Any]:
+def _report(run: MethodRun, split: advad.Split, detector: advad.Detector, n_together: int) -> dict[str, Any]:
     """Return a run's part of `results.json`."""
-    return run.report(split, detector, 0.0) | {"together": together}
+    return run.report(split, detector, 0.0) | {"together": n_together}
 
 
 def _kind(run: Run) -> str:

@@ -262,8 +262,8 @@ class LessonRun(Run):
     def execute(self, home: Path, slot: int) -> dict[str, Any]:
         from advad.lessons.run import run_lesson
 
-        given = self.parameters
-        outcome = run_lesson(self.notebook, parameters=given, folder=home, timeout=self.timeout, progress=False)
+        overrides = self.parameters
+        outcome = run_lesson(self.notebook, parameters=overrides, folder=home, timeout=self.timeout, progress=False)
         names = ("lesson", "finding", "parameters", "metrics", "seconds", "device")
         return {name: outcome.results[name] for name in names if name in outcome.results}
 

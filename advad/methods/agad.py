@@ -56,7 +56,7 @@ from torch import Tensor, nn
 from advad.checks import check_choice, check_number, reject
 from advad.engine.bases.reconstruction_gan import ReconstructionGAN
 from advad.engine.training import Networks, Update
-from advad.networks.batch_norm import TwinBatchNorm2d, auxiliary_norm, frozen_norm
+from advad.networks.batch_norm import AuxiliaryBatchNorm2d, auxiliary_norm, frozen_norm
 from advad.networks.dcgan import Discriminator, dcgan_generator
 from advad.networks.losses import binary_loss, feature_distance, pixel_distance
 from advad.networks.unet import UNet
@@ -128,7 +128,7 @@ class AGAD(ReconstructionGAN):
             reject("AGAD", "auxiliary_norm", "be False without contextual", True, "It is for x̂, which G is not shown.")
 
     def build(self, image_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
-        norm = TwinBatchNorm2d if self.auxiliary_norm else nn.BatchNorm2d
+        norm = AuxiliaryBatchNorm2d if self.auxiliary_norm else nn.BatchNorm2d
         layout = (image_shape, self.latent_dim, self.conv_width, norm)
         if self.generator == "naive":
             generator: nn.Module = dcgan_generator(*layout)

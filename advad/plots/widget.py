@@ -52,13 +52,13 @@ class Figure(go.FigureWidget):
         super().__init__(*arguments, **settings)
         self._whole = True
         self.open()
-        self.on_msg(lambda _, said, __: self._hear(said))
+        self.on_msg(lambda _, message, __: self._hear(message))
 
     def open(self) -> None:
         """Tell the page of this figure, once it is whole: plotly's own is born empty, and sends its traces after."""
         if self._whole:
             super().open()
 
-    def _hear(self, said: dict[str, Any]) -> None:
+    def _hear(self, message: dict[str, Any]) -> None:
         """Answer a click or a selection, as plotly's own does when it finds one in its state."""
-        self._js2py_pointsCallback = custom_serializers["from_json"](said, self)
+        self._js2py_pointsCallback = custom_serializers["from_json"](message, self)

@@ -131,8 +131,8 @@ def outline_of(paper: str, table: str, budget: str = BUDGETS[0]) -> Plan:
 def _know(paper: str, table: str) -> None:
     if (paper, table) not in tables():
         names = [" ".join(pair) for pair in tables()]
-        asked = f"{paper} {table}".strip()
-        refuse("the table", f"be one of {', '.join(names)}", asked, closest(asked, names).strip())
+        label = f"{paper} {table}".strip()
+        refuse("the table", f"be one of {', '.join(names)}", label, closest(label, names).strip())
 
 
 def chosen(
