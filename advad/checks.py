@@ -30,7 +30,7 @@ def brief(value: Any, length: int = 60) -> str:
 def reject(
     owner: str, name: str, rule: str, value: Any, remedy: str = "", error: type[Exception] = ValueError
 ) -> NoReturn:
-    """Raise `error` in the house's form: "owner: name must rule; got value. Remedy", in one line."""
+    """Raise `error` in advad's form of messages: "owner: name must rule; got value. Remedy", in one line."""
     message = f"{owner}: {name} must {rule}; got {brief(value)}. {remedy}"
     raise error(" ".join(message.split()))  # the name of a file or a class may hold line breaks
 

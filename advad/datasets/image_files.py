@@ -22,7 +22,15 @@ SUFFIXES = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm"),
     *(".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no other, whatever a file is called: not PostScript
+FORMATS = (
+    "BMP",
+    "GIF",
+    "JPEG",
+    "PNG",
+    "PPM",
+    "TIFF",
+    "WEBP",
+)  # whatever the suffix: PostScript can run code
 NO_IMAGES = (
     ".cfg",
     ".csv",
@@ -123,7 +131,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def unread_in(folder: Path) -> Counter[str]:
-    """Return how many files of which suffix are neither read nor known to be no images."""
+    """Return, by suffix, the number of files that are not read although they may be images."""
     known = (*SUFFIXES, *NO_IMAGES)
     others = (path for path in _visible_files(folder) if path.suffix.lower() not in known)
     return Counter(path.suffix or "without suffix" for path in others)

@@ -16,7 +16,7 @@ from advad.datasets.image_files import files_in, opened, read_image, subfolders
 from advad.datasets.pixels import from_pillow, is_deep_grey, resized_masks
 
 MASK_NAME = re.compile(r"(?P<stem>.+)[_\-. ](mask|gt|label|seg|groundtruth|ground_truth)", re.IGNORECASE)
-FEW_LEVELS = 8  # a mask has at most so many grey values
+FEW_LEVELS = 8  # maximum number of grey values of a mask
 GREYS = (16, 239)  # between them a pixel is neither black nor white, also in a JPEG
 REMEDY_MASKS = "Masks lie in ground_truth/<class>/<stem>_mask.png."
 
@@ -158,6 +158,6 @@ def _read_mask(path: Path) -> Tensor:
         between = float(((values > GREYS[0]) & (values < GREYS[1])).mean())
         if between > 0.5 and len(np.unique(values)) > FEW_LEVELS:
             remedy = "Was it swapped with its image?"
-            reject("load", f"mask {path}", "be black but for the defect", f"{between:.0%} of it grey", remedy)
+            reject("load", f"mask {path}", "be black except for the defect", f"{between:.0%} of it grey", remedy)
     is_lossy = path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
     return torch.from_numpy((values > (127 if is_lossy else 0)).astype(np.uint8))

@@ -159,7 +159,7 @@ def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def refuse(what: str, rule: str, got: Any, remedy: str = "") -> NoReturn:
-    """Raise SpecError in the house's form."""
+    """Raise SpecError in advad's form of messages."""
     raise SpecError(f"sweep: {what} must {rule}; got {brief(got, 200)}. {remedy}".strip())
 
 

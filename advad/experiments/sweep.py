@@ -91,7 +91,7 @@ def sweep(
     done = finished(plan, home)
     outcomes = {name: RunResult(run, done[name], fresh=False) for run in wanted if (name := run.name) in done}
     todo = [run for run in wanted if run.name not in done]
-    for name in done:  # a run that was killed between its last two acts has left its checkpoint
+    for name in done:  # a run that was killed between its last two steps has left its checkpoint
         tidy(home / name)
     if workers < 1:
         refuse("workers", "be at least 1", workers)

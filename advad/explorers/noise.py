@@ -88,7 +88,7 @@ class NoiseExplorer(Explorer):
     # ------------------------------------------------------------------ the numbers
 
     def scores_by_strength(self, index: int, detector: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return for each noise the images on its rungs, (R, C, H, W), their strengths and their scores, (R,).
+        """Return for each noise the images at each strength, (R, C, H, W), the strengths and the scores, (R,).
 
         The strengths are those reached; computed once for an image and a detector.
         """
@@ -109,7 +109,7 @@ class NoiseExplorer(Explorer):
         return self._computed[index, detector]
 
     def chosen(self) -> tuple[int, int, str, str]:
-        """Return what the controls say: image, rung, noise, detector."""
+        """Return what the controls say: image, position in `strengths`, noise, detector."""
         controls: tuple[Any, ...] = (self.picker, self.rung, self.noise, self.detector)
         index, rung, noise, detector = (control.value for control in controls)
         return index, rung, noise, detector
@@ -175,13 +175,10 @@ class NoiseExplorer(Explorer):
         figure.update_xaxes(range=[-0.02 * self.strengths[-1], 1.04 * self.strengths[-1]])
         self.plot = plot(figure, *SIZE)
         self.refresh()
-        for control, callback in (
-            (self.picker, self.switch),
-            (self.detector, self.switch),
-            (self.noise, self.move),
-            (self.rung, self.move),
-        ):
-            control.observe(self.guarded(callback), "value")
+        for control in (self.picker, self.detector):  # the curves are of one image and one detector
+            control.observe(self.guarded(lambda _: self.refresh()), "value")
+        for control in (self.noise, self.rung):
+            control.observe(self.guarded(lambda _: self._show()), "value")
         return [
             row(self.picker, self.rung),
             row("noise", self.noise, *row_of_detectors(self.detector)),
@@ -189,17 +186,9 @@ class NoiseExplorer(Explorer):
             columns(self.image_view, self.plot),
         ]
 
-    def switch(self, _: Any) -> None:
-        """Answer another image or detector: the curves are its own."""
-        self.refresh()
-
     def refresh(self) -> None:
         """Show the curves and the images anew."""
         self._draw()
-        self._show()
-
-    def move(self, _: Any) -> None:
-        """Answer another strength or noise."""
         self._show()
 
     def _draw(self) -> None:

@@ -96,7 +96,7 @@ class OcclusionBrush(Explorer):
         ]
 
     def _listen(self) -> None:
-        """Connect the controls and the canvas with their answers."""
+        """Connect the controls and the canvas with their callbacks."""
         self.detector.observe(self.guarded(self.change_detector), "value")
         self.picker.observe(self.guarded(lambda change: self.show_image(change["new"])), "value")
         self.side.observe(self.guarded(self.change_brush), "value")

@@ -105,7 +105,8 @@ def collect(folder: str | Path) -> ClassTable:
 def _mark_equal(rows: Sequence[Row]) -> None:
     """Note which hand-ins are equal byte for byte, and which lessons in them are, whoever's name is on them.
 
-    A lesson counts only where a prediction was committed: its time and the seconds are no two students' own.
+    A lesson counts only where a prediction was committed: no two students commit it at the same time, and in as many
+    seconds.
     """
     holders: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -116,7 +117,7 @@ def _mark_equal(rows: Sequence[Row]) -> None:
     for (what, _), equal in holders.items():
         for row in equal:
             others = [other for other in equal if other is not row]
-            if what != "the whole file":  # that is said once
+            if what != "the whole file":  # equal files are named once, as whole files
                 others = [other for other in others if other.hand_in.digest != row.hand_in.digest]
             row.same += [f"{other.name} ({what}, byte for byte)" for other in others]
 

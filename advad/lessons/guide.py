@@ -73,7 +73,7 @@ def renew(folders: Sequence[str | Path], path: Path | None = None) -> Path:
 
 
 def _section(title: str, runs: Sequence[dict[str, Any]]) -> str:
-    """Return what one lesson should find, as Markdown: its sentences, what came of its questions, and its results."""
+    """Return what one lesson should find, as Markdown: its sentences, the answers to its questions, and its results."""
     seconds, devices = [run["seconds"] for run in runs], sorted({run["device"] for run in runs})
     seeds = ", ".join(str(run["parameters"].get("seed", "?")) for run in runs)
     lines = [f"## {title}", "", f"{runs[0]['finding']}", ""]
@@ -83,7 +83,7 @@ def _section(title: str, runs: Sequence[dict[str, Any]]) -> str:
         lines.append(
             f"- *{question}* {', '.join(f'{truth} ({count} of {len(runs)})' for truth, count in truths.items())}"
         )
-    lines += ["", "<details><summary>The figures' findings, seed by seed the first, and the results</summary>", ""]
+    lines += ["", "<details><summary>The findings of the figures with the first seed, and the results</summary>", ""]
     lines += [f"- {finding}" for finding in runs[0]["findings"]]
     lines += ["", "| result | runs | mean | low | high |", "|---|---:|---:|---:|---:|"]
     lines += [_row(name, values) for name, values in results(runs).items()]

@@ -367,7 +367,7 @@ def _time(value: Any, place: str) -> None:
 
 def _number(value: Any, place: str) -> None:
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    _ensure(fits and abs(value) < 1e15, place, "be a number of a usual size")  # nan is below nothing
+    _ensure(fits and abs(value) < 1e15, place, "be a number of a usual size")  # a comparison with nan is False
 
 
 def _scalar(value: Any, place: str) -> None:

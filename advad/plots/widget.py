@@ -3,7 +3,7 @@
 anywidget gives a widget two seconds to initialise. Plotly's `FigureWidget` sends its script, five megabytes, with each
 figure, and initialises with it. Where a busy laptop needs longer, anywidget gives up: the figure stays empty, or keeps
 to its first state, whatever Python says afterwards (seen in JupyterLab 4.6 with anywidget 0.11 and plotly 7.1). Here a
-figure initialises at once, waits for the script in its own time, and hears then what Python has said in between.
+figure initialises at once, waits for the script, and then receives what Python has sent in between.
 """
 
 from __future__ import annotations

@@ -110,12 +110,12 @@ def test_a_lasso_survives_a_change_of_map(plane):
         assert plane.below_summary == sentence
         assert plane.figure.points.selectedpoints == (2, 5, 7)
     plane.lasso(None, Event([1]), Selector((0, 0), (2, 0), (1, 1)))  # another outline is another choice
-    assert plane.below_summary.startswith("1 images")
+    assert plane.below_summary.startswith("1 image")
     plane.show_image(3)
     assert plane.selected is None
     assert plane.figure.points.selectedpoints is None
     plane.lasso(None, Event([2]), outline)  # the first one again, drawn anew
-    assert plane.below_summary.startswith("1 images")
+    assert plane.below_summary.startswith("1 image")
 
 
 def test_a_set_picked_out_by_name_survives_a_change_of_map_too(plane):

@@ -139,7 +139,7 @@ class LatentExplorer(Explorer):
         return [*choices, self.about, columns(self.figure.widget, panel), self.below_text, self.below]
 
     def _listen(self) -> None:
-        """Connect the controls and the map with their answers."""
+        """Connect the controls and the map with their callbacks."""
 
         def on_value(control: Any, callback: Any) -> None:
             control.observe(self.guarded(lambda change: callback(change["new"])), "value")
