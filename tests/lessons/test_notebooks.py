@@ -26,8 +26,9 @@ from tests import ROOT
 LESSONS = lessons()
 WRONG = {  # one planted wrong answer an exercise
     "00_start": [
-        "my_threshold = holdout_scores.max() + 1",
         "def my_score(p, r): return abs(p / 255 - r).mean((1, 2, 3))",
+        "def my_auroc(a, n): return (a[:, None] >= n).mean()",
+        "def my_threshold(scores, rate): return scores.max() + 1",
     ],
     "02_contamination": ["ceiling = 1.0", "enrichment = -1.0"],
     "03_latent_space": ["path = np.linspace(start, end, 7)[::-1]", "invented = 11"],
@@ -41,11 +42,16 @@ WRONG = {  # one planted wrong answer an exercise
         "def contextual_loss(G, x): return -abs(x - G(x)).mean()",
         "def labels_needed(n, gamma): return n * gamma",
     ],
-    "01_identity_collapse": ["copying_rate = 2.0", "def attack_step(W, delta, step, radius): return delta + step"],
+    "01_identity_collapse": [
+        "def my_rate(e, m): return e / m",
+        "def my_step(delta, gradient, step, radius): return delta + step",
+    ],
     "08_how_to_cheat": ["def batch_normalised(h, eps=1e-5): return h - h.mean(0)", "seeds_needed = 1"],
     "09_your_images": ["needed = 20", "def p_values(scores, held_scores): return scores / max(held_scores)"],
     "10_scoreboard": ["ours = (arae.mean(), arae.std(ddof=1))", "gain = -1.0"],
 }
+EXERCISES_AT_THE_END = {"02_contamination", "03_latent_space", "04_saliency", "05_noise", "06_attacks", "07_few_labels"}
+EXERCISES_AT_THE_END |= {"08_how_to_cheat", "09_your_images", "10_scoreboard"}
 PARAMETERS = {"06_attacks": {"methods": "all"}}  # more than a lesson does by default
 
 # one worker a lesson: its tests share one execution
@@ -110,12 +116,14 @@ def test_in_git_a_lesson_is_clean_and_whole(path):
     assert sum("parameters" in tags(cell) for cell in code) == 1
     assert f'lesson.start("{path.stem}", globals())' in "\n".join(cell.source for cell in code), "casts parameters"
     assert {"profile", "device", "seed", "mode", "output_dir"} <= set(read_parameters(path))
-    assert sum("exercise" in tags(cell) for cell in code) == sum("solution" in tags(c) for c in notebook.cells) == 2
+    n_exercises = sum("exercise" in tags(cell) for cell in code)
+    assert n_exercises == sum("solution" in tags(c) for c in notebook.cells)
+    assert 2 <= n_exercises <= 4
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     for part in (
         "After this lesson you can",
         "## Predict",
-        "## Exercises",
+        "## Exercises" if path.stem in EXERCISES_AT_THE_END else "## Open task",
         "## Where this fails",
         "## Recap",
         "## References",
@@ -123,6 +131,7 @@ def test_in_git_a_lesson_is_clean_and_whole(path):
         assert part in text, part
 
 
+MARK = "NBVAL_CHECK_OUTPUT"
 PRESENTATION = re.compile(r"plots\.|title|alt=|caption|\brows\[|lesson\.(show|image|finding|record|reveal)")
 
 
@@ -175,7 +184,7 @@ def test_it_runs_and_records_its_finding(path, executed, figure):
 def test_exercises_know_right_wrong_and_not_attempted(path, executed):
     cells = {cell.id: cell for cell in nbformat.read(executed(path).notebook, as_version=4).cells}
     checks = [name for name in cells if f"{name}-right" in cells]
-    assert len(checks) == 2
+    assert len(checks) == len(WRONG[path.stem])
     for name in checks:
         assert "Not attempted" in said(cells[name])
         assert "✓ Right" in said(cells[f"{name}-right"])
@@ -186,7 +195,7 @@ def test_exercises_know_right_wrong_and_not_attempted(path, executed):
 def test_nbval_sees_the_same_outputs_again(path, executed, tmp_path):
     """nbval re-runs the executed copy: no error, none in a widget's callback, and the same checked outputs."""
     notebook = nbformat.read(executed(path).notebook, as_version=4)
-    marked = [cell for cell in notebook.cells if "NBVAL_CHECK_OUTPUT" in cell.source]
+    marked = [cell for cell in notebook.cells if {"nbval-check-output"} & set(tags(cell)) or MARK in cell.source]
     assert marked
     assert all(cell.outputs for cell in marked)
     nbformat.write(notebook, tmp_path / path.name)
