@@ -55,6 +55,8 @@ FALLBACK = """<style>
 .jp-OutputArea-child:not(:has(.advad-explorer)):has(+ .jp-OutputArea-child .advad-fallback) {display:none}
 </style>"""
 
+Output = tuple[dict[str, Any], dict[str, Any]]  # a bundle to display, and what it is
+
 _running: Lesson | None = None
 
 
@@ -191,7 +193,7 @@ def image(image: Any, finding: str, alt: str, *, width: int | None = None, after
     _put(lambda: output, after, "This image")
 
 
-def explore(explorer: Any, alt: str) -> None:
+def explore(explorer: Any, alt: str, *, after: Prediction | None = None) -> None:
     """Show an explorer; where its widgets are not alive, the same state as an image, with the summary as its caption.
 
     Parameters
@@ -199,12 +201,26 @@ def explore(explorer: Any, alt: str) -> None:
     explorer : Explorer
     alt : str
         What the image shows, for screen readers.
+    after : Prediction, optional
+        As in :func:`show`.
     """
-    display(explorer)
     bundle, about = _image(explorer.to_image(), explorer.summary(), alt)
     bundle["text/html"] = f'<div class="advad-fallback">{FALLBACK}{bundle["text/html"]}</div>'
     running().saw(explorer.summary())
-    _put(lambda: (bundle, about))
+    if after is not None and _is_awaited(after):
+        _hold(lambda handle: handle.update(_view(explorer)), (after,), _waiting("This explorer", after))
+    else:
+        display(explorer)
+    _put(lambda: (bundle, about), after)
+
+
+def _view(explorer: Any) -> Any:
+    """Return an explorer's widgets, to stand where a note stood; a figure inside a box has its state sent only so."""
+    from advad.explorers.base import figures_in
+
+    for figure in figures_in(explorer.view):
+        figure._repr_mimebundle_()
+    return explorer.view
 
 
 def picture(*arguments: Any, **options: Any) -> None:
@@ -284,10 +300,10 @@ def _ask(prediction: Prediction) -> None:
     text = f"Predict: {prediction.question} {' / '.join(prediction.options)}"
     bundle = dict(view) | {"text/html": markup, "text/plain": text}
     handle = display(bundle, raw=True, metadata={"advad": {"kind": "predict"}}, display_id=True)
-    running().held.append(Held((prediction,), lambda: _update(handle, *_predicted(prediction))))
+    running().held.append(Held((prediction,), lambda: _update(handle, _predicted(prediction))))
 
 
-def _predicted(prediction: Prediction) -> tuple[dict[str, Any], dict[str, Any]]:
+def _predicted(prediction: Prediction) -> Output:
     return _note("predict", "Predicted", f"{prediction.question} {prediction.chosen}")
 
 
@@ -306,7 +322,7 @@ def reveal(prediction: Prediction, truth: str, because: str = "") -> None:
     check_choice("lesson", "truth", truth, prediction.options)
     prediction.truth = truth
 
-    def answer() -> tuple[dict[str, Any], dict[str, Any]]:
+    def answer() -> Output:
         label, colour = "Revealed", BLUE
         text = f"It is: {truth}."
         if prediction.chosen is not None:
@@ -430,7 +446,7 @@ def record(finding: str, **metrics: Any) -> None:
     waiting = tuple(each for each in lesson.predictions.values() if _is_awaited(each))
     if waiting:
         note = _note("record", "Recorded", f"The finding shows when you have committed your predictions. {facts}", GREY)
-        _hold(lambda: _note("record", "Recorded", f"{finding} {facts}"), waiting, note)
+        _hold(lambda handle: _update(handle, _note("record", "Recorded", f"{finding} {facts}")), waiting, note)
     else:
         _put(lambda: _note("record", "Recorded", f"{finding} {facts}"))
 
@@ -438,12 +454,12 @@ def record(finding: str, **metrics: Any) -> None:
 # ---------------------------------------------------------------- outputs, and how they are held back
 
 
-def _note(kind: str, label: str, text: str, colour: str = BLUE) -> tuple[dict[str, Any], dict[str, Any]]:
+def _note(kind: str, label: str, text: str, colour: str = BLUE) -> Output:
     """Return a note's bundle, and what it is."""
     return {"text/html": box(label, html.escape(text), colour), "text/plain": f"{label}. {text}"}, {"kind": kind}
 
 
-def _image(image: Any, finding: str, alt: str, width: int | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _image(image: Any, finding: str, alt: str, width: int | None = None) -> Output:
     """Return an image's bundle, and what it is."""
     (element, _), caption = image_markup(image, alt, width), box("Finding", html.escape(finding))
     bundle = {
@@ -457,32 +473,32 @@ def _is_awaited(prediction: Prediction | None) -> bool:
     return prediction is not None and prediction.chosen is None and UNATTENDED not in os.environ
 
 
-def _put(
-    output: Callable[[], tuple[dict[str, Any], dict[str, Any]]], after: Prediction | None = None, what: str = ""
-) -> None:
+def _put(output: Callable[[], Output], after: Prediction | None = None, what: str = "") -> None:
     """Display an output, or hold it back behind a note that names `what` waits; without a name the note is empty."""
     if after is None or not _is_awaited(after):
         bundle, about = output()
         display(bundle, raw=True, metadata={"advad": about})
-        return
-    note: tuple[dict[str, Any], dict[str, Any]] = {"text/html": "", "text/plain": ""}, {"kind": "held"}
-    if what:
-        text = f"{what} appears here when you have committed your prediction: {after.question}"
-        note = _note("held", "Predict first", text, GREY)
-    _hold(output, (after,), note)
+    else:
+        _hold(lambda handle: _update(handle, output()), (after,), _waiting(what, after))
 
 
-def _hold(
-    output: Callable[[], tuple[dict[str, Any], dict[str, Any]]],
-    predictions: tuple[Prediction, ...],
-    note: tuple[dict[str, Any], dict[str, Any]],
-) -> None:
-    """Display a note that gives way to the output once all predictions are committed."""
-    handle = display(note[0], raw=True, metadata={"advad": note[1]}, display_id=True)
-    running().held.append(Held(predictions, lambda: _update(handle, *output())))
+def _waiting(what: str, after: Prediction) -> Output:
+    """Return the note that stands where something is held back."""
+    if not what:
+        return {"text/html": "", "text/plain": ""}, {"kind": "held"}
+    text = f"{what} appears here when you have committed your prediction: {after.question}"
+    return _note("held", "Predict first", text, GREY)
 
 
-def _update(handle: Any, bundle: dict[str, Any], about: dict[str, Any]) -> None:
+def _hold(release: Callable[[Any], object], predictions: tuple[Prediction, ...], note: Output) -> None:
+    """Display a note, which gives way to what `release` puts in its place once all predictions are committed."""
+    bundle, about = note
+    handle = display(bundle, raw=True, metadata={"advad": about}, display_id=True)
+    running().held.append(Held(predictions, lambda: release(handle)))
+
+
+def _update(handle: Any, output: Output) -> None:
+    bundle, about = output
     handle.update(bundle, raw=True, metadata={"advad": about})
 
 

@@ -30,17 +30,32 @@ WRONG = {  # one planted wrong answer an exercise
         "def my_auroc(a, n): return (a[:, None] >= n).mean()",
         "def my_threshold(scores, rate): return scores.max() + 1",
     ],
-    "02_contamination": ["ceiling = 1.0", "enrichment = -1.0"],
-    "03_latent_space": ["path = np.linspace(start, end, 7)[::-1]", "invented = 11"],
+    "02_contamination": [
+        "def my_bacc(s, y, t): return ((s > t) == y).mean()",
+        "def my_enrichment(f, s): return s[f].mean()",
+        "def my_rule(e, p, a, b): return (e > a) & (p < b)",
+    ],
+    "03_latent_space": [
+        "def my_invented(a, b): return len(set(a) & set(b))",
+        "def my_path(a, b, n): return np.linspace(b, a, n)",
+    ],
     "04_saliency": [
         "def covered(picture, row, column, patch, fill): picture[:, row, column] = fill; return picture",
         "def my_iou(values, mask): return (values > values.mean()).mean()",
     ],
-    "05_noise": ["def blended(x, n, alpha): return alpha * n + (1 - alpha) * x", "blend_strength = 0.0"],
-    "06_attacks": ["my_false_alarms = -1.0", "def worst_case(x, m, size): return x"],
+    "05_noise": [
+        "def my_blend(x, n, alpha): return alpha * n + (1 - alpha) * x",
+        "def my_strength(x, changed): return abs(changed - x).mean()",
+    ],
+    "06_attacks": [
+        "def my_step(x, delta, uphill, step, size): return delta + step * uphill.sign()",
+        "def my_far_end(x, r, size): return x",
+        "def my_cosine(a, b): return (a * b).sum(1)",
+    ],
     "07_few_labels": [
-        "def contextual_loss(G, x): return -abs(x - G(x)).mean()",
-        "def labels_needed(n, gamma): return n * gamma",
+        "def my_number(n, gamma): return n * gamma",
+        "def my_contextual(G, x): return -abs(x - G(x)).mean()",
+        "def my_sad_loss(d, y): return d.mean()",
     ],
     "01_identity_collapse": [
         "def my_rate(e, m): return e / m",
@@ -48,10 +63,12 @@ WRONG = {  # one planted wrong answer an exercise
     ],
     "08_how_to_cheat": ["def batch_normalised(h, eps=1e-5): return h - h.mean(0)", "seeds_needed = 1"],
     "09_your_images": ["needed = 20", "def p_values(scores, held_scores): return scores / max(held_scores)"],
-    "10_scoreboard": ["ours = (arae.mean(), arae.std(ddof=1))", "gain = -1.0"],
+    "10_scoreboard": [
+        "def my_summary(a): return a.mean(), a.std(ddof=1)",
+        "def my_flattery(a): return a.max() - a.mean()",
+    ],
 }
-EXERCISES_AT_THE_END = {"02_contamination", "03_latent_space", "04_saliency", "05_noise", "06_attacks", "07_few_labels"}
-EXERCISES_AT_THE_END |= {"08_how_to_cheat", "09_your_images", "10_scoreboard"}
+EXERCISES_AT_THE_END = {"04_saliency", "08_how_to_cheat", "09_your_images"}
 PARAMETERS = {"06_attacks": {"methods": "all"}}  # more than a lesson does by default
 
 # one worker a lesson: its tests share one execution
