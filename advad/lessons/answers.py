@@ -24,14 +24,14 @@ class Exercise:
     Attributes
     ----------
     accepts : callable
-        Takes an answer, and by name what the lesson hands over with it; returns whether the answer is right.
+        Takes an answer; returns whether it is right.
     own : callable
-        Takes the same by name; returns the library's own answer, with which the lesson goes on meanwhile.
+        The library's own answer, with which the lesson goes on meanwhile.
     hints : (str, str)
         A nudge, and a recipe.
     """
 
-    accepts: Callable[..., bool]
+    accepts: Callable[[Any], bool]
     own: Callable[..., Any]
     hints: tuple[str, str]
 
@@ -88,7 +88,7 @@ def function(
             wanted = results(own, inputs())
             return all(map(lambda value, right: equal(value, right, tolerance), results(answer, inputs()), wanted))
 
-        EXERCISES[lesson, name] = Exercise(accepts, lambda: own, (nudge, recipe))
+        EXERCISES[lesson, name] = Exercise(accepts, own, (nudge, recipe))
         return own
 
     return register
@@ -148,7 +148,7 @@ def is_threshold(answer: Any) -> bool:
 
 EXERCISES["00_start", "a threshold"] = Exercise(
     is_threshold,
-    lambda: lowest_threshold,
+    lowest_threshold,
     (
         "How many of the held-out scores may lie above the threshold, if their share may be `rate`?",
         "Sort the scores. int(rate × n) of them may lie above: so take the score just below these, "

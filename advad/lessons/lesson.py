@@ -342,7 +342,6 @@ def check(
     hint: str | tuple[str, str] = "",
     *,
     tolerance: float = 1e-6,
-    **data: Any,
 ) -> Any:
     """Say whether an exercise's answer is right, wrong (with hints), or not attempted; and record it.
 
@@ -361,8 +360,6 @@ def check(
         Shown with a wrong answer: a nudge, and folded under it a recipe.
     tolerance : float
         How far numbers may be off: this much, and this share of the correct value.
-    **data
-        What `advad.lessons.answers` needs to tell whether the answer is right, as the exercise has it.
 
     Returns
     -------
@@ -372,7 +369,7 @@ def check(
     current, detail, fallback = running(), "", correct
     exercise = EXERCISES[current.name, name] if correct is None else None
     if exercise is not None:
-        correct, hint, fallback = (lambda a: exercise.accepts(a, **data)), exercise.hints, exercise.own(**data)
+        correct, hint, fallback = exercise.accepts, exercise.hints, exercise.own
     if answer is None or answer is ... or _is_left_open(answer):
         state = "not attempted"
     else:
