@@ -113,7 +113,7 @@ lesson.reveal(guess, "up", because="Two is more than one.")
 """,
     """
 explorer = explorers.ThresholdExplorer(detector, split.test, is_anomaly=split.test_is_anomaly, holdout=split.holdout)
-lesson.explore(explorer, alt="Images beside the threshold")
+lesson.explore(explorer, alt="Images beside the threshold", after=guess)
 """,
     'lesson.record("The line rises.")',
 ]
@@ -126,21 +126,25 @@ def test_a_figure_appears_when_the_prediction_is_committed_and_is_there_the_next
     page = run_notebook("held.ipynb")
     page.get_by_text("Recorded.").wait_for()
     page.set_default_timeout(ANSWER)
-    cells = page.locator(".jp-CodeCell")
+    cells, outputs = page.locator(".jp-CodeCell"), page.locator(".jp-OutputArea-output")
     plot, fallback = cells.nth(2).locator(".js-plotly-plot"), page.get_by_alt_text("Images beside the threshold")
-    assert page.get_by_text("Predict first.").count() == 2
-    assert plot.count() == 0
-    assert page.get_by_text("by one").count() == page.get_by_text("The line rises").count() == 0
-    page.locator(ROOT).wait_for()
-    assert fallback.is_hidden(), "the explorer is alive"
+    assert outputs.get_by_text("Predict first.").count() == 3
+    assert plot.count() == page.locator(ROOT).count() == 0
+    assert outputs.get_by_text("by one").count() == outputs.get_by_text("The line rises").count() == 0
 
     page.get_by_label("down", exact=True).check()
     page.get_by_role("button", name="Commit my prediction").click()
     plot.wait_for()
     for text in ("It goes up by one.", "Predicted: down. It is: up. Two is more than one.", "The line rises."):
-        page.get_by_text(text).wait_for()
-    assert page.get_by_text("Predict first.").count() == 0
+        outputs.get_by_text(text).wait_for()
+    assert outputs.get_by_text("Predict first.").count() == 0
     assert cells.nth(1).get_by_text("Up or down? down").is_visible()
+    hands = Hands(page)
+    before = page.evaluate(ASK, "explorer.summary()")
+    hands.press(SLIDER, "End")
+    wait_for(lambda: page.evaluate(ASK, "explorer.summary()") != before, ANSWER / 1000, "the explorer is not alive")
+    assert fallback.is_hidden(), "the explorer is alive"
+
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")  # what is committed stays
     page.wait_for_function("() => document.querySelectorAll('.jp-InputPrompt')[4].textContent.includes('10')")
     plot.wait_for()
@@ -151,7 +155,7 @@ def test_a_figure_appears_when_the_prediction_is_committed_and_is_there_the_next
 
     page = open_page(f"{lab.url}lab/tree/held.ipynb?token={TOKEN}&reset")
     page.locator(".jp-CodeCell").nth(2).locator(".js-plotly-plot").wait_for()
-    page.get_by_text("Predicted: down. It is: up.").wait_for()
+    page.locator(".jp-OutputArea-output").get_by_text("Predicted: down. It is: up.").wait_for()
     page.get_by_alt_text("Images beside the threshold").wait_for()
     visible = [each for each in page.get_by_text("Error displaying widget").all() if each.is_visible()]
     page.screenshot(path=SHOTS / "lesson_reopened.png", full_page=True)
