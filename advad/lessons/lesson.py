@@ -160,7 +160,7 @@ def show(figure: Any, finding: str, alt: str | None = None, *, after: Prediction
     """
     payload = json.loads(figure.to_json())
     payload["config"] = CONFIG
-    alt = alt or figure.layout.title.text or "Interactive figure"
+    alt, finding = alt or figure.layout.title.text or "Interactive figure", typeset(finding)
     running().saw(finding)
     about = {"kind": "figure", "alt": alt, "finding": finding}
     _put(lambda: ({PLOTLY: payload, "text/plain": f"[Figure: {alt}]"}, about), after, "This figure")
@@ -169,6 +169,7 @@ def show(figure: Any, finding: str, alt: str | None = None, *, after: Prediction
 
 def finding(text: str, *, after: Prediction | None = None) -> None:
     """State a finding that has no figure; it may be held back until a prediction is committed."""
+    text = typeset(text)
     running().saw(text)
     # pages leave a "finding" out: the figure before it has it as its caption
     _put(lambda: _note("statement", "Finding", text), after, "This finding")
@@ -188,8 +189,8 @@ def image(image: Any, finding: str, alt: str, *, width: int | None = None, after
     after : Prediction, optional
         As in :func:`show`.
     """
-    output = _image(image, finding, alt, width)
-    running().saw(finding)
+    output = _image(image, typeset(finding), alt, width)
+    running().saw(typeset(finding))
     _put(lambda: output, after, "This image")
 
 
@@ -329,7 +330,7 @@ def reveal(prediction: Prediction, truth: str, because: str = "") -> None:
             as_predicted = prediction.chosen == truth
             label, colour = ("✓ As predicted", GREEN) if as_predicted else ("✗ Not as predicted", RED)
             text = f"Predicted: {prediction.chosen}. {text}"
-        return _note("reveal", label, f"{text} {because}".strip(), colour)
+        return _note("reveal", label, typeset(f"{text} {because}".strip()), colour)
 
     _put(answer, prediction, "The answer")
     running().save()
@@ -435,7 +436,7 @@ def record(finding: str, **metrics: Any) -> None:
     TypeError
         A value that JSON cannot hold.
     """
-    lesson = running()
+    lesson, finding = running(), typeset(finding)
     lesson.finding, lesson.metrics = finding, plain(metrics, "metrics")
     lesson.seconds = time.perf_counter() - lesson.began
     lesson.save()
@@ -449,6 +450,12 @@ def record(finding: str, **metrics: Any) -> None:
 
 
 # ---------------------------------------------------------------- outputs, and how they are held back
+
+
+def typeset(text: str) -> str:
+    """Return a finding with a true minus before numbers, and none before a zero."""
+    text = re.sub(r"(?<![\w.])-(?=0(\.0+)?(?![\d.]))", "", text)
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
 
 
 def _note(kind: str, label: str, text: str, colour: str = BLUE) -> Output:

@@ -154,7 +154,8 @@ def test_a_figure_appears_when_the_prediction_is_committed_and_is_there_the_next
     leave(page)
 
     page = open_page(f"{lab.url}lab/tree/held.ipynb?token={TOKEN}&reset")
-    page.locator(".jp-CodeCell").nth(2).locator(".js-plotly-plot").wait_for()
+    page.set_default_timeout(ANSWER)
+    page.locator(".jp-CodeCell").nth(2).locator(".jp-OutputArea-output img, .js-plotly-plot").first.wait_for()
     page.locator(".jp-OutputArea-output").get_by_text("Predicted: down. It is: up.").wait_for()
     page.get_by_alt_text("Images beside the threshold").wait_for()
     visible = [each for each in page.get_by_text("Error displaying widget").all() if each.is_visible()]

@@ -256,6 +256,20 @@ def test_what_is_no_picture_is_refused(shown, begun, image, error, message):
     assert not begun.findings
 
 
+@pytest.mark.parametrize(
+    ("text", "shown_as"),
+    [
+        ("It changes by -0.25 (from -1 to +0.5).", "It changes by −0.25 (from −1 to +0.5)."),
+        ("-0.00, -0.000 and -0; -0.001 and -0.01", "0.00, 0.000 and 0; −0.001 and −0.01"),
+        ("2026-11-29, 1e-05, 8-bit, l-1, f-AnoGAN, 5-10", "2026-11-29, 1e-05, 8-bit, l-1, f-AnoGAN, 5-10"),
+    ],
+)
+def test_a_finding_has_a_true_minus(shown, begun, text, shown_as):
+    lesson.finding(text)
+    assert text_of(shown) == f"Finding. {shown_as}"
+    assert begun.findings == [shown_as]
+
+
 def test_a_prediction_is_replayed_and_revealed(shown, begun):
     guess = lesson.predict("Which digit?", ["1", "3"], answer="1")
     assert text_of(shown) == "Predicted. Which digit? 1"

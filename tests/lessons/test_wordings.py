@@ -59,7 +59,7 @@ def test_lesson_01_says_of_fig_1_whether_the_anomaly_gives_itself_away(ratio, ye
     ("auroc", "truth", "yes", "no"),
     [
         ([0.8, 0.9, 0.9], "stays", "has not harmed it here", "other digits, too"),
-        ([0.8, 0.9, 0.88], "falls a little", "served to give back other digits, too", "has not harmed"),
+        ([0.8, 0.9, 0.885], "falls a little", "served to give back other digits, too", "has not harmed"),
         ([0.95, 0.9, 0.8], "falls far", "served to give back other digits, too", "has not harmed"),
     ],
 )
