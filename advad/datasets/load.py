@@ -32,7 +32,12 @@ from advad.files import expanded
 __all__ = ["ImageSet", "data_folder", "load"]
 
 # Name of a set, file or folder -> the data set that it is a part of.
-PART_OF = {"cifar10_part": "CIFAR10", "mvtec_bottle": "MVTecAD", "plantvillage_pepper": "PlantVillage"}
+PART_OF = {
+    "cifar10_part": "CIFAR10",
+    "coil100_32": "COIL100",
+    "mvtec_bottle": "MVTecAD",
+    "plantvillage_pepper": "PlantVillage",
+}
 PART_OF |= {name: part.whole for name, part in PACKAGED.items()}
 NAMES = ("digits", *PACKAGED, *torchvision_sets.NAMES)
 DIGITS_TEST = 540  # the last 30 % of 1,797, fixed: a set with no official split needs one that all share
@@ -228,7 +233,7 @@ def _find(name: str | os.PathLike[str], root: Path) -> Path:
         remedy = "root=… or the environment variable ADVAD_DATA names another folder."
         reject("load", "the file or folder", f"lie in {places}", os.fspath(name), remedy, FileNotFoundError)
     rule = f"be one of {', '.join(NAMES)}, or the path of a folder or .npz file"
-    lower = {choice.lower(): choice for choice in NAMES}
+    lower = {known_name.lower(): known_name for known_name in NAMES}
     close = difflib.get_close_matches(os.fspath(name).lower(), lower, n=1)
     remedy = f"Did you mean {lower[close[0]]!r}?" if close else f"No folder of that name is in {Path.cwd()} or {root}."
     reject("load", "name", rule, os.fspath(name), remedy)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PLOTLY = "application/vnd.plotly.v1+json"
 
 
-def write_lesson_page(notebook: NotebookNode, path: Path, *, pictures: Path | None = None) -> Path:
+def write_lesson_page(notebook: NotebookNode, path: Path, *, image_folder: Path | None = None) -> Path:
     """Write an executed notebook as a page of its own; return its path.
 
     Parameters
@@ -39,7 +39,7 @@ def write_lesson_page(notebook: NotebookNode, path: Path, *, pictures: Path | No
         Executed, without widgets (see `advad.lessons.run.tidy`). Not changed.
     path : Path
         The page; `plotly.min.js` is written beside it once.
-    pictures : Path, optional
+    image_folder : Path, optional
         The folder that images in its text are relative to.
     """
     from nbconvert.exporters import HTMLExporter
@@ -57,7 +57,7 @@ def write_lesson_page(notebook: NotebookNode, path: Path, *, pictures: Path | No
         if "outputs" in cell:
             cell.outputs = outputs
     exporter = HTMLExporter(template_name="basic")
-    exporter.register_filter("markdown2html", lambda source: to_html(source, pictures))
+    exporter.register_filter("markdown2html", lambda source: to_html(source, image_folder))
     body, _ = exporter.from_notebook_node(copy)
     page = render("lesson", notebook=path.with_suffix(".ipynb").name, body=Markup(body))
     return write_html(path, title(notebook) or path.stem, page, "executed")

@@ -39,7 +39,7 @@ FOLDERS = {
 SCORES = {"residual": "L_r", "normalised_residual": "L_n", "origin": "L_o", "discriminator": "A"}  # Berg, Table 2
 GENERATORS = {"unet": "UNet", "unet++": "UNet++"}  # AGAD, Tables 4 and 9
 EITHER_OR = ("AAE", "ITSR")  # Beggel et al. 2019 judge these by error or likelihood, and their AE by the error alone
-DOUBTS = {  # what data/README.md says of a paper's own figures
+DOUBTS = {  # what data/README.md says of a paper's own values
     "alcn": "paper: own 80:20 split",
     "agad": "paper: best test epoch?",
 }
@@ -49,13 +49,13 @@ SIZES = ("train_size", "test_size")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One of our figures, and the published one that it can be compared with.
+    """One of our results, and the published value that it can be compared with.
 
     Attributes
     ----------
     method, dataset, protocol, normal, contamination, labelled, metric : str
         As in `data/README.md`; "" for none. `normal` is "mean" over `n_classes` classes, or "mean-of-pairs" over
-        `n_classes` pairs, too.
+        `n_classes` pairs, "mean-of-4" over so many draws of four classes, too.
     n_classes : int
         1 unless a mean.
     value : float
@@ -67,7 +67,7 @@ class Row:
     settings : dict
         The method's arguments that differ from its defaults.
     source, hardware : str
-        The file or sweep that the figure is from, and what it was computed on.
+        The file or sweep that the result is from, and what it was computed on.
     sizes : dict
         "train_size" and "test_size", where a part of the images was drawn.
     seconds : float
@@ -85,7 +85,7 @@ class Row:
     flags : tuple of str
         What must be known before comparing.
     published : float, optional
-        None where no paper has such a figure.
+        None where no paper has such a value.
     paper : str
         Where it is printed: "arae, table 2".
     """
@@ -165,18 +165,28 @@ def measured_rows(path: Path = MEASURED) -> list[Row]:
     return rows + _means(rows)
 
 
+def mean_of(normal: str) -> str:
+    """Return the name of the mean that a normal class counts in, or classes: "8" in "mean", "0+8" in "mean-of-pairs".
+
+    Three classes and more count in "mean-of-3" and so on.
+    """
+    n = normal.count("+") + 1
+    return {1: "mean", 2: "mean-of-pairs"}.get(n, f"mean-of-{n}")
+
+
 def _means(rows: Sequence[Row]) -> list[Row]:
-    """Return the means over single classes of rows that differ in the class only, where all have as many seeds."""
+    """Return the means over classes, pairs and so on of rows that differ in them only, where all have as many seeds."""
     grouped: dict[str, list[Row]] = {}
     for row in rows:
-        if row.normal.isdigit():
-            same = [row.method, row.dataset, row.protocol, row.contamination, row.contaminants, row.labelled]
+        if row.normal.replace("+", "").isdigit():
+            same = [mean_of(row.normal)]
+            same += [row.method, row.dataset, row.protocol, row.contamination, row.contaminants, row.labelled]
             same += [row.metric, row.settings, row.sizes, row.hardware, row.command, row.n]
             grouped.setdefault(json.dumps(same, sort_keys=True), []).append(row)
     return [
         replace(
             group[0],
-            normal="mean",
+            normal=mean_of(group[0].normal),
             n_classes=len(group),
             value=statistics.mean(row.value for row in group),
             spread=None
@@ -229,10 +239,11 @@ def rows_of(runs: Iterable[Mapping[str, Any]], source: str) -> list[Row]:
             for normal, by_seed in of_class.items():
                 values = [run["metrics"][metric]["value"] for run in by_seed.values()]
                 rows.append(_row(source, list(by_seed.values()), settings, metric, normal, values, 1))
-            single = {normal: by_seed for normal, by_seed in of_class.items() if "+" not in normal}
-            pairs = {normal: by_seed for normal, by_seed in of_class.items() if normal.count("+") == 1}
-            for name, group in (("mean", single), ("mean-of-pairs", pairs)):
-                seeds = sorted(set.intersection(*map(set, group.values()))) if group else []
+            of_mean: dict[str, dict[str, Any]] = {}
+            for normal, by_seed in of_class.items():
+                of_mean.setdefault(mean_of(normal), {})[normal] = by_seed
+            for name, group in of_mean.items():
+                seeds = sorted(set.intersection(*map(set, group.values())))
                 if len(group) < 2 or not seeds:
                     continue
                 means = [
@@ -317,6 +328,8 @@ def printed_metric(method: str, metric: str) -> str:
     """
     if metric.startswith("auroc_attacked_"):
         return "auroc_attacked"
+    if metric == "best_f1":
+        return "f1"
     if metric.startswith("balanced_accuracy_either_or_"):
         return metric.replace("_either_or", "")
     return "" if method in EITHER_OR and metric.startswith("balanced_accuracy_") else metric
@@ -329,7 +342,7 @@ def printed_place(row: Row) -> tuple[str, str, str]:
 
 
 def is_same(row: Row, other: Mapping[str, Any]) -> bool:
-    """Return whether a published figure is for the same thing as a row of ours."""
+    """Return whether a published value is for the same thing as a row of ours."""
     return (
         other["method"] == printed_name(row.method, row.settings)
         and (other["dataset"], other["protocol"], other["normal"]) == printed_place(row)
@@ -354,7 +367,7 @@ def _generator(row: Row) -> str:
 
 
 def compare(row: Row) -> Row:
-    """Return a row with the published figure for the same thing, where there is one, and the flags of both."""
+    """Return a row with the published value for the same thing, where there is one, and the flags of both."""
     own = OWN_PAPER.get(row.method, "")
     same = [other for other in _published_of(printed_name(row.method, row.settings)) if is_same(row, other)]
     flags = list(row.flags)
