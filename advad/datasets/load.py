@@ -24,17 +24,20 @@ from advad.datasets import torchvision_sets
 from advad.datasets.folders import LeftOutWarning, read_folder, read_groups
 from advad.datasets.formats import read_npz
 from advad.datasets.imageset import ImageSet
-from advad.datasets.packaged import PACKAGED, read_packaged
+from advad.datasets.packaged import FOLDERS, PACKAGED, file_of, read_packaged
 from advad.datasets.pixels import check_memory, converted, converted_shape
 from advad.environment import checkout
 from advad.files import expanded
 
 __all__ = ["ImageSet", "data_folder", "load"]
 
+# Name of a set, file or folder -> the data set that it is a part of.
 PART_OF = {
     "cifar10_part": "CIFAR10",
     "coil100_32": "COIL100",
-}  # name of a set or file -> the data set that it is a part of
+    "mvtec_bottle": "MVTecAD",
+    "plantvillage_pepper": "PlantVillage",
+}
 PART_OF |= {name: part.whole for name, part in PACKAGED.items()}
 NAMES = ("digits", *PACKAGED, *torchvision_sets.NAMES)
 DIGITS_TEST = 540  # the last 30 % of 1,797, fixed: a set with no official split needs one that all share
@@ -61,6 +64,7 @@ def load(
           images are its test part;
         - "MNIST-lab", "FashionMNIST-lab": come with advad; the first 2,000 training images of each digit, or 1,000 of
           each kind of clothing, and the whole test part (see `packaged`);
+        - "cookie-lab": comes with advad; photographs of cookies with masks of what is broken, 96×128 (see `packaged`);
         - "MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "CIFAR100-coarse" (the 20 superclasses), from
           `root` (see `named`);
         - the path of an `.npz` file with MedMNIST's key names (see `formats.read_npz`);
@@ -127,13 +131,17 @@ def load(
         check_choice("load", "channels", channels, (1, 3))
 
     folder = data_folder(root)
-    path = None if name_or_path in NAMES else _find(name_or_path, folder)
+    if name_or_path in FOLDERS:
+        path = _packaged_folder(str(name_or_path))
+    else:
+        path = None if name_or_path in NAMES else _find(name_or_path, folder)
     if path is not None and path.is_dir():  # its images may differ in size and mode, so it converts them one by one
         contents = read_folder(path, size, channels, bit_depth)
         report = " ".join(contents.report.split())  # a name may hold line breaks
         if contents.needs_attention:
             warnings.warn(report, LeftOutWarning, stacklevel=2)
-        images = ImageSet(*contents[:6], files=contents.files, bit_depth=contents.bit_depth, report=report)
+        name = str(name_or_path) if name_or_path in FOLDERS else contents.name
+        images = ImageSet(name, *contents[1:6], files=contents.files, bit_depth=contents.bit_depth, report=report)
         return _with_groups(images, groups)
     if bit_depth is not None:
         reject("load", "bit_depth", "be given for a folder of images only", bit_depth)
@@ -151,6 +159,15 @@ def load(
     report += "; an image may have several labels, so the classes are which one it has" * ("no label" in images.classes)
     report += f"; left out the arrays {', '.join(unread)}." if unread else "."
     return _with_groups(replace(images, report=report), groups)
+
+
+def _packaged_folder(name: str) -> Path:
+    """Return a packaged folder, one of `packaged.FOLDERS`; FileNotFoundError where advad came without its images."""
+    path = file_of(name)
+    if not path.is_dir():
+        rule = f"come with advad, in {path.parent}"
+        reject("load", name, rule, f"no {path.name} there", "Install advad again.", FileNotFoundError)
+    return path
 
 
 def _with_groups(images: ImageSet, groups: Any) -> ImageSet:

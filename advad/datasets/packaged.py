@@ -1,9 +1,10 @@
-"""Images that come with advad: a part of MNIST and of Fashion-MNIST, for the lessons' `lab` profile.
+"""Images that come with advad: a part of MNIST and of Fashion-MNIST, and cookies, for the lessons' `lab` profile.
 
 `MNIST-lab` is the first 2,000 training images of each digit and the whole test part, `FashionMNIST-lab` the first
 1,000 of each class and the whole test part, in the order of the full sets. So a split of `MNIST-lab` is the split of
 a full MNIST whose training part was cut in this way, on every machine, whether the full set is there or not.
-`data/images/README.md` says where they come from, and under which licences.
+`cookie-lab` is a folder of photographs in MVTec AD's layout, with masks: 31 cookies to train on, 14 whole and 32 broken
+ones to test on, 96×128 pixels. `data/images/README.md` says where they come from, and under which licences.
 
     python -m advad.datasets.packaged FOLDER   # writes the files again, from the full sets in FOLDER
 """
@@ -36,6 +37,7 @@ class Part:
 
 
 PACKAGED = {"MNIST-lab": Part("MNIST", 2000), "FashionMNIST-lab": Part("FashionMNIST", 1000)}
+FOLDERS = {"cookie-lab": "cookie"}  # packaged sets of files: name -> folder
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the date of every entry, so that the same images are the same bytes
 
 
@@ -56,8 +58,14 @@ def read_packaged(name: str) -> ImageSet:
 
 
 def file_of(name: str) -> Path:
-    """Return where the file of a packaged set lies."""
-    return shipped(f"data/images/{name}.npz")
+    """Return where the file of a packaged set lies; the folder, where it is one of files.
+
+    Examples
+    --------
+    >>> sorted(path.name for path in file_of("cookie-lab").iterdir())
+    ['ground_truth', 'test', 'train']
+    """
+    return shipped(f"data/images/{FOLDERS[name]}" if name in FOLDERS else f"data/images/{name}.npz")
 
 
 def cut(images: ImageSet, per_class: int) -> ImageSet:

@@ -47,8 +47,8 @@ def groups(todo: Sequence[Run], folder: Path, alone: Collection[str] = ()) -> li
 
 
 def on_gpu(run: Run) -> bool:
-    """Return whether a run trains networks on CUDA, and by images alone."""
-    if not isinstance(run, MethodRun) or choose_device(run.device).type != "cuda":
+    """Return whether a run trains networks on CUDA, by images alone, and is measured at its end only."""
+    if not isinstance(run, MethodRun) or run.last_epochs or choose_device(run.device).type != "cuda":
         return False
     method = getattr(advad, run.method)
     return issubclass(method, advad.Detector) and not (method.uses_labels and run.data["labelled"])

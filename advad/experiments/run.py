@@ -19,6 +19,7 @@ import functools
 import hashlib
 import inspect
 import json
+import statistics
 import time
 import traceback
 from abc import ABC, abstractmethod
@@ -31,6 +32,7 @@ import torch
 from filelock import FileLock
 
 import advad
+from advad.analysis.metrics import Interval
 from advad.checks import reject
 from advad.datasets import protocols
 from advad.datasets.torchvision_sets import NAMES
@@ -111,6 +113,8 @@ class MethodRun(Run):
         A hash of all images and labels, where the data set is a folder or file; "" for a named data set.
     attack_radii : tuple of float
         Radii in pixel units at which the trained detector is attacked.
+    last_epochs : int
+        Over how many of the last epochs AUROC is averaged, beside that of the last one; 0 for none.
     """
 
     method: str
@@ -122,6 +126,7 @@ class MethodRun(Run):
     root: str = ""
     fingerprint: str = ""
     attack_radii: tuple[float, ...] = ()
+    last_epochs: int = 0
 
     def identity(self) -> dict[str, Any]:
         parameters = plain(self.settings, "settings")
@@ -132,7 +137,8 @@ class MethodRun(Run):
         old_names = {new: old for old, new in _renamed(self.method).items()}
         parameters = {old_names.get(name, name): value for name, value in parameters.items()}
         images = {"images": self.fingerprint} if self.fingerprint else {}
-        attacks = {"attack_radii": list(self.attack_radii)} if self.attack_radii else {}
+        attacks: dict[str, Any] = {"attack_radii": list(self.attack_radii)} if self.attack_radii else {}
+        attacks |= {"last_epochs": self.last_epochs} if self.last_epochs else {}
         about = {"method": self.method, "parameters": parameters, "data": self.data, "seed": self.seed}
         return about | images | attacks
 
@@ -173,9 +179,33 @@ class MethodRun(Run):
     def execute(self, home: Path, slot: int) -> dict[str, Any]:
         split, detector = self.split(), self.detector(slot)
         begin = time.perf_counter()
+        if self.last_epochs and isinstance(detector, advad.Detector):
+            over_epochs = self._watched_fit(detector, split)
+            report = self.report(split, detector, time.perf_counter() - begin)
+            report["metrics"] |= {name: interval._asdict() for name, interval in over_epochs.items()}
+            return report
         set_aside = self._fit(detector, split, home)
         report = self.report(split, detector, time.perf_counter() - begin)
         return report | {"damaged": set_aside} if set_aside else report
+
+    def _watched_fit(self, detector: advad.Detector, split: advad.Split) -> dict[str, Interval]:
+        """Train, and return the mean AUROC of the last epochs, with the lowest and the highest, and its deviation.
+
+        There is no checkpoint: a run that went on from one would lack the epochs before it.
+        """
+        first = sum(stage.epochs for stage in detector.stages()) - self.last_epochs
+        aurocs: list[float] = []
+
+        def watch(watched: advad.Detector) -> None:
+            if watched.history_["epoch"][-1] > first:
+                aurocs.append(advad.auroc(split.test_is_anomaly, watched.anomaly_score(split.test)))
+
+        detector.fit(split.train, split.train_y, progress=False, on_epoch=watch)
+        deviation = statistics.stdev(aurocs) if len(aurocs) > 1 else 0.0
+        return {
+            f"auroc_last_{self.last_epochs}_epochs": Interval(statistics.mean(aurocs), min(aurocs), max(aurocs)),
+            f"auroc_sd_last_{self.last_epochs}_epochs": Interval(deviation, deviation, deviation),
+        }
 
     def _fit(self, detector: BaseDetector, split: advad.Split, home: Path) -> str:
         """Train; return the new name of a damaged checkpoint that was set aside, or ""."""

@@ -36,6 +36,7 @@ The specs of published tables (`data/sweeps/arae-2.toml`) use more words:
     table = "2"
     seeds_first = true          # all runs with the first seed come before those with the second
     attack_radii = [0.05, 0.1]  # the trained detectors are attacked, too: see `advad.experiments.evaluate`
+    last_epochs = 50            # AUROC over so many last epochs, too: its mean and its standard deviation
 
     [[data]]                    # several image sets, each with its own grid
     dataset = "MNIST"
@@ -89,6 +90,7 @@ TABLE_WORDS = (
     "table",
     "seeds_first",
     "attack_radii",
+    "last_epochs",
     "causes",
 )  # what only the spec of a published table needs
 MOST_RUNS = 10_000  # more are a mistake in the spec
@@ -221,6 +223,8 @@ def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
         refuse("attack_radii", "be a list of radii in pixel units", radii, "For example attack_radii = [0.05, 0.1].")
     for radius in radii:
         _checked(lambda radius=radius: check_number("sweep", "attack_radii", radius, 0, 1, ends="(]"))
+    last_epochs = spec.get("last_epochs", 0)
+    _checked(lambda: check_number("sweep", "last_epochs", last_epochs, 0, integer=True))
     data = _data_points(spec)
     runs: list[Run] = []
     for number, table in enumerate(methods, 1):
@@ -253,6 +257,7 @@ def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
                     root=data_set["root"],
                     fingerprint=data_set["fingerprint"],
                     attack_radii=tuple(map(float, radii)),
+                    last_epochs=int(last_epochs) if issubclass(getattr(advad, method), advad.Detector) else 0,
                     varied={"method": method} | by_method | by_data | by_seed,
                 )
                 runs.append(run)

@@ -30,6 +30,12 @@ PRINTED = {  # our name -> theirs, where they differ (data/README.md, "Names of 
     "SkipGANomaly": "Skip-GANomaly",
 }
 DAE_NOISE = {"uniform": "DAE", "speckle": "DAE+Random Noise", "gaussian": "DAE+Gaussian Noise"}
+# (folder, its normal class) -> data set, protocol and normal class as the papers print them
+FOLDERS = {
+    ("mvtec_bottle", "good"): ("MVTecAD", "two_class", "bottle"),
+    ("plantvillage_pepper", "all-but-bacterial_spot"): ("PlantVillage", "two_class", "mean"),
+    ("BrainMRI", "no"): ("BrainMRI", "two_class", "normal"),
+}
 SCORES = {"residual": "L_r", "normalised_residual": "L_n", "origin": "L_o", "discriminator": "A"}  # Berg, Table 2
 GENERATORS = {"unet": "UNet", "unet++": "UNet++"}  # AGAD, Tables 4 and 9
 EITHER_OR = ("AAE", "ITSR")  # Beggel et al. 2019 judge these by error or likelihood, and their AE by the error alone
@@ -329,13 +335,17 @@ def printed_metric(method: str, metric: str) -> str:
     return "" if method in EITHER_OR and metric.startswith("balanced_accuracy_") else metric
 
 
+def printed_place(row: Row) -> tuple[str, str, str]:
+    """Return the data set, the protocol and the normal class of a row as the papers print them."""
+    own = PART_OF.get(row.dataset, row.dataset), row.protocol, row.normal
+    return FOLDERS.get((row.dataset, row.normal), own)
+
+
 def is_same(row: Row, other: Mapping[str, Any]) -> bool:
     """Return whether a published value is for the same thing as a row of ours."""
     return (
         other["method"] == printed_name(row.method, row.settings)
-        and other["dataset"] == PART_OF.get(row.dataset, row.dataset)
-        and other["protocol"] == row.protocol
-        and other["normal"] == row.normal
+        and (other["dataset"], other["protocol"], other["normal"]) == printed_place(row)
         and other["metric"] == printed_metric(row.method, row.metric)
         and _rate(other["contamination"]) == _rate(row.contamination)
         and _rate(other["labelled"]) == _rate(row.labelled)
