@@ -120,6 +120,8 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
             X = np.asarray(X)
         except ValueError:  # images of different sizes
             reject(owner, name, "hold images of one size", X, "Resize them first.")
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        reject(owner, name, "have no masked pixels", X, "X.filled(0) makes them black.")
     if isinstance(X, np.ndarray):
         if X.dtype.kind not in "uif":
             reject(owner, name, "be uint8 or float in [0, 1]", X, error=TypeError)
@@ -132,6 +134,8 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
         reject(owner, name, "be an array of images, (N, H, W) or (N, C, H, W)", X, error=TypeError)
     if X.is_meta:
         reject(owner, name, "hold pixels", "a tensor on the device 'meta', which has none")
+    if X.layout != torch.strided:
+        reject(owner, name, "be a dense tensor", X, "X.to_dense() is one.")
     if X.ndim == 3 and X.shape[2] in (3, 4) and X.shape[1] > 4:  # N grey images so narrow would be no images
         remedy = "One colour image is X[None].transpose(0, 3, 1, 2), without the transparency of RGBA."
         reject(owner, name, "be several images; this looks like one colour image, (H, W, C)", X, remedy)

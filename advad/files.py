@@ -231,13 +231,15 @@ def plain(value: Any, name: str, owner: str = "lesson.record") -> Any:
 
 
 def to_json(value: Any) -> str:
-    """Return JSON text in which NumPy's numbers and arrays are plain numbers and lists."""
-    return json.dumps(value, default=_plain_number)
+    """Return JSON text in which NumPy's numbers and arrays are plain numbers and lists, and a torch.device its name."""
+    return json.dumps(value, default=_plain)
 
 
-def _plain_number(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):  # NumPy scalars and arrays
         return value.tolist()
+    if type(value).__module__ == "torch" and type(value).__name__ == "device":  # the ground does not load torch
+        return str(value)
     raise TypeError(f"{type(value).__name__} cannot be written as JSON; got {value!r}.")
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+PLACES = 2**16  # of all images that are looked at together
+
 
 def occlusion_changes(
     score: Callable[[Tensor], Tensor], x: Tensor, filling: Tensor, *, patch: int, stride: int, batch_size: int
@@ -39,9 +41,15 @@ def occlusion_changes(
 
     Source : Zeiler and Fergus 2014, Sec. 4.2.
     """
-    *_, changes = occlusion_batches(score, x, filling, patch=patch, stride=stride, batch_size=batch_size)
-    assert changes is not None
-    return changes
+    places = len(starts_along(x.shape[-2], patch, stride)) * len(starts_along(x.shape[-1], patch, stride))
+    n = max(1, PLACES // places)  # images at a time: the lists of places would outgrow the images and their maps
+    maps = torch.zeros(len(x), *x.shape[-2:])
+    for first in range(0, len(x), n):
+        k = slice(first, first + n)
+        *_, changes = occlusion_batches(score, x[k], filling[k], patch=patch, stride=stride, batch_size=batch_size)
+        assert changes is not None
+        maps[k] = changes
+    return maps
 
 
 @torch.no_grad()
@@ -61,16 +69,17 @@ def occlusion_batches(
     differs = (x != filling).any(dim=1, keepdim=True).float().cpu()  # (N, 1, H, W)
     altered = F.max_pool2d(differs, patch, stride=1)[:, 0, tops][:, :, lefts]  # (N, R, S): 1 where a patch differs
     which, row, column = altered.nonzero(as_tuple=True)  # (K,) each: the occlusions to try
-    rows = (tops[row, None] + torch.arange(patch))[:, :, None]  # (K, patch, 1)
-    columns = (lefts[column, None] + torch.arange(patch))[:, None, :]  # (K, 1, patch)
+    along = torch.arange(patch)
 
     before = torch.cat([score(batch) for batch in x.split(batch_size)]).cpu().double()  # (N,)
     change = torch.zeros(altered.shape, dtype=torch.float64)
     for first in range(0, len(which), batch_size):
         k = slice(first, first + batch_size)
         covered = x[which[k]]  # (B, C, H, W), a copy
-        patches = filling[which[k, None, None], :, rows[k], columns[k]]  # (B, patch, patch, C)
-        covered[torch.arange(len(covered))[:, None, None], :, rows[k], columns[k]] = patches
+        rows = (tops[row[k], None] + along)[:, :, None]  # (B, patch, 1)
+        columns = (lefts[column[k], None] + along)[:, None, :]  # (B, 1, patch)
+        patches = filling[which[k, None, None], :, rows, columns]  # (B, patch, patch, C)
+        covered[torch.arange(len(covered))[:, None, None], :, rows, columns] = patches
         change[which[k], row[k], column[k]] = score(covered).cpu().double() - before[which[k]]
         yield None
 

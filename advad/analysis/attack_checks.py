@@ -106,7 +106,7 @@ def attack_checks(
 
 def _zero_gradients(target: Target, x: Tensor, gain: Tensor, norm: str, radius: float, seed: int) -> Check:
     """Count gradients of exactly 0, and see whether the pixels that have them matter to the score all the same."""
-    generator = torch.Generator(x.device).manual_seed(seed)
+    generator = torch.Generator(x.device).manual_seed(int(seed))
     draw = {"linf": random_linf, "l2": random_l2}[norm]
     here, there = (into_ball(x, x + draw(x, radius, generator), norm, radius) for _ in range(2))
     with torch.enable_grad():

@@ -177,7 +177,7 @@ def worst_case(
     while begin < len(x):
         rows = slice(begin, begin + batch_size)
         batch, first = x[rows], None if start is None else start[rows] - x[rows]
-        generator = torch.Generator(x.device).manual_seed(seed + begin)  # its own, so that batches can be left out
+        generator = torch.Generator(x.device).manual_seed(int(seed) + begin)  # its own, so that batches can be left out
         try:
             with torch.no_grad():
                 before = target.score(batch)
@@ -269,7 +269,7 @@ def attackable(
     check_choice(owner, "norm", norm, ["linf", "l2"])
     if not isinstance(budget, Budget):
         reject(owner, "budget", "be a Budget", budget, "For example Budget(steps=100).", TypeError)
-    check_number(owner, "seed", seed, 0, integer=True)
+    check_number(owner, "seed", seed, 0, 2**63 - 1, integer=True)
     check_number(owner, "batch_size", batch_size, 1, integer=True)
     return x, target_of(owner, detector, x["normals"][:8], budget.draws)
 

@@ -125,11 +125,11 @@ def attack_scores(
         check_number(owner, "step_size", step_size, 0, ends="()", remedy=PIXEL_UNITS)
     check_number(owner, "steps", steps, 1, integer=True)
     check_number(owner, "restarts", restarts, 1, integer=True)
-    check_number(owner, "seed", seed, 0, integer=True)
+    check_number(owner, "seed", seed, 0, 2**63 - 1, integer=True)
     check_number(owner, "batch_size", batch_size, 1, integer=True)
     first = _first_change(owner, start, x)
     sign = 1 if goal == "raise" else -1
-    generator = torch.Generator(x.device).manual_seed(seed)
+    generator = torch.Generator(x.device).manual_seed(int(seed))
     attack = apgd if step_size is None else pgd
     searches = {"norm": norm, "radius": radius, "steps": steps, "generator": generator}
     searches |= {} if step_size is None else {"step_size": step_size}

@@ -176,11 +176,11 @@ def randomised_weights(detector: Any, *, seed: int = 0) -> Any:
 
     Source : Adebayo et al. 2018, the model parameter randomisation test (which draws new weights).
     """
-    check_number("randomised_weights", "seed", seed, 0, integer=True)
+    check_number("randomised_weights", "seed", seed, 0, 2**63 - 1, integer=True)
     if not isinstance(getattr(detector, "networks_", None), torch.nn.Module):
         reject("randomised_weights", "detector", "be a fitted detector with networks", detector, error=TypeError)
     forgetful = copy.deepcopy(detector)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     with torch.no_grad():
         for weights in forgetful.networks_.parameters():
             order = torch.randperm(weights.numel(), generator=generator).to(weights.device)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from advad.checks import as_images, as_labels, check_choice, check_number, reject
 from advad.engine.base import BaseDetector
-from advad.engine.training import Networks, Stage, TrainingState, Update, choose_device, seeded, train
+from advad.engine.training import Networks, Stage, TrainingState, Update, choose_device, plain_torch, seeded, train
 from advad.files import clear_leftovers, expanded, in_use, read_state, to_json, write_state
 from advad.images import as_float
 
@@ -89,7 +89,7 @@ class Detector(BaseDetector, ABC):
         check_number(owner, "batch_size", self.batch_size, 1, integer=True)
         check_number(owner, "learning_rate", self.learning_rate, 0, ends="()", remedy="Adam's usual rate is 1e-3.")
         check_number(owner, "latent_dim", self.latent_dim, 1, integer=True)
-        check_number(owner, "seed", self.seed, 0, integer=True)
+        check_number(owner, "seed", self.seed, 0, 2**63 - 1, integer=True)
         check_choice(owner, "precision", self.precision, ["float32", "bfloat16"])
 
     @abstractmethod
@@ -153,6 +153,7 @@ class Detector(BaseDetector, ABC):
 
     # ------------------------------------------------------------------ training
 
+    @plain_torch()
     def fit(
         self,
         X: ArrayLike | Tensor,
@@ -211,6 +212,7 @@ class Detector(BaseDetector, ABC):
         """
         owner = type(self).__name__
         self.check()
+        self._use_plain_numbers()
         check_number(owner, "checkpoint_every", checkpoint_every, 1, integer=True)
         device = choose_device(self.device, owner)
         images, anomalies = self._separate(as_images(owner, X), y)
@@ -280,6 +282,17 @@ class Detector(BaseDetector, ABC):
         """Make this detector an unfitted one."""
         for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
             delattr(self, name)
+
+    def _use_plain_numbers(self) -> None:
+        """Turn NumPy's numbers among the parameters, as from a grid, into Python's, which torch takes everywhere."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(plain, value))
+            return value.item() if isinstance(value, np.generic) else value
+
+        for name, value in self.get_params(deep=False).items():
+            setattr(self, name, plain(value))
 
     def _separate(self, images: Tensor, y: Any) -> tuple[Tensor, Tensor | None]:
         """Return the images to train on and the labelled anomalies, for methods that learn from those."""
@@ -458,6 +471,7 @@ class Detector(BaseDetector, ABC):
         return tensors | {f"memory.{name}": tensor for name, tensor in self.buffers_.items()}, metadata
 
     @classmethod
+    @plain_torch()
     def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
         stored = {**cls.former_values, **cls._new_names(metadata["parameters"])}
         parameters: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
@@ -495,6 +509,7 @@ class Detector(BaseDetector, ABC):
 
     # ------------------------------------------------------------------ helpers
 
+    @plain_torch()
     def _in_batches(self, function: Callable[[Networks, Tensor], Tensor], items: Tensor) -> np.ndarray:
         """Apply `function(networks, batch)` to images or codes without gradients; return all results."""
         n = max(1, SCORING_PIXELS // max(1, int(np.prod(self.image_shape_))))

@@ -46,6 +46,7 @@ from advad.engine.training import (
     append_row,
     choose_device,
     epoch_seed,
+    plain_torch,
     seeded,
 )
 from advad.images import as_float
@@ -129,12 +130,14 @@ class Many:
         return fit_stacked(self.detectors, X, **settings)
 
 
+@plain_torch()
 def _fit_stacked(detectors: list[Detector], images: list[Tensor], progress: bool) -> None:
     from tqdm.auto import tqdm
 
     first, k = detectors[0], len(detectors)
     for detector in detectors:
         detector.check()
+        detector._use_plain_numbers()
     device, shape = (
         choose_device(first.device, type(first).__name__),
         (images[0].shape[1], images[0].shape[2], images[0].shape[3]),

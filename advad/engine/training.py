@@ -252,10 +252,23 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 @contextlib.contextmanager
+def plain_torch() -> Iterator[None]:
+    """Let torch work in float32 and record gradients inside, whatever an earlier cell of a notebook has set."""
+    dtype = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.inference_mode(False):
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
+
+
+@contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[torch.Generator]:
     """Give a generator on the device; the global generators (dropout, initial weights) follow `seed` inside
     and are as they were outside.
     """  # noqa: D205
+    seed = int(seed)  # generators take no NumPy numbers
     devices = [device] if device.type in ("cuda", "mps") else []
     with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"):
         torch.manual_seed(seed)

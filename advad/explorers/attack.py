@@ -106,7 +106,7 @@ class AttackExplorer(Explorer):
         check_number(OWNER, "the last of radii", self.radii[-1], 0, 1 if norm == "linf" else np.inf, ends="(]")
         check_number(OWNER, "steps", steps, 1, integer=True)
         check_number(OWNER, "queries", queries, 1, integer=True)
-        check_number(OWNER, "seed", seed, 0, integer=True)
+        check_number(OWNER, "seed", seed, 0, 2**63 - 1, integer=True)
         self.steps, self.queries, self.seed = steps, queries, seed
         self.scored = {
             name: ScoredImages(OWNER, detector, images, **known) for name, detector in named(OWNER, detectors).items()
@@ -157,7 +157,7 @@ class AttackExplorer(Explorer):
         with torch.no_grad():
             objective(x)
         if radius:
-            generator = torch.Generator(x.device).manual_seed(self.seed)
+            generator = torch.Generator(x.device).manual_seed(int(self.seed))
             ball = {"norm": self.norm, "radius": radius, "generator": generator}
             with torch.enable_grad():  # an earlier cell may have switched it off
                 self._run(attack, objective, x, target, ball)

@@ -161,7 +161,7 @@ class IForest(Classical):
     def check(self) -> None:
         super().check()
         check_number("IForest", "n_estimators", self.n_estimators, 1, integer=True)
-        check_number("IForest", "seed", self.seed, 0, integer=True)
+        check_number("IForest", "seed", self.seed, 0, 2**32 - 1, integer=True)
 
     def build(self, features: np.ndarray) -> IsolationForest:
         return IsolationForest(n_estimators=self.n_estimators, random_state=self.seed)

@@ -106,7 +106,7 @@ class FeatureKNN(BaseDetector):
         check_choice(owner, "level", self.level, ["patch", "image"])
         check_number(owner, "n_neighbors", self.n_neighbors, 1, integer=True)
         check_number(owner, "bank_size", self.bank_size, 1, integer=True)
-        check_number(owner, "seed", self.seed, 0, integer=True)
+        check_number(owner, "seed", self.seed, 0, 2**63 - 1, integer=True)
 
     def build(self, image_shape: tuple[int, int, int]) -> FeatureMaps:
         """Return the frozen encoder for images of shape (C, H, W)."""
@@ -149,7 +149,7 @@ class FeatureKNN(BaseDetector):
     @torch.no_grad()
     def _bank(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the features that the bank keeps, some images at a time."""
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(int(self.seed))
         chosen = images[torch.randperm(len(images), generator=generator)[: self.bank_size].sort().values]
         each = self.bank_size // len(chosen)
         for part in chosen.split(max(1, PIXELS // images[0].numel())):

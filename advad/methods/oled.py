@@ -110,6 +110,10 @@ class OLED(Autoencoder):
 
     optimised = {"mask": ("mask",), "reconstructor": ("encoder", "decoder")}
 
+    @property
+    def smallest_side(self) -> int:
+        return 2  # a mask needs pixels to leave uncovered
+
     def check(self) -> None:
         super().check()
         check_number("OLED", "mask_share", self.mask_share, 0, 1, ends="[)", remedy="It is the share that is covered.")

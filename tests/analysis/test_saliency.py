@@ -54,7 +54,9 @@ def double_loop(score, images, patch=1, stride=1, fill=0.0):
 @pytest.mark.parametrize(("patch", "stride"), [(1, 1), (2, 1), (3, 2), (3, 3), (8, 1), (5, 4)])
 @pytest.mark.parametrize("fill", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("batch_size", [7, 512])
-def test_occlusion_equals_a_double_loop(patch, stride, fill, batch_size):
+@pytest.mark.parametrize("places", [1, 2**16])
+def test_occlusion_equals_a_double_loop(patch, stride, fill, batch_size, places, monkeypatch):
+    monkeypatch.setattr("advad.occlusion.PLACES", places)
     detector = Detector()
     found = occlusion_map(detector, DIGITS, patch=patch, stride=stride, fill=fill, batch_size=batch_size)
     assert found.shape == (4, 8, 8)

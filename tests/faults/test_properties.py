@@ -18,6 +18,13 @@ DETECTORS = {
     "PCA": lambda: advad.PCA(n_components=1),
 }
 DTYPES = ["u1", "i1", "i4", "u2", ">i2", "f2", "f4", ">f4", "f8", ">f8", "g", "?", "c8", "O", "U3", "M8[s]"]
+TENSORS = {
+    "tensor": lambda tensor: tensor,
+    "that records gradients": lambda tensor: tensor.requires_grad_() if tensor.is_floating_point() else tensor,
+    "that steps otherwise": lambda tensor: tensor.mT.contiguous().mT if tensor.ndim > 1 else tensor,
+    "sparse": lambda tensor: tensor.to_sparse() if tensor.ndim else tensor,
+    "of half the bits": lambda tensor: tensor.bfloat16(),
+}
 
 
 @st.composite
@@ -41,7 +48,7 @@ def arrays(draw):
     elif steps == "Fortran":
         array = np.asfortranarray(array)
     elif steps == "broadcast":
-        array = np.broadcast_to(array, array.shape)
+        array = np.broadcast_to(array[:1], array.shape) if array.ndim and array.size else array  # steps of 0
     elif steps == "read only":
         array.setflags(write=False)
     return array
@@ -50,14 +57,13 @@ def arrays(draw):
 @st.composite
 def images(draw):
     """Draw an array in one of the containers that users have."""
-    array, container = draw(arrays()), draw(st.sampled_from(["array", "array", "tensor", "list", "nested", "grad"]))
-    if (
-        container in ("tensor", "grad")
-        and array.dtype.kind in "uif"
-        and array.dtype.newbyteorder("=").char in "Bbihefd"
-    ):
-        tensor = torch.from_numpy(np.array(array.astype(array.dtype.newbyteorder("="))))
-        return tensor.requires_grad_() if container == "grad" and tensor.is_floating_point() else tensor
+    array, container = draw(arrays()), draw(st.sampled_from(["array", "array", "list", "nested", "masked", *TENSORS]))
+    if container in TENSORS and array.dtype.kind in "uif" and array.dtype.newbyteorder("=").char in "Bbihefd":
+        return TENSORS[container](torch.from_numpy(np.array(array.astype(array.dtype.newbyteorder("=")))))
+    if container == "masked" and array.dtype.kind in "uif":
+        return np.ma.masked_array(
+            array, mask=np.arange(array.size).reshape(array.shape) % 5 == draw(st.sampled_from([0, 9]))
+        )
     if container == "list" and array.ndim:
         return list(array)
     return array.tolist() if container == "nested" else array
