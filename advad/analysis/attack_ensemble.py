@@ -1,8 +1,9 @@
 """An ensemble of attacks on a score, and what each of its members found: the worst case for each image.
 
 Gradient attacks share one blindness or another, so none of them is an evaluation by itself. The members are APGD from
-several random starts, APGD from the far end (for detectors that reconstruct, when scores are raised), a corner search
-from the best of these (in l∞), and Square, which needs no gradient at all.
+several random starts, APGD from the far end (for detectors that reconstruct, when scores are raised), APGD from where
+the ascent of a smoothed objective ends, a corner search from the end of each of these (in l∞), and Square, which needs
+no gradient at all.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ import torch
 from torch import Tensor
 
 from advad.analysis.inputs import Score, as_pixels, as_score
-from advad.attacks import apgd, corner_search, far_end, square
+from advad.attacks import apgd, corner_search, far_end, smoothed_ascent, square
 from advad.checks import check_choice, check_number, reject
 from advad.files import read_state, to_json, write_state
 
-APGD, FAR_END, CORNERS, SQUARE = "APGD", "APGD from the far end", "corner search", "Square"
+APGD, FAR_END, SMOOTHED, CORNERS, SQUARE = (
+    "APGD",
+    "APGD from the far end",
+    "APGD, smoothed start",
+    "corner search",
+    "Square",
+)
+MOMENTA = (0.0, 0.9)  # of the smoothed starts: the first follows kinks, the second passes more local maxima
 PIXEL_UNITS = "It is in pixel units of [0, 1], so 0.1 is 10 %."
 FOUND = "found by "  # before an attack's name in a file
 SAME = 1e-6  # relative difference of two calls below which a score is not random: sums on a GPU may differ as much
@@ -34,7 +42,7 @@ class Budget:
     Parameters
     ----------
     steps : int
-        Gradient steps of each APGD search.
+        Gradient steps of each search by gradient.
     starts : int
         Random starts of APGD.
     queries : int
@@ -80,7 +88,9 @@ class Target:
     @property
     def members(self) -> tuple[str, ...]:
         """Names of the attacks that can be run on it."""
-        return (APGD, *([FAR_END] if self.reconstruct else []), CORNERS, SQUARE) if self.differentiable else (SQUARE,)
+        if not self.differentiable:
+            return (SQUARE,)
+        return (APGD, *([FAR_END] if self.reconstruct else []), SMOOTHED, CORNERS, SQUARE)
 
 
 class WorstCase(NamedTuple):
@@ -185,9 +195,11 @@ def worst_case(
             path = None if folder is None else folder / f"{_digest(settings, batch, before, first)}.safetensors"
             worst = _read(path, batch)
             if worst is None:
-                worst = WorstCase(batch, before, before, {})
+                worst, ends = WorstCase(batch, before, before, {}), []
                 for name in members:
-                    worst = _worse(target, name, worst, batch, sign, norm, radius, budget, generator, first)
+                    searches = _searches(target, name, batch, sign, norm, radius, budget, generator, first, ends)
+                    worst = _worse(target, name, worst, searches, sign)
+                    ends += searches
                     tick()
                 _write(path, worst)
             else:
@@ -231,20 +243,13 @@ def _read(path: Path | None, x: Tensor) -> WorstCase | None:
     return WorstCase(tensors["images"], tensors["before"], tensors["after"], by_member)
 
 
-def _worse(
-    target: Target,
-    name: str,
-    worst: WorstCase,
-    x: Tensor,
-    sign: int,
-    norm: str,
-    radius: float,
-    budget: Budget,
-    generator: torch.Generator,
-    first: Tensor | None,
-) -> WorstCase:
-    """Return the worst case once one more member has attacked the images."""
-    images, values = _attack(target, name, x, sign, norm, radius, budget, generator, first, worst.images)
+def _worse(target: Target, name: str, worst: WorstCase, searches: list[Tensor], sign: int) -> WorstCase:
+    """Return the worst case once one more member has attacked the images, in one search or several."""
+    with torch.no_grad():  # anew, so that a random score is not judged by the draws which chose the image
+        values = torch.stack([target.score(images) for images in searches])  # (searches, B)
+    best = (sign * values).argmax(0)
+    items = torch.arange(values.shape[1], device=values.device)
+    images, values = torch.stack(searches)[best, items], values[best, items]
     better = sign * values > sign * worst.after
     return WorstCase(
         torch.where(better[:, None, None, None], images, worst.images),
@@ -288,7 +293,7 @@ def rising_radii(owner: str, radii: Sequence[float]) -> list[float]:
     return radii
 
 
-def _attack(
+def _searches(
     target: Target,
     name: str,
     x: Tensor,
@@ -298,31 +303,29 @@ def _attack(
     budget: Budget,
     generator: torch.Generator,
     first: Tensor | None,
-    best_yet: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return the images that one member found, and their scores."""
+    ends: list[Tensor],
+) -> list[Tensor]:
+    """Return the images that each search of a member ends at; `ends` are those of the members before it."""
     ball: dict[str, Any] = {"norm": norm, "radius": radius, "generator": generator}
 
     def objective(images: Tensor) -> Tensor:
         return sign * target.score(images)
 
     if name == SQUARE:
-        searches = [square(objective, x, queries=budget.queries, **ball)]
-    elif name == CORNERS:
-        searches = [corner_search(objective, x, best_yet, radius, steps=budget.steps, generator=generator)]
-    elif name == FAR_END:
+        return [square(objective, x, queries=budget.queries, **ball)]
+    settings: dict[str, Any] = {"steps": budget.steps, "generator": generator}
+    if name == CORNERS:
+        return [corner_search(objective, x, start, radius, **settings) for start in ends or [x]]
+    starts: list[Tensor | None]
+    if name == FAR_END:
         assert target.reconstruct is not None
         with torch.no_grad():
-            far = far_end(x, target.reconstruct(x).clamp(0, 1), radius, norm)
-        searches = [apgd(objective, x, steps=budget.steps, start=far - x, **ball)]
+            starts = [far_end(x, target.reconstruct(x).clamp(0, 1), radius, norm) - x]
+    elif name == SMOOTHED:
+        starts = [smoothed_ascent(objective, x, momentum=m, steps=budget.steps, **ball) - x for m in MOMENTA]
     else:
         starts = [None] * budget.starts + ([] if first is None else [first])
-        searches = [apgd(objective, x, steps=budget.steps, start=start, **ball) for start in starts]
-    with torch.no_grad():  # anew, so that a random score is not judged by the draws which chose the image
-        values = torch.stack([target.score(images) for images in searches])  # (searches, B)
-    best = (sign * values).argmax(0)
-    items = torch.arange(len(x), device=x.device)
-    return torch.stack(searches)[best, items], values[best, items]
+    return [apgd(objective, x, steps=budget.steps, start=start, **ball) for start in starts]
 
 
 def _expected(score: Score, draws: int) -> Score:

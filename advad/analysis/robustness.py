@@ -302,9 +302,10 @@ def evaluate(
 ) -> Robustness:
     """Return the worst case of an ensemble of attacks for each image, and checks on whether it was strong enough.
 
-    The ensemble: APGD from several starts, APGD from the far end where a detector reconstructs and scores are raised, a
-    corner search from the best of these in l∞, and Square. A detector without a gradient (a classical one) is attacked
-    by Square alone. A random score is attacked in the mean of several draws.
+    The ensemble: APGD from several starts, from the far end where a detector reconstructs and scores are raised, and
+    from where the ascent of a smoothed objective ends; a corner search from each of these ends in l∞; and Square. A
+    detector without a gradient (a classical one) is attacked by Square alone. A random score is attacked in the mean of
+    several draws.
 
     Parameters
     ----------

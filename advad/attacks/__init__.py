@@ -5,7 +5,8 @@ Plain functions of an objective `(B, C, H, W) -> (B,)`, which is *maximised* for
 
 from advad.attacks.ball import Objective, into_ball, project_l2, project_linf, random_l2, random_linf
 from advad.attacks.black_box import square
-from advad.attacks.gradient import apgd, corner_search, far_end, pgd
+from advad.attacks.corners import corner_search, far_end
+from advad.attacks.gradient import apgd, pgd, smoothed_ascent
 from advad.attacks.spatial import transform, worst_transform
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "project_linf",
     "random_l2",
     "random_linf",
+    "smoothed_ascent",
     "square",
     "transform",
     "worst_transform",

@@ -36,6 +36,11 @@ def random_l2(x: Tensor, radius: float, generator: torch.Generator | None = None
     return direction / norms(direction).clamp_min(1e-12) * radius * share ** (1 / x[0].numel())
 
 
+def interval(x: Tensor, radius: float) -> tuple[Tensor, Tensor]:
+    """Return the lower and the upper end of what each pixel may become in the l∞ ball and in [0, 1]; like x."""
+    return (x - radius).clamp(min=0), (x + radius).clamp(max=1)
+
+
 def into_ball(x: Tensor, moved: Tensor, norm: str, radius: float) -> Tensor:
     """Return the images nearest to `moved` that lie both in [0, 1] and in the ball of `radius` around x.
 

@@ -1,4 +1,4 @@
-"""Attacks on an objective of images: PGD and APGD in l∞ and l2, a far-end start, a search over rotations and shifts.
+"""Attacks on an objective of images by its gradient, in l∞ and l2: PGD, APGD, and ascent of a smoothed objective.
 
 Plain functions of an objective `(B, C, H, W) -> (B,)`, to be *maximised* for each image on its own.
 Radii and steps are in pixel units, where an image lies in [0, 1]. The attack that needs no gradient is `square`, in
@@ -17,6 +17,7 @@ from advad.attacks.ball import (
     check_attack,
     checked_shape,
     checked_values,
+    interval,
     into_ball,
     norms,
     per_item,
@@ -28,7 +29,6 @@ from advad.attacks.ball import (
 from advad.checks import check_choice, check_number, reject
 
 NO_GRADIENT = "The attack `square` needs no gradient."
-PROBES = 4  # pairs of opposite corners between which `corner_search` estimates curvature
 MOMENTUM = 0.75  # α of APGD: share of the new step, the rest is the step before
 ENOUGH_RISES = 0.75  # ρ of APGD: a step size is kept while at least this share of its steps raises the objective
 
@@ -169,7 +169,7 @@ def apgd(
     x = x.detach()
     draw = {"linf": random_linf, "l2": random_l2}[norm]
     here = previous = into_ball(x, x + (draw(x, radius, generator) if start is None else start), norm, radius)
-    value, gradient = _value_and_gradient("apgd", objective, here)
+    value, gradient = value_and_gradient("apgd", objective, here)
     best, highest, best_gradient = here, value, gradient
     step_size = torch.full_like(value, 2 * radius)  # (B,), as all that follows
     rises = torch.zeros_like(value)
@@ -185,7 +185,7 @@ def apgd(
             with torch.no_grad():
                 value = checked_values("apgd", objective, here)
         else:
-            value, gradient = _value_and_gradient("apgd", objective, here)
+            value, gradient = value_and_gradient("apgd", objective, here)
         rises = rises + (value > value_before)
         better = value > highest
         best, best_gradient = (
@@ -213,101 +213,74 @@ def _checkpoints(steps: int) -> list[int]:
     return [math.ceil(share * steps - 1e-9) for share in shares[1:] if share <= 1]
 
 
-def far_end(x: Tensor, reconstruction: Tensor, radius: float, norm: str = "linf") -> Tensor:
-    """Return the point of the ball that lies farthest from a reconstruction, were this to stay as it is.
+def smoothed_ascent(
+    objective: Objective,
+    x: Tensor,
+    *,
+    norm: str = "linf",
+    radius: float,
+    momentum: float = 0.0,
+    steps: int = 100,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Return x + δ that raises the objective, by the gradient of a smoothed objective which sharpens step by step.
 
-    A start for attacks that raise a reconstruction error. The error is nearly convex in δ, so its maxima lie in corners
-    of the ball. A gradient finds the wrong corner where a pixel is black and its reconstruction a little brighter: it
-    points below 0, and the pixel never leaves the border.
+    Step k takes the gradient at here + t (v − here), with v drawn from the whole ball and t falling from 1 to 0; so
+    does the length of the step, from 2 · radius. At first, therefore, a pixel sees its mean slope over its whole
+    interval, and passes maxima that are only local; later, draws still break ties, such as several equal pixels at
+    the maximum that an image is scaled by, which hold one another where they are. A start for `apgd`.
 
     Parameters
     ----------
-    x : Tensor of shape (B, C, H, W)
-        In [0, 1].
-    reconstruction : Tensor of shape (B, C, H, W)
-        The detector's own, of x.
-    radius : float above 0
-        Radius of the ball, in pixel units.
-    norm : {"linf", "l2"}
-        l∞: each pixel moves to that end of [max(0, x − radius), min(1, x + radius)] that is farther from its
-        reconstruction. l2: the image moves away from its reconstruction, as far as the ball and [0, 1] allow.
+    objective, x, norm, radius, steps, generator
+        As in `apgd`; each step costs one forward pass more.
+    momentum : float in [0, 1)
+        Share of the mean of earlier gradients in each step's direction. With 0.9 it is a mean over about ten draws,
+        which passes more local maxima; 0 follows kinks more closely.
 
     Returns
     -------
     Tensor of shape (B, C, H, W)
-        Images, in [0, 1].
+        Detached; for each image the best of all points stepped to, the random start included.
 
     Raises
     ------
     TypeError, ValueError
-        Bad images or numbers; a reconstruction of another shape.
+        As in `apgd`.
+
+    Source : Duchi, Bartlett and Wainwright 2012 (the gradient of an objective smoothed by draws); the schedule is ours.
     """
-    check_attack("far_end", x, norm, radius)
-    if reconstruction.shape != x.shape:
-        reject("far_end", "reconstruction", f"have shape {tuple(x.shape)}, as the images", reconstruction)
-    if norm == "l2":
-        away = x - reconstruction
-        return into_ball(x, x + away * (1e3 * radius / norms(away).clamp_min(1e-12)), "l2", radius)
-    lower, upper = (x - radius).clamp(min=0), (x + radius).clamp(max=1)
-    return torch.where(reconstruction - lower > upper - reconstruction, lower, upper)
-
-
-def corner_search(
-    objective: Objective,
-    x: Tensor,
-    start: Tensor,
-    radius: float,
-    *,
-    steps: int = 50,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Return images that raise the objective, by moving pixels from one end of their l∞ interval to the other.
-
-    Where an objective is convex in δ, the gradient at one end of a pixel's interval may point out of it although the
-    other end, at the distance Δ, is higher. A second-order estimate of the gain sees this: g Δ + ½ h Δ², where h is the
-    mean curvature over pixels. Each step moves the pixels with the highest gains; where it fails, half as many.
-
-    Parameters
-    ----------
-    objective, x, radius, steps, generator
-        As in `apgd`, in l∞; the curvature costs eight passes more.
-    start : Tensor of shape (B, C, H, W)
-        Images in the ball from which to search, such as the ends of other attacks.
-
-    Returns
-    -------
-    Tensor of shape (B, C, H, W)
-        Detached; no image has a lower objective than its start.
-
-    Source : ours; the curvature after Hutchinson 1990.
-    """
-    check_attack("corner_search", x, "linf", radius)
-    lower, upper = (x - radius).clamp(min=0), (x + radius).clamp(max=1)
-    best = into_ball(x, start, "linf", radius).detach()
-    highest, gradient = _value_and_gradient("corner_search", objective, best)
-    curvature = torch.zeros_like(highest)  # (B,)
-    for _ in range(PROBES):  # between opposite corners: Σ_i (g⁺ − g⁻)_i s_i = Σ_i h_ii (upper − lower)_i in the mean
-        up = torch.rand(x.shape, generator=generator, device=x.device) < 0.5
-        _, here = _value_and_gradient("corner_search", objective, torch.where(up, upper, lower))
-        _, there = _value_and_gradient("corner_search", objective, torch.where(up, lower, upper))
-        change = torch.where(up, here - there, there - here).flatten(1).sum(1)
-        curvature += change / (upper - lower).flatten(1).sum(1) / PROBES
-    share = torch.ones_like(highest)  # of the promising pixels, to be moved
-    for _ in range(steps):
-        ahead = torch.where(best - lower > upper - best, lower, upper) - best  # Δ
-        gain = gradient * ahead + per_item(curvature, x) / 2 * ahead.square()
-        rank = gain.flatten(1).argsort(dim=1, descending=True).argsort(dim=1)
-        count = ((gain > 0).flatten(1).sum(1) * share).ceil()
-        moved = best + ahead * ((rank < count[:, None]).view_as(x))
-        value, slope = _value_and_gradient("corner_search", objective, moved)
+    check_attack("smoothed_ascent", x, norm, radius)
+    check_number("smoothed_ascent", "momentum", momentum, 0, 1, ends="[)")
+    check_number("smoothed_ascent", "steps", steps, 1, integer=True)
+    x = x.detach()
+    here = best = _in_ball(x, norm, radius, generator)
+    with torch.no_grad():
+        highest = checked_values("smoothed_ascent", objective, here)
+    mean = torch.zeros_like(x)
+    for step in range(steps):
+        t = 1 - step / steps
+        around = here + t * (_in_ball(x, norm, radius, generator) - here)
+        _, gradient = value_and_gradient("smoothed_ascent", objective, around)
+        mean = momentum * mean + (1 - momentum) * gradient / norms(gradient).clamp_min(1e-12)
+        ascent = mean.sign() if norm == "linf" else mean / norms(mean).clamp_min(1e-12)
+        here = into_ball(x, here + 2 * radius * t * ascent, norm, radius)
+        with torch.no_grad():
+            value = checked_values("smoothed_ascent", objective, here)
         better = value > highest
-        best, gradient = (torch.where(per_item(better, x), a, b) for a, b in ((moved, best), (slope, gradient)))
-        highest = torch.where(better, value, highest)
-        share = torch.where(better, torch.ones_like(share), share / 2)
+        best, highest = torch.where(per_item(better, x), here, best), torch.where(better, value, highest)
     return best
 
 
-def _value_and_gradient(owner: str, objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
+def _in_ball(x: Tensor, norm: str, radius: float, generator: torch.Generator | None) -> Tensor:
+    """Return a random point of each image's ball; in l∞ uniform in what of it lies in [0, 1]."""
+    if norm == "l2":
+        return into_ball(x, x + random_l2(x, radius, generator), norm, radius)
+    lower, upper = interval(x, radius)
+    return lower + (upper - lower) * torch.rand(x.shape, generator=generator, device=x.device)
+
+
+def value_and_gradient(owner: str, objective: Objective, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the objective (B,) and its gradients (B, C, H, W)."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():  # a caller may be inside no_grad

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import advad
-from advad.analysis.attack_ensemble import APGD, CORNERS, FAR_END, SQUARE, Budget, Target, worst_case
+from advad.analysis.attack_ensemble import APGD, CORNERS, FAR_END, SMOOTHED, SQUARE, Budget, Target, worst_case
 from advad.analysis.attacked_decisions import decision_curve
 from advad.analysis.robustness import attack_scores, evaluate, robust_auroc
 
@@ -76,7 +76,7 @@ def test_images_have_the_scores_that_are_reported_and_stay_in_the_ball(norm, rad
 def test_the_ensemble_is_never_beaten_by_a_member_and_the_table_says_who_found_what():
     black = np.zeros_like(NORMALS)
     found = evaluate(Drawing(), black, ANOMALIES, 0.1, **SETTINGS)
-    assert list(found.found) == [APGD, FAR_END, CORNERS, SQUARE]
+    assert list(found.found) == [APGD, FAR_END, SMOOTHED, CORNERS, SQUARE]
     for values in found.found.values():
         assert np.isnan(values[12:]).all()
         assert (values[:12] <= found.after[:12]).all()
@@ -103,11 +103,12 @@ class Masked(torch.autograd.Function):
 
 
 def test_a_masked_gradient_warns_twice():
-    found = run(lambda x: brightness(Masked.apply(x)))
+    found = evaluate(lambda x: brightness(Masked.apply(x)), NORMALS, ANOMALIES + np.float32(0.4), 0.1, **SETTINGS)
     zero = found.checks["normals, zero gradients"]
     assert zero.warns
-    assert zero.value == 1.0
-    assert "100% of the images and 100% of the pixels; on 100% of the images" in zero.text
+    assert zero.value > 0.5  # two random points of a ball can be equally bright
+    assert "The gradient is exactly 0 on 100% of the images and 100% of the pixels; on" in zero.text
+    assert found.checks["normals, black box"].value == 1.0  # no search by gradient moves but by chance
     assert found.checks["normals, black box"].warns
     assert found.checks["normals, unbounded radius"].warns
     assert not found.is_robust_auroc

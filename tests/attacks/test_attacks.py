@@ -280,6 +280,65 @@ def test_the_corner_search_leaves_a_corner_at_which_the_gradient_points_outwards
     assert (error(stuck) < error(found)).all()
 
 
+def test_the_corner_search_tries_one_pixel_after_the_other_where_its_estimate_errs():
+    """Pixels 0 and 1 promise most, by their slopes up to 0.01, but end lower; 2 promises less, and ends higher."""
+    x = torch.zeros(1, 1, 1, 8)
+    first, then = torch.tensor([3.0, 2.0, 1.0] + [-1.0] * 5), torch.tensor([-2.0, -2.0, 1.0] + [-1.0] * 5)
+
+    def objective(moved):
+        start = moved.clamp(max=0.01)
+        return (first * start + then * (moved - start)).sum((1, 2, 3))
+
+    found = attacks.corner_search(objective, x, x, 0.1, steps=10)
+    assert torch.equal(found, torch.tensor([0, 0, 0.1, 0, 0, 0, 0, 0]).view_as(x))
+
+
+def test_the_corner_search_moves_no_pixel_that_promises_nothing():
+    """A gradient of 0 everywhere: it must not find by trial what gradients do not show, or no check would warn."""
+    x = images(3)
+    masked = lambda moved: (moved - moved.detach()).sum((1, 2, 3)) * 0 + moved.detach().mean((1, 2, 3))  # noqa: E731
+    assert torch.equal(attacks.corner_search(masked, x, x, 0.1), x)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_smoothed_ascent_finds_the_maximum_of_a_linear_objective_and_keeps_its_ball(norm, momentum):
+    w = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(1))
+    x, score = images(5), linear(w)
+    ball = {"norm": norm, "radius": 0.1}
+    moved = attacks.smoothed_ascent(score, x, momentum=momentum, **ball)
+    assert torch.allclose(score(moved), score(attacks.apgd(score, x, **ball)), rtol=1e-3)
+    size = (moved - x).flatten(1)
+    assert (size.abs().amax(1) if norm == "linf" else size.norm(dim=1)).max() <= 0.1 + 1e-6
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    assert not moved.requires_grad
+
+
+def test_the_smoothed_ascent_reaches_the_far_end_without_a_reconstruction():
+    """|x − r|² with x = 0 and r = 0.02: the slope at 0 points below 0, the mean slope over [0, 0.1] upwards."""
+    x = torch.zeros(5, 1, 8, 8)
+    error = lambda moved: (moved - 0.02).square().mean((1, 2, 3))  # noqa: E731
+    stuck = attacks.apgd(error, x, radius=0.1, start=torch.full_like(x, 0.01))
+    found = attacks.smoothed_ascent(error, x, radius=0.1, momentum=0.9)
+    assert error(stuck).max() < 0.02**2 + 1e-6
+    assert error(found).min() > 0.95 * 0.08**2
+
+
+def test_the_smoothed_ascent_breaks_ties_that_hold_pixels_where_they_are():
+    """Minus the mean pixel over the brightest one: one of three white pixels must stay, the others must go down.
+
+    Where they are equal, each has a third of the slope that the brightest has, which points up, out of the box.
+    """
+    x = torch.ones(4, 1, 1, 3)
+    share = lambda moved: -moved.mean((1, 2, 3)) / moved.amax((1, 2, 3)) ** 2  # noqa: E731
+    best = -(1 + 2 * 0.9) / 3
+    stuck = attacks.apgd(share, x, radius=0.1, start=torch.zeros_like(x))
+    found = attacks.smoothed_ascent(share, x, radius=0.1)
+    assert share(stuck).max() < best - 0.03
+    assert torch.allclose(share(found), torch.full((4,), best), atol=1e-3)
+
+
 def test_the_corner_search_never_ends_below_its_start(encoder):
     x = images(40)
     objective = latent_distance(encoder, x)
@@ -296,6 +355,7 @@ ONES = torch.ones(2, 1, 8, 8) / 2
 CALLS = {
     "corner_search": lambda objective, x, radius, **_: attacks.corner_search(objective, x, x, radius),
     "apgd": lambda objective, x, **ball: attacks.apgd(objective, x, **ball),
+    "smoothed_ascent": lambda objective, x, **ball: attacks.smoothed_ascent(objective, x, **ball),
     "square": lambda objective, x, **ball: square(objective, x, **ball),
 }
 mean = lambda x: x.mean((1, 2, 3))  # noqa: E731
