@@ -26,13 +26,13 @@ def render(template: str, **values: Any) -> Markup:
     Parameters
     ----------
     template : str
-        Its name without the ending, such as "gallery".
+        Its name without the ending, such as "overview".
     **values
         What the template names; a missing one is an error.
 
     Examples
     --------
-    >>> page = render("lesson", notebook="<b>.ipynb", body=Markup("<p>x</p>"))
+    >>> page = render("lesson", notebook="<b>.ipynb", links=[], contents=[], body=Markup("<p>x</p>"))
     >>> "&lt;b&gt;.ipynb" in page, "<p>x</p>" in page
     (True, True)
     """
@@ -56,19 +56,25 @@ def write_html(path: Path, title: str, body: str, kind: str) -> Path:
     import advad
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    has_plots = "Plotly.newPlot(" in body
+    has_plots = "advadPlot(" in body
     if has_plots and not (path.parent / SCRIPT).is_file():
         from plotly.offline import get_plotlyjs
 
         (path.parent / SCRIPT).write_text(get_plotlyjs(), encoding="utf-8")
     values = {"title": title, "kind": kind, "version": advad.__version__, "script": SCRIPT if has_plots else ""}
+    values["drawing"] = Markup(asset("plots.js")) if has_plots else ""
     path.write_text(render("page", body=Markup(body), style=Markup(_style()), **values), encoding="utf-8")
     return path
+
+
+def asset(name: str) -> str:
+    """Return the text of a file of `advad/pages`: "parts.css", "plots.js"."""
+    return resources.files("advad.pages").joinpath(name).read_text(encoding="utf-8")
 
 
 def _style() -> str:
     from pygments.formatters import HtmlFormatter
 
     light, dark = (HtmlFormatter(style=style).get_style_defs(".highlight") for style in ("friendly", "github-dark"))
-    sheet = resources.files("advad.pages").joinpath("page.css").read_text(encoding="utf-8")
-    return f"{light}\n@media (prefers-color-scheme: dark) {{\n{dark}\n}}\n{sheet}"
+    dark = f"@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    return "\n".join((light, dark, asset("parts.css"), asset("page.css")))

@@ -6,16 +6,25 @@ import html
 from pathlib import Path
 
 
+def mathml(formula: str, display: str) -> str:
+    """Return a formula in LaTeX as MathML, "inline" or as a "block"; one that cannot be read stays as written.
+
+    Examples
+    --------
+    >>> mathml("x^2", "inline")
+    '<math display="inline"><msup><mi>x</mi><mn>2</mn></msup></math>'
+    """
+    from latex2mathml.converter import convert
+
+    try:
+        return convert(formula, display=display).replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
+    except Exception:  # its errors have no common class
+        return f"<code>{html.escape(formula)}</code>"
+
+
 def to_html(source: str, images: Path | None) -> str:
     """Return markdown as HTML, with formulas as MathML and images inside."""
-    from latex2mathml.converter import convert
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-
-    def mathml(body: str, display: str) -> str:
-        try:
-            return convert(body, display=display).replace(' xmlns="http://www.w3.org/1998/Math/MathML"', "")
-        except Exception:  # its errors have no common class; a formula that it cannot read stays as written
-            return f"<code>{html.escape(body)}</code>"
 
     class Renderer(IPythonRenderer):
         def block_math(self, body: str) -> str:
