@@ -14,6 +14,7 @@ Sphinx's settings are `notebooks/conf.py`. The sources are written anew each tim
 from __future__ import annotations
 
 import io
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +27,8 @@ from advad.site.lessons import Lesson, front_page, write_lesson
 
 SETTINGS = "notebooks"  # the folder of conf.py
 GUIDE = {"guide": "notebooks/guide.md", "expected_findings": "notebooks/expected_findings.md"}
-REFERENCE = {"library": "notebooks/library.md", "data": "data/README.md"}
+REFERENCE = {"library": "notebooks/library.md", "data": "data/README.md", "images/README": "data/images/README.md"}
+LICENCE = "data/images/LICENSE-FashionMNIST"  # linked from the last
 
 
 class SiteError(RuntimeError):
@@ -56,15 +58,14 @@ def build(out: str | Path, lessons: list[Lesson]) -> Path:
         raise SiteError('site: Sphinx must be installed: pip install "advad[site]".') from None
     folder, settings, warnings = expanded(out).resolve(), shipped(SETTINGS), io.StringIO()
     with tempfile.TemporaryDirectory(prefix="advad_site_") as name, patch_docutils(settings), docutils_namespace():
-        sources = Path(name) / "sources"
+        sources, made = Path(name) / "sources", Path(name) / "made"
         write_sources(sources, lessons)
         app = Sphinx(
             sources,
             settings,
-            folder,
+            made,
             Path(name) / "doctrees",
             "html",
-            confoverrides={"nb_execution_cache_path": f"{name}/cache"},
             status=sys.stderr,  # it counts the pages
             warning=warnings,
             freshenv=True,
@@ -74,8 +75,9 @@ def build(out: str | Path, lessons: list[Lesson]) -> Path:
         if app.statuscode:
             lines = warnings.getvalue().replace(f"{sources}/", "").strip().splitlines()
             raise SiteError(f"site: {len(lines)} faults: {'; '.join(lines)}")
-    if faults := check.faults(folder):
-        raise SiteError("site: " + "; ".join(faults))
+        if faults := check.faults(made):
+            raise SiteError(f"site: {len(faults)} faults: {'; '.join(faults)}")
+        shutil.copytree(made, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".buildinfo*", ".doctrees"))
     return folder / "index.html"
 
 
@@ -90,6 +92,7 @@ def write_sources(folder: Path, lessons: list[Lesson]) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    shutil.copy(shipped(LICENCE), folder / "reference" / "images")
     for lesson in lessons:
         write_lesson(folder, lesson)
 

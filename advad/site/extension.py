@@ -17,6 +17,7 @@ def setup(app: Any) -> dict[str, Any]:
     """Register all of it; Sphinx calls this."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.connect("autodoc-process-docstring", _process, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", _skip)
     app.connect("html-page-context", _scripts)
     app.connect("build-finished", _write_assets)
     app.add_css_file("advad.css")
@@ -53,6 +54,11 @@ def _write_assets(app: Any, error: Exception | None) -> None:
             (folder / name).write_text(text, encoding="utf-8")
 
 
+def _skip(app: Any, what: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+    """Leave out what scikit-learn adds to every estimator; None leaves the decision to autodoc."""
+    return True if re.fullmatch(r"set_\w+_request", name) else None
+
+
 def _process(app: Any, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
     lines[:] = as_rst(lines)
 
@@ -74,6 +80,8 @@ def as_rst(lines: list[str]) -> list[str]:
             pieces = CODE.split(line)
             pieces[::2] = [re.sub(r"([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", piece) for piece in pieces[::2]]
             line = "".join(pieces)
+        if re.match(r"Sources?:? ", line):  # it stands below a section, which would take it for a part of it
+            found += ["", "References", "----------"]
         before = found[-1] if found else ""
         if line.startswith("- ") and before.strip() and not before.startswith(("- ", "  ")):
             found.append("")

@@ -61,6 +61,7 @@ board
 
 reference/library
 reference/data
+reference/images/README
 reference/index
 ```
 """
