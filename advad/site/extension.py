@@ -75,7 +75,7 @@ def as_rst(lines: list[str]) -> list[str]:
     in_example = False
     for line in lines:
         in_example = line.lstrip().startswith(">>>") or (in_example and bool(line.strip()))
-        is_name = re.match(r"\S.* : ", line) or re.match(r"\*+\w+$", line)  # of a parameter
+        is_name = re.match(r"\S.* : |\*+\w+$|\w+(, \w+)+$", line)  # of parameters or attributes
         if not (in_example or is_name):
             pieces = CODE.split(line)
             pieces[::2] = [re.sub(r"([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", piece) for piece in pieces[::2]]

@@ -20,6 +20,7 @@ HEADINGS = (  # how a paragraph of a docstring begins -> the heading to put abov
     ("Departures", "Departures from the paper"),
     ("Development", "Development"),
 )
+LONGEST_NAME = 20  # letters; what is longer is no name but a part of the sentence
 INDEX = """\
 # The methods
 
@@ -45,7 +46,8 @@ def pages() -> dict[str, str]:
     for name, file in METHODS.items():
         files.setdefault(file, []).append(name)
     found = {file: page(file, names) for file, names in files.items()}
-    lines = [f"| [{', '.join(names)}]({file}.md) | {_summary(file)} |" for file, names in files.items()]
+    titles = {file: _parts(file)[0].split("\n\n")[0] for file in files}
+    lines = [f"| [{_name(titles[file], names)}]({file}.md) | {_summary(titles[file], names)} |" for file, names in files.items()]
     return found | {"index": INDEX.format(table="\n".join(lines), names="\n".join(files))}
 
 
@@ -61,14 +63,15 @@ def page(file: str, names: list[str]) -> str:
     """
     docstring, code = _parts(file)
     title, *paragraphs = docstring.split("\n\n")
-    parts = [f"# {_title(title)}", f"Public: {', '.join(f'{{py:class}}`~advad.{name}`' for name in names)}."]
+    parts = [f"# {_name(title, names)}", f"*{_summary(title, names)}.*", f"Public: {', '.join(f'{{py:class}}`~advad.{name}`' for name in names)}."]
     for paragraph in paragraphs:
         if paragraph.startswith(("Measured figures", "Measurements")):
             continue  # they are below
         heading = next((text for start, text in HEADINGS if paragraph.startswith(start)), None)
         if heading and f"## {heading}" not in parts:
             parts.append(f"## {heading}")
-        parts.append(re.sub(r"^(Departures.*?:)\n", r"\1\n\n", paragraph, flags=re.DOTALL) if heading else paragraph)
+        paragraph = paragraph.removeprefix(f"{heading}:\n")
+        parts.append(re.sub(r"^(Departures.*?:)\n", r"\1\n\n", paragraph, flags=re.DOTALL))
     parts += ["## Code", f"`advad/methods/{file}.py`, without the text above.", f"````python\n{code.strip()}\n````"]
     findings = shipped("data/findings") / f"{file}.md"
     if findings.is_file():
@@ -87,13 +90,16 @@ def _parts(file: str) -> tuple[str, str]:
     return ast.get_docstring(tree) or "", "\n".join(source.splitlines()[end:])
 
 
-def _title(line: str) -> str:
-    return " ".join(line.split()).rstrip(".")
+def _name(title: str, names: list[str]) -> str:
+    """Return what a method is called: what stands before the colon of its first line, or else its classes."""
+    name, colon, _ = title.partition(": ")
+    return name if colon and len(name) <= LONGEST_NAME else ", ".join(names)
 
 
-def _summary(file: str) -> str:
-    title = _title(_parts(file)[0].split("\n\n")[0])
-    return title.partition(": ")[2] or title
+def _summary(title: str, names: list[str]) -> str:
+    """Return the rest of the first line, with a capital letter and without its full stop."""
+    text = " ".join(title.split()).rstrip(".").removeprefix(f"{_name(title, names)}: ")
+    return text[0].upper() + text[1:]
 
 
 def _lower(path: Path) -> str:
