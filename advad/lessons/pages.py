@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 from advad.environment import shipped
 from advad.files import expanded
 from advad.lessons.course import course_map
-from advad.pages.html import render, write_html
+from advad.pages.html import contents, render, write_html
 from advad.pages.markdown import to_html
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 PLOTLY = "application/vnd.plotly.v1+json"
 IMAGES = ("image", "picture")  # kinds of output; "picture": notebooks of version 0.1
-HEADING = re.compile(r'<h2 id="([^"]*)">(.*?)</h2>', re.DOTALL)
 THUMBNAIL = (640, 320)  # at most, in pixels; half as large on the page
 
 
@@ -58,9 +57,8 @@ def write_lesson_page(
     exporter = HTMLExporter(template_name="basic")
     exporter.register_filter("markdown2html", lambda source: to_html(source, pictures))
     body, _ = exporter.from_notebook_node(with_cards(notebook, "figure"))
-    contents = [(name, _text(heading)) for name, heading in HEADING.findall(body)]
     name = path.with_suffix(".ipynb").name
-    page = render("lesson", notebook=name, links=links, contents=contents, body=Markup(body))
+    page = render("lesson", notebook=name, links=links, contents=contents(body), body=Markup(body))
     return write_html(path, title(notebook) or path.stem, page, "executed")
 
 
@@ -176,11 +174,6 @@ def thumbnail(notebook: NotebookNode) -> str:
 
 def _notebook(row: LessonResult) -> NotebookNode:
     return nbformat.read(row.notebook, as_version=4) if row.notebook.is_file() else nbformat.v4.new_notebook()
-
-
-def _text(markup: str) -> str:
-    """Return the text of a heading."""
-    return html.unescape(re.sub(r"<[^>]*>", "", markup)).rstrip("¶").strip()
 
 
 def title(notebook: NotebookNode) -> str:

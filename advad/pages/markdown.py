@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import re
 from pathlib import Path
+from typing import Any
 
 
 def mathml(formula: str, display: str) -> str:
@@ -22,8 +24,19 @@ def mathml(formula: str, display: str) -> str:
         return f"<code>{html.escape(formula)}</code>"
 
 
+def place(heading: str) -> str:
+    """Return the id of a heading, given as HTML.
+
+    Examples
+    --------
+    >>> place("What does <code>fit</code> do?")
+    'what-does-fit-do'
+    """
+    return re.sub(r"\W+", "-", html.unescape(re.sub(r"<[^>]*>", "", heading))).strip("-").lower()
+
+
 def to_html(source: str, images: Path | None) -> str:
-    """Return markdown as HTML, with formulas as MathML and images inside."""
+    """Return markdown as HTML, with formulas as MathML, images inside, and an id for each heading."""
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     class Renderer(IPythonRenderer):
@@ -32,6 +45,9 @@ def to_html(source: str, images: Path | None) -> str:
 
         def inline_math(self, body: str) -> str:
             return mathml(body, "inline")
+
+        def heading(self, text: str, level: int, **attributes: Any) -> str:
+            return f'<h{level} id="{place(text)}">{text}</h{level}>\n'
 
         def block_html(self, html: str) -> str:  # nbconvert's closes a <details> before its content
             return html + "\n"
