@@ -30,7 +30,7 @@ def brief(value: Any, length: int = 60) -> str:
 def reject(
     owner: str, name: str, rule: str, value: Any, remedy: str = "", error: type[Exception] = ValueError
 ) -> NoReturn:
-    """Raise `error` in the house's form: "owner: name must rule; got value. Remedy", in one line."""
+    """Raise `error` in advad's form of messages: "owner: name must rule; got value. Remedy", in one line."""
     message = f"{owner}: {name} must {rule}; got {brief(value)}. {remedy}"
     raise error(" ".join(message.split()))  # the name of a file or a class may hold line breaks
 
@@ -92,7 +92,7 @@ def check_choice(owner: str, name: str, value: Any, choices: Iterable[Any], reme
     choices = list(choices)
     if isinstance(value, np.generic):  # such as GridSearchCV takes out of an array
         value = value.item()
-    if not any(type(value) is type(choice) and value == choice for choice in choices):
+    if not any(type(value) is type(option) and value == option for option in choices):
         reject(owner, name, "be one of " + ", ".join(map(repr, choices)), value, remedy)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-UNATTENDED = "ADVAD_UNATTENDED"  # set in kernels that run a lesson by themselves: nobody is there to predict anything
+UNATTENDED = "ADVAD_UNATTENDED"  # set in kernels that run a lesson without a reader, who could predict something
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "plotly")  # they decide a run's numbers
 PACKAGE = Path(__file__).resolve().parent  # advad/
 SHIPPED = PACKAGE / "_shipped"  # where the wheel has what lies beside advad/ in a checkout; see pyproject.toml
@@ -45,7 +45,8 @@ def shipped(path: str) -> Path:
 def private_folder(name: str) -> Path:
     """Return a folder among the temporary files that only this user can write, the same for all their processes.
 
-    Another user may have made a folder of this name before, to have us load what they put there; then it is a new one.
+    Another user may have made a folder of this name before, to make us load files of theirs; in that case a new folder
+    is made.
     """
     folder = Path(tempfile.gettempdir()) / f"advad_{name}_{os.getuid() if hasattr(os, 'getuid') else 'user'}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -161,8 +161,8 @@ def load_runs(path: str | Path) -> ContaminationRuns:
 def _identity(detector: Any, split: Any) -> str:
     """Return what makes runs what they are: the method, its parameters (but the place), and the protocol's."""
     parameters = {name: value for name, value in detector.get_params(deep=False).items() if name != "device"}
-    facts = {"method": type(detector).__name__, "parameters": parameters, "split": split.settings}
-    return json.dumps(facts, sort_keys=True)
+    identity = {"method": type(detector).__name__, "parameters": parameters, "split": split.settings}
+    return json.dumps(identity, sort_keys=True)
 
 
 def _read(file: Path) -> tuple[str, dict[str, np.ndarray]]:

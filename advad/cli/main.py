@@ -269,7 +269,7 @@ def hand_in(folder: Path | None, name: str, out: Path | None) -> None:
         course = find_course(folder)
         content = hand_ins.collect(course, name)
         path = hand_ins.write(content, out or course / hand_ins.file_name(name))
-    click.echo(f"{hand_ins.told(content)}\n\n{shown(path.resolve())} ({path.stat().st_size / 1024:.0f} KB)")
+    click.echo(f"{hand_ins.contents_text(content)}\n\n{shown(path.resolve())} ({path.stat().st_size / 1024:.0f} KB)")
 
 
 @main.command("class")
@@ -487,8 +487,10 @@ def reproduce(
 @main.command()
 @click.argument("sweeps", nargs=-1, type=PATH)
 @click.option("--out", type=PATH, default=Path("runs/board"), show_default=True, help="Where to write.")
-@click.option("--keep", is_flag=True, help="Write the results of SWEEPS, whose specs ship, to data/measured.csv.")
-def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
+@click.option(
+    "--keep", "update", is_flag=True, help="Write the results of SWEEPS, whose specs ship, to data/measured.csv."
+)
+def board(sweeps: Sequence[Path], out: Path, update: bool) -> None:
     """Show our results beside the published values.
 
     They come as a table, as board.csv, and as a page. Ours are those of data/measured.csv and of the folders of
@@ -499,12 +501,12 @@ def board(sweeps: Sequence[Path], out: Path, keep: bool) -> None:
     from advad.scoreboard import table as boards
 
     with one_line_errors():
-        lines = measured.keep(sweeps) if keep else []
+        lines = measured.update_measured(sweeps) if update else []
         rows = boards.rows(sweeps or None)
         if not rows:
             remedy = "advad sweep SPEC.toml makes some; data/measured.csv comes with the repository."
             raise OneLine(f"board: there must be results to show; got none. {remedy}", BAD_ARGUMENT)
-        if keep:
+        if update:
             click.echo(f"{len(lines)} rows: {shown(measured.MEASURED)}\n")
         page = boards.write(rows, out.resolve())
     click.echo(f"{boards.text(rows)}\n\nPage: {shown(page)}")

@@ -101,9 +101,9 @@ def read_folder(folder: Path, size: int | None, channels: int | None, bit_depth:
             image = resized(image[None], size)[0]
         elif shapes[-1] != shapes[0]:
             (h, w), (other_h, other_w) = shapes[0], shapes[-1]
-            found = f"{h}×{w} ({image_files[0].path.name}) and {other_h}×{other_w} ({image_file.path.name})"
+            sizes = f"{h}×{w} ({image_files[0].path.name}) and {other_h}×{other_w} ({image_file.path.name})"
             remedy = "Pass size=64, say, to resize them."
-            raise ValueError(f"load: images of {folder} must have one size; got {found}. {remedy}")
+            raise ValueError(f"load: images of {folder} must have one size; got {sizes}. {remedy}")
         if not native:
             check_memory(folder, (len(image_files), *image.shape))
         native.append(image)

@@ -128,8 +128,8 @@ def read_npz(
         Images or labels of another dtype.
     """
     if not zipfile.is_zipfile(path):
-        found = f"{path.stat().st_size} bytes of something else"
-        reject("load", str(path), "be a complete .npz file", found, "It may be truncated: put a good copy there.")
+        content = f"{path.stat().st_size} bytes of something else"
+        reject("load", str(path), "be a complete .npz file", content, "It may be truncated: put a good copy there.")
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_parts(path, archive, size, channels)
@@ -213,13 +213,13 @@ def _parse_header(path: Path, stream: IO[bytes]) -> tuple[tuple[int, ...], bool,
 
 def _check_images(path: Path, key: str, images: _Array) -> None:
     """Check that an array holds images, by its header."""
-    owner, shape, found = f"{key} of {path}", images.shape, f"shape {images.shape} and dtype {images.dtype}"
+    owner, shape, form = f"{key} of {path}", images.shape, f"shape {images.shape} and dtype {images.dtype}"
     if images.dtype != np.uint8:
-        reject("load", owner, "be uint8, 0 to 255", found, error=TypeError)
+        reject("load", owner, "be uint8, 0 to 255", form, error=TypeError)
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[-1] not in (1, 3)) or 0 in shape:
         is_volume = len(shape) == 5 or (len(shape) == 4 and shape[-1] > 4)
         remedy = "Volumes (3-D) are not read: save slices of them, (N, H, W)." if is_volume else ""
-        reject("load", owner, "have shape (N, H, W) or (N, H, W, C) with 1 or 3 channels", found, remedy)
+        reject("load", owner, "have shape (N, H, W) or (N, H, W, C) with 1 or 3 channels", form, remedy)
 
 
 def _channels_first(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -240,12 +240,12 @@ def _classes_of(labels: Tensor) -> tuple[Tensor, tuple[str, ...]]:
 
 def _read_labels(path: Path, archive: zipfile.ZipFile, key: str, labels: _Array, count: int) -> Tensor:
     """Return one part's labels as (N,) or (N, L), int64, checked by their header before they are read."""
-    owner, found = f"{key} of {path}", f"shape {labels.shape} and dtype {labels.dtype}"
+    owner, form = f"{key} of {path}", f"shape {labels.shape} and dtype {labels.dtype}"
     if labels.dtype.kind not in "ui":
-        reject("load", owner, "be whole numbers", found, error=TypeError)
+        reject("load", owner, "be whole numbers", form, error=TypeError)
     several = len(labels.shape) == 2 and labels.shape[1] > 1
     if labels.shape[:1] != (count,) or len(labels.shape) > 2 or 0 in labels.shape:
-        reject("load", owner, f"hold labels for each of {count} images", found)
+        reject("load", owner, f"hold labels for each of {count} images", form)
     with archive.open(labels.name) as stream:
         try:
             values = np.lib.format.read_array(stream, allow_pickle=False)

@@ -22,7 +22,15 @@ SUFFIXES = (
     *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm"),
     *(".png", ".ppm", ".tif", ".tiff", ".webp"),
 )
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # no other, whatever a file is called: not PostScript
+FORMATS = (
+    "BMP",
+    "GIF",
+    "JPEG",
+    "PNG",
+    "PPM",
+    "TIFF",
+    "WEBP",
+)  # whatever the suffix: PostScript can run code
 NO_IMAGES = (
     ".cfg",
     ".csv",
@@ -69,12 +77,12 @@ def opened(path: Path) -> Image:
         reject("load", str(path), "be a complete image", str(error), "It is damaged: replace it, or move it away.")
 
 
-def used_depth(root: Path, paths: Iterable[Path], given: int | None) -> tuple[int, list[str]]:
+def used_depth(root: Path, paths: Iterable[Path], bit_depth: int | None) -> tuple[int, list[str]]:
     """Return how many bits the 16-bit files of a set use, and what the report says of it."""
     from PIL import Image
 
-    if given is not None:
-        check_number("load", "bit_depth", given, 8, 16, integer=True)
+    if bit_depth is not None:
+        check_number("load", "bit_depth", bit_depth, 8, 16, integer=True)
     tops: dict[Path, int] = {}
     deep_colour: dict[Path, int] = {}
     for path in paths:
@@ -86,7 +94,7 @@ def used_depth(root: Path, paths: Iterable[Path], given: int | None) -> tuple[in
                     deep_colour[path] = int(np.asarray(image.convert("RGB")).max())
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
             continue  # the reading that follows says what is wrong with it
-    if deep_colour and given != 16 and max(deep_colour.values()) < 128:
+    if deep_colour and bit_depth != 16 and max(deep_colour.values()) < 128:
         path = max(deep_colour, key=lambda path: deep_colour[path])
         remedy = "Save them with 8 bits, or pass bit_depth=16 if they are merely dark."
         rule = "use all 16 bits, of which only the upper 8 can be read"
@@ -94,13 +102,13 @@ def used_depth(root: Path, paths: Iterable[Path], given: int | None) -> tuple[in
     if not tops:
         return 8, []
     highest = max(tops, key=lambda path: tops[path])
-    depth = given or next((bits for bits in DEPTHS if tops[highest] < 2**bits), 16)
+    depth = bit_depth or next((bits for bits in DEPTHS if tops[highest] < 2**bits), 16)
     dark = [path for path, top in tops.items() if path != highest and top > 0 and top >> (depth - 8) < 16]
-    if dark and given is None:
-        found = f"values up to {tops[highest]} ({highest.name}) and up to {tops[dark[0]]} ({dark[0].name})"
+    if dark and bit_depth is None:
+        values = f"values up to {tops[highest]} ({highest.name}) and up to {tops[dark[0]]} ({dark[0].name})"
         remedy = f"Save them alike, or pass bit_depth={depth} if the second is merely dark."
-        raise ValueError(f"load: 16-bit files of {root} must use one bit depth; got {found}. {remedy}")
-    how = "as given" if given else f"since their highest value is {tops[highest]}"
+        raise ValueError(f"load: 16-bit files of {root} must use one bit depth; got {values}. {remedy}")
+    how = "as given" if bit_depth else f"since their highest value is {tops[highest]}"
     return depth, [f"the values of {len(tops)} 16-bit files are read as {depth} bits, {how}"]
 
 
@@ -123,7 +131,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def unread_in(folder: Path) -> Counter[str]:
-    """Return how many files of which suffix are neither read nor known to be no images."""
+    """Return, by suffix, the number of files that are not read although they may be images."""
     known = (*SUFFIXES, *NO_IMAGES)
     others = (path for path in _visible_files(folder) if path.suffix.lower() not in known)
     return Counter(path.suffix or "without suffix" for path in others)

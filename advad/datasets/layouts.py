@@ -73,9 +73,9 @@ def find_layout(folder: Path) -> Layout:
         for split in splits:
             names = subfolders(root / split)
             if not names:
-                found = f"{len(files_in(root / split))} images and no folder"
+                contents = f"{len(files_in(root / split))} images and no folder"
                 remedy = f"Put them in {root / split / 'good'}, say."
-                reject("load", str(root / split), "hold one folder per class", found, remedy)
+                reject("load", str(root / split), "hold one folder per class", contents, remedy)
             for name in names:
                 _add_class(layout, root / split / name, name, is_test=SPLITS[split.lower()] == "test")
     elif inside:
@@ -147,9 +147,11 @@ def _add_class(layout: Layout, folder: Path, label: str, is_test: bool) -> None:
         if not nested and not unread:
             layout.left_out[f"folder {folder.relative_to(layout.root).as_posix()} without images"] += 0
             return
-        found = [f"{nested} images in folders inside"] * bool(nested) + [f"{n} of type {s}" for s, n in unread.items()]
+        contents = [f"{nested} images in folders inside"] * bool(nested) + [
+            f"{n} of type {s}" for s, n in unread.items()
+        ]
         remedy = f"Move them up, or take {folder}." if nested else f"Convert them to one of {', '.join(SUFFIXES)}."
-        reject("load", f"class folder {folder}", "hold images that can be read", ", ".join(found), remedy)
+        reject("load", f"class folder {folder}", "hold images that can be read", ", ".join(contents), remedy)
     layout.left_out["in folders inside class folders"] += nested
     for suffix, count in unread.items():
         layout.left_out[f"of type {suffix}, which is not read"] += count

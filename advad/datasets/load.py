@@ -213,7 +213,7 @@ def _find(name: str | os.PathLike[str], root: Path) -> Path:
         remedy = "root=… or the environment variable ADVAD_DATA names another folder."
         reject("load", "the file or folder", f"lie in {places}", os.fspath(name), remedy, FileNotFoundError)
     rule = f"be one of {', '.join(NAMES)}, or the path of a folder or .npz file"
-    lower = {choice.lower(): choice for choice in NAMES}
+    lower = {known_name.lower(): known_name for known_name in NAMES}
     close = difflib.get_close_matches(os.fspath(name).lower(), lower, n=1)
     remedy = f"Did you mean {lower[close[0]]!r}?" if close else f"No folder of that name is in {Path.cwd()} or {root}."
     reject("load", "name", rule, os.fspath(name), remedy)

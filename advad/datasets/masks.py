@@ -16,7 +16,7 @@ from advad.datasets.image_files import files_in, opened, read_image, subfolders
 from advad.datasets.pixels import from_pillow, is_deep_grey, resized_masks
 
 MASK_NAME = re.compile(r"(?P<stem>.+)[_\-. ](mask|gt|label|seg|groundtruth|ground_truth)", re.IGNORECASE)
-FEW_LEVELS = 8  # a mask has at most so many grey values
+FEW_LEVELS = 8  # maximum number of grey values of a mask
 GREYS = (16, 239)  # between them a pixel is neither black nor white, also in a JPEG
 REMEDY_MASKS = "Masks lie in ground_truth/<class>/<stem>_mask.png."
 
@@ -47,14 +47,18 @@ def with_masks_beside(folder: Path, files: list[Path], label: str, is_test: bool
     if masks and orphans:
         reject("load", f"masks of {folder}", "lie beside the image of their name", orphans[0].name)
     named = {path for paths in masks.values() for path in paths}
-    for stem, twins in by_stem.items():
-        twins = [path for path in twins if path not in named]
-        if len(twins) > 1:
-            flat = [path for path in twins if looks_like_mask(path)]
-            if len(flat) == len(twins):
+    for stem, siblings in by_stem.items():
+        siblings = [path for path in siblings if path not in named]
+        if len(siblings) > 1:
+            flat = [path for path in siblings if looks_like_mask(path)]
+            if len(flat) == len(siblings):
                 rule = "be told from masks where several have one name"
                 reject(
-                    "load", f"images of {folder}", rule, [path.name for path in twins], f"Rename one, as {stem}_mask."
+                    "load",
+                    f"images of {folder}",
+                    rule,
+                    [path.name for path in siblings],
+                    f"Rename one, as {stem}_mask.",
                 )
             masks.setdefault(stem, []).extend(flat)
     taken = {path for paths in masks.values() for path in paths}
@@ -88,9 +92,9 @@ def with_ground_truth(
             result.append(image_file)
             continue
         place = "" if image_file.path.parent == image_root else image_file.label.lower()
-        found = by_image.get((place, image_file.path.stem), [])
-        result.append(replace(image_file, masks=(*image_file.masks, *found)))
-        unused -= set(found)
+        fitting = by_image.get((place, image_file.path.stem), [])
+        result.append(replace(image_file, masks=(*image_file.masks, *fitting)))
+        unused -= set(fitting)
     if unused:
         name = min(unused).relative_to(folder.parent).as_posix()
         reject("load", f"masks of {folder.parent}", "fit an image each", name, REMEDY_MASKS)
@@ -154,6 +158,6 @@ def _read_mask(path: Path) -> Tensor:
         between = float(((values > GREYS[0]) & (values < GREYS[1])).mean())
         if between > 0.5 and len(np.unique(values)) > FEW_LEVELS:
             remedy = "Was it swapped with its image?"
-            reject("load", f"mask {path}", "be black but for the defect", f"{between:.0%} of it grey", remedy)
+            reject("load", f"mask {path}", "be black except for the defect", f"{between:.0%} of it grey", remedy)
     is_lossy = path.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
     return torch.from_numpy((values > (127 if is_lossy else 0)).astype(np.uint8))

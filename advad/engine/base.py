@@ -21,7 +21,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from advad.checks import LONGEST_SIDE, as_images, check_choice, check_number, reject
-from advad.engine import maps
+from advad.engine import anomaly_maps
 from advad.engine.training import choose_device
 from advad.files import expanded, read_state, write_state
 from advad.thresholds import lowest_threshold
@@ -207,7 +207,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
 
     def map_images(self, x: Tensor) -> Tensor:
         """Return the method's own anomaly map of float images on the CPU; (B, C, H, W) -> (B, H, W)."""
-        return maps.residual_map(self, x) if self.reconstructs else maps.occlusion_map(self, x)
+        return anomaly_maps.residual_map(self, x) if self.reconstructs else anomaly_maps.occlusion_map(self, x)
 
     def anomaly_map(self, X: ArrayLike | Tensor, *, kind: str = "own", smoothing: float = 0.0) -> np.ndarray:
         """Return where each image is anomalous: a value for each pixel, higher = more anomalous.
@@ -242,7 +242,7 @@ class BaseDetector(OutlierMixin, BaseEstimator, ABC):
         >>> detector.anomaly_map(images[100:103], smoothing=1).shape
         (3, 8, 8)
         """
-        return maps.anomaly_map(self, self._images(X), kind, smoothing)
+        return anomaly_maps.anomaly_map(self, self._images(X), kind, smoothing)
 
     @abstractmethod
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

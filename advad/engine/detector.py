@@ -74,7 +74,7 @@ class Detector(BaseDetector, ABC):
     device: str = "auto"
     precision: str = "float32"
 
-    optimised: ClassVar[Mapping[str, Sequence[str]]]  # who takes steps of its own: player -> its networks
+    optimised: ClassVar[Mapping[str, Sequence[str]]]  # what is optimised on its own: player -> names of its networks
     uses_labels: ClassVar[bool] = False  # whether fit learns from labelled anomalies
     reconstructs: ClassVar[bool] = True
     # What a parameter amounted to before it existed, so that a run folder of an earlier version still resumes.
@@ -136,8 +136,9 @@ class Detector(BaseDetector, ABC):
     def on_fit_end(self, run: TrainingState, images: Tensor) -> None:
         """Compute what a score needs beside the weights and leave it in `run.buffers`; nothing unless a method does.
 
-        Called whenever somebody may score: at the end of `fit`, however it ended, and before each `on_epoch`. It gets
-        all training images (`uint8` or float, on the device), the networks in evaluation mode, and must not be random.
+        Called whenever scores may be computed: at the end of `fit`, however it ended, and before each `on_epoch`.
+        It gets all training images (`uint8` or float, on the device), the networks in evaluation mode, and must not
+        be random.
         """
 
     @property

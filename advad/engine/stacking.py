@@ -52,7 +52,7 @@ from advad.images import as_float
 
 BATCH_COUPLED_LAYERS = (_BatchNorm, _DropoutNd)  # layers that look across a batch, or draw from the global generator
 RANDOM_FUNCTIONS = (torch.rand, torch.randn)
-LONG = 100  # letters of another error's text in a refusal, at most
+LONG = 100  # maximum number of letters that a refusal quotes from another error
 GRADIENT_TOLERANCE = 0.01  # how near the gradients of the first step must be, relative; the stack is checked by them
 
 

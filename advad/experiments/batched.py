@@ -78,7 +78,9 @@ def attempt_all(
         return [attempt(runs[0], folder, slot=slot, threads=threads, session=session, git=git)], [], ""
     with contextlib.ExitStack() as locks:
         try:
-            for home in sorted(folder / run.name for run in runs):  # one order for all who wait, or they wait forever
+            for home in sorted(
+                folder / run.name for run in runs
+            ):  # in the same order everywhere, or two wait for each other
                 home.mkdir(parents=True, exist_ok=True)
                 locks.enter_context(FileLock(home / LOCK))
         except OSError as error:  # of one of them; each by itself will tell
@@ -128,9 +130,9 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def _report(run: MethodRun, split: advad.Split, detector: advad.Detector, together: int) -> dict[str, Any]:
+def _report(run: MethodRun, split: advad.Split, detector: advad.Detector, n_together: int) -> dict[str, Any]:
     """Return a run's part of `results.json`."""
-    return run.report(split, detector, 0.0) | {"together": together}
+    return run.report(split, detector, 0.0) | {"together": n_together}
 
 
 def _kind(run: Run) -> str:

@@ -262,8 +262,8 @@ class LessonRun(Run):
     def execute(self, home: Path, slot: int) -> dict[str, Any]:
         from advad.lessons.run import run_lesson
 
-        given = self.parameters
-        outcome = run_lesson(self.notebook, parameters=given, folder=home, timeout=self.timeout, progress=False)
+        overrides = self.parameters
+        outcome = run_lesson(self.notebook, parameters=overrides, folder=home, timeout=self.timeout, progress=False)
         names = ("lesson", "finding", "parameters", "metrics", "seconds", "device")
         return {name: outcome.results[name] for name in names if name in outcome.results}
 
@@ -315,7 +315,7 @@ def attempt(
 
 
 def complete(run: Run, folder: Path, execute: Callable[[], dict[str, Any]], git: Mapping[str, Any] | None) -> RunResult:
-    """Execute a run that is begun, and write what became of it: its results, or its error."""
+    """Execute a run that is begun, and write its results, or its error."""
     try:
         return finish(run, folder, execute(), git)
     except Exception as error:  # whatever it is, it must not stop the other runs
@@ -339,12 +339,12 @@ def finish(run: Run, folder: Path, report: Mapping[str, Any], git: Mapping[str, 
 
 
 def tell(run: Run, home: Path, error: Exception) -> RunResult:
-    """Write an exception, with its traceback, into a run's folder, and return the outcome that tells it in one line."""
+    """Write an exception, with its traceback, into a run's folder, and return the outcome, which has it in one line."""
     return _failed(run, home, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
 def _failed(run: Run, home: Path, error: str, text: str = "") -> RunResult:
-    with contextlib.suppress(OSError):  # a full disk: then the line on the screen must do
+    with contextlib.suppress(OSError):  # the disk is full: only the line on the screen reports the error
         (home / ERROR).write_text(text or error + "\n", encoding="utf-8")
     return RunResult(run, error=" ".join(error.split()))
 

@@ -159,7 +159,7 @@ def read_spec(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def refuse(what: str, rule: str, got: Any, remedy: str = "") -> NoReturn:
-    """Raise SpecError in the house's form."""
+    """Raise SpecError in advad's form of messages."""
     raise SpecError(f"sweep: {what} must {rule}; got {brief(got, 200)}. {remedy}".strip())
 
 
@@ -187,18 +187,18 @@ def _lesson_runs(spec: dict[str, Any]) -> list[Run]:
         raise SpecError(f"sweep: {str(error).removeprefix('sweep: ')}") from None
 
 
-def _budget(spec: Mapping[str, Any], asked: str) -> str:
+def _budget(spec: Mapping[str, Any], budget: str) -> str:
     """Return the budget to plan for; "" where the spec knows none."""
     methods = spec.get("methods")
     tables = [table for table in methods if isinstance(table, Mapping)] if isinstance(methods, list) else []
     if "table" not in spec and not any(name in table for table in tables for name in BUDGETS):
-        if asked:
-            refuse("the spec", "have budgets", f"none, and budget={asked!r} was asked for")
+        if budget:
+            refuse("the spec", "have budgets", f"none, and budget={budget!r} was asked for")
         return ""
-    asked = asked or BUDGETS[0]
-    if asked not in BUDGETS:
-        refuse("budget", f"be one of {', '.join(BUDGETS)}", asked)
-    return asked
+    budget = budget or BUDGETS[0]
+    if budget not in BUDGETS:
+        refuse("budget", f"be one of {', '.join(BUDGETS)}", budget)
+    return budget
 
 
 def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
@@ -231,11 +231,11 @@ def _method_runs(spec: dict[str, Any], budget: str) -> list[Run]:
         _know_data_sets(method, table, {data_set["dataset"] for data_set, _ in data})
         n_seeds = table.get("seeds", len(seeds))
         _checked(lambda n=n_seeds, owner=method: check_number(owner, "seeds", n, 1, len(seeds), integer=True))
-        asked = [
+        settings_by_data = [
             _table_settings(table, budget, data_set["dataset"], str(spec.get("paper", ""))) for data_set, _ in data
         ]
         lists = _lists_of(method)
-        grids = [[] if settings is None else _points(method, settings, lists) for settings in asked]
+        grids = [[] if settings is None else _points(method, settings, lists) for settings in settings_by_data]
         if (n_runs := len(runs) + sum(map(len, grids)) * len(seeds)) > MOST_RUNS:
             refuse("the spec", f"ask for at most {MOST_RUNS:,} runs", n_runs)
         for place in range(max(map(len, grids))):

@@ -91,7 +91,7 @@ def sweep(
     done = finished(plan, home)
     outcomes = {name: RunResult(run, done[name], fresh=False) for run in wanted if (name := run.name) in done}
     todo = [run for run in wanted if run.name not in done]
-    for name in done:  # a run that was killed between its last two acts has left its checkpoint
+    for name in done:  # a run that was killed between its last two steps has left its checkpoint
         tidy(home / name)
     if workers < 1:
         refuse("workers", "be at least 1", workers)
@@ -191,7 +191,7 @@ def _outcomes(
     threads = options["threads"]
     left = {run.name: run for run in todo}
     alone: set[str] = set()  # runs that could not be trained together with others
-    told: set[str] = set()
+    reported: set[str] = set()
     while left:
         tasks = [
             delayed(attempt_all)(group, home, slot=slot, threads=threads, session=session, git=git)
@@ -201,8 +201,8 @@ def _outcomes(
         try:
             for outcomes, rest, why in parallel(tasks):
                 alone.update(rest)
-                if why and why not in told:
-                    told.add(why)
+                if why and why not in reported:
+                    reported.add(why)
                     tell(f"sweep: {why}.")
                 for outcome in outcomes:
                     if outcome.fresh and outcome.results and (damaged := outcome.results.get("damaged")):

@@ -79,9 +79,9 @@ class AAEPriorExplorer(Explorer):
         for name, members in self.groups.items():
             if not members.any():
                 reject(OWNER, f"groups[{name!r}]", "have at least one member", members)
-        self.normal, self.asked = next(iter(self.groups)), list(self.groups)[-1]
-        if (self.groups[self.normal] & self.groups[self.asked]).any():
-            reject(OWNER, "groups", f"put no image into both {self.normal!r} and {self.asked!r}", groups)
+        self.normal, self.compared = next(iter(self.groups)), list(self.groups)[-1]
+        if (self.groups[self.normal] & self.groups[self.compared]).any():
+            reject(OWNER, "groups", f"put no image into both {self.normal!r} and {self.compared!r}", groups)
         self.auroc = {name: [self._auroc(z) for z in variants] for name, variants in self.codes.items()}
         super().__init__()
 
@@ -92,10 +92,10 @@ class AAEPriorExplorer(Explorer):
         return [as_numbers(OWNER, name, z, 2) for z in variants]
 
     def _auroc(self, z: np.ndarray) -> float:
-        """Return the AUROC of ‖z‖ for the asked group against the normal one."""
-        normal, asked = self.groups[self.normal], self.groups[self.asked]
-        members = normal | asked
-        return auroc(asked[members], origin_distance(z)[members])
+        """Return the AUROC of ‖z‖ for the compared group against the normal one."""
+        normal, compared = self.groups[self.normal], self.groups[self.compared]
+        members = normal | compared
+        return auroc(compared[members], origin_distance(z)[members])
 
     def _shares(self, z: np.ndarray, name: str) -> np.ndarray:
         """Return the histogram of a group's ‖z‖; larger values count in the last bin."""
@@ -119,7 +119,7 @@ class AAEPriorExplorer(Explorer):
         }[side_of(value)]
         return (
             f"{variant}, game at {self.strengths[k]:g}: the AUROC of the distance from the origin is {value:.2f}, "
-            f"so {self.asked} lies {place}.{self._beyond(variant, k)}"
+            f"so {self.compared} lies {place}.{self._beyond(variant, k)}"
         )
 
     def _beyond(self, variant: str, k: int) -> str:
@@ -165,7 +165,7 @@ class AAEPriorExplorer(Explorer):
 
     def _distances(self) -> Any:
         nothing = np.zeros(2 * len(BINS) - 2)
-        names = (self.normal, self.asked)
+        names = (self.normal, self.compared)
         words: dict[str, Any] = {"x_title": "distance from the origin ‖z‖", "y_title": "share of the group"}
         figure: Any = plots.curves(
             np.repeat(BINS, 2)[1:-1], dict.fromkeys(names, nothing), title="How far from the origin", **words
@@ -188,7 +188,7 @@ class AAEPriorExplorer(Explorer):
             for trace, mask in zip(self.plane.data, self.groups.values(), strict=False):
                 trace.x, trace.y = z[mask].clip(-EDGE, EDGE).T
         with self.distances.batch_update():
-            for trace, name in zip(self.distances.data, (self.normal, self.asked), strict=True):
+            for trace, name in zip(self.distances.data, (self.normal, self.compared), strict=True):
                 trace.y = np.repeat(self._shares(z, name), 2)
         self.text.say(self.summary())
 

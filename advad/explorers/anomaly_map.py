@@ -17,7 +17,7 @@ from advad.explorers.canvas import outlined
 from advad.explorers.controls import ALL_THERE_IS, ImageView, StatusText, row, slider
 from advad.explorers.scored_images import Known, LabelledImages
 from advad.images import as_numpy
-from advad.plots.images import tiles
+from advad.plots.images import image_row
 from advad.types import MapsAnomalies
 
 OWNER = "AnomalyMapExplorer"
@@ -155,4 +155,4 @@ class AnomalyMapExplorer(Explorer):
         }
         if self.masks is not None:
             views["the defect"] = outlined(image, self.masks[i], 2 * TILE)
-        return tiles(list(views.values()), list(views), [""] * len(views), tile=TILE)
+        return image_row(list(views.values()), list(views), [""] * len(views), tile=TILE)

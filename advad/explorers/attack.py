@@ -135,12 +135,12 @@ class AttackExplorer(Explorer):
         return image, attack, direction, radius
 
     def path(self) -> AttackPath:
-        """Return the path of the present attack; computed once for each choice of the controls."""
+        """Return the path of the present attack; computed once for each setting of the controls."""
         image, attack, direction, radius = self.chosen()
-        choice = (str(self.detector.value), image, direction, *((attack, radius) if radius else ()))
-        if choice not in self._paths:
-            self._paths[choice] = self._attacked(image, attack, 1 if direction == "raise" else -1, radius)
-        return self._paths[choice]
+        key = (str(self.detector.value), image, direction, *((attack, radius) if radius else ()))
+        if key not in self._paths:
+            self._paths[key] = self._attacked(image, attack, 1 if direction == "raise" else -1, radius)
+        return self._paths[key]
 
     def _attacked(self, index: int, attack: str, sign: int, radius: float) -> AttackPath:
         """Return the path of an attack: all images whose score it has asked for."""
@@ -203,23 +203,23 @@ class AttackExplorer(Explorer):
         index, attack, direction, radius = self.chosen()
         path, (_, after, evaluation) = self.path(), self.shown()
         before, last = float(path.scores[0]), len(path.scores) - 1
-        said = (
+        text = (
             f"{self.set.describe(index)}: {self.detector.value} scores it {before:.4g}, {self.set.comparison(before)}."
         )
         verdict, was = self.set.verdict(after), self.set.verdict(before)
         if radius == 0:
             called = f" It is called {was}." if was else ""
-            return f"{said}{called} Move the radius to attack it."
+            return f"{text}{called} Move the radius to attack it."
         when = "" if evaluation == last else f" after {evaluation} of {last} evaluations"
         if after == before:
-            said += f" {attack} has found no higher score{when}." if direction == "raise" else ""
-            said += f" {attack} has found no lower score{when}." if direction == "lower" else ""
+            text += f" {attack} has found no higher score{when}." if direction == "raise" else ""
+            text += f" {attack} has found no lower score{when}." if direction == "lower" else ""
         else:
-            said += (
+            text += (
                 f" {attack} {direction}s that to {after:.4g}{when}, {self.set.comparison(after)}; "
                 f"the change is at most {radius:g} in {NORMS[self.norm]}."
             )
-        return said + (f" It is {'still' if verdict == was else 'now'} called {verdict}." if verdict else "")
+        return text + (f" It is {'still' if verdict == was else 'now'} called {verdict}." if verdict else "")
 
     # ------------------------------------------------------------------ the widgets
 
@@ -322,9 +322,9 @@ class AttackExplorer(Explorer):
         names = ["image", "change"]
         if self.set.can_reconstruct:
             names += ["reconstruction", "difference"]
-            both = np.stack([clean, attacked])
-            made = reconstructions_of(OWNER, self.set.detector, both)
-            errors = np.abs(made - both).mean(axis=1)  # (2, H, W)
+            pair = np.stack([clean, attacked])
+            made = reconstructions_of(OWNER, self.set.detector, pair)
+            errors = np.abs(made - pair).mean(axis=1)  # (2, H, W)
             for k, label in enumerate(rows):
                 rows[label] += [made[k], heat(errors[k], float(errors.max()))]
                 captions[label] += ["", f"up to {errors[k].max():.2f}"]

@@ -1,4 +1,4 @@
-"""An image to paint on, as a widget, and the same on paper."""
+"""An image to paint on, as a widget, and the same as a static image."""
 
 from __future__ import annotations
 

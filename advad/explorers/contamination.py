@@ -91,14 +91,14 @@ class ContaminationExplorer(Explorer):
         view, first = self.views[method], self.first
         count = len(first.seeds)
         prefix = f"{method}, " if len(self.runs) > 1 else ""
-        sentence = (
+        text = (
             f"{prefix}α = {_percent(first.rates[rate])}, epoch {first.epochs[epoch]}: "
             f"AUROC {_spread(view.auroc[rate, :, epoch], '.3f')}; at {self.false_alarm_rate:.0%} false alarms on "
             f"held-out images {_spread(view.missed[rate, :, epoch], '.1%')} of the anomalies are missed"
         )
         if rate:
-            sentence += f", {view.missed[0, :, epoch].mean():.1%} at α = {_percent(first.rates[0])}"
-        return f"{sentence}. {f'{count} seeds: mean, lowest and highest.' if count > 1 else 'One seed: no band.'}"
+            text += f", {view.missed[0, :, epoch].mean():.1%} at α = {_percent(first.rates[0])}"
+        return f"{text}. {f'{count} seeds: mean, lowest and highest.' if count > 1 else 'One seed: no band.'}"
 
     # ------------------------------------------------------------------ the widgets
 

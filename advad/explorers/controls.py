@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,14 +24,6 @@ class ImageView(widgets.HTML):
         """Show an image; one that is drawn for a dense screen (192 dots an inch) at half its pixels."""
         self.value, width = image_markup(image, alt, width)
         self.layout.width, self.layout.max_width = f"{width}px", ALL_THERE_IS
-
-
-def __getattr__(name: str) -> Any:
-    """Return `ImageView` under its name before 0.2."""
-    if name != "Picture":
-        raise AttributeError(f"module 'advad.explorers.controls' has no attribute {name!r}.")
-    warnings.warn("controls.Picture is now controls.ImageView.", FutureWarning, stacklevel=2)
-    return ImageView
 
 
 class StatusText(widgets.HTML):

@@ -89,14 +89,14 @@ class EvaluationPitfallsExplorer(Explorer):
         )
         if not shortcuts:
             return f"Honest: AUROC {now.auroc:.3f}, balanced accuracy {now.bacc:.3f}, means over {count}."
-        sentence = (
+        text = (
             f"With {', '.join(shortcuts)}: AUROC {before.auroc:.3f} becomes {now.auroc:.3f} "
             f"({now.auroc - before.auroc:+.3f}), balanced accuracy {before.bacc:.3f} becomes {now.bacc:.3f} "
             f"({now.bacc - before.bacc:+.3f}), means over {count}."
         )
         if self.boxes["class_order"].value and not self.boxes["batch_statistics"].value:
-            sentence += " In evaluation mode the order of the images changes nothing."
-        return sentence
+            text += " In evaluation mode the order of the images changes nothing."
+        return text
 
     def build(self) -> list[widgets.Widget]:
         figure = go.Figure(layout=plots.layout("What would be reported", "normal class"))

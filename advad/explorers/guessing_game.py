@@ -76,7 +76,7 @@ class GuessingGame(Explorer):
         for name, group, wanted in (("anomalous", self.truth, budget), ("normal", ~self.truth, TILES - budget)):
             if group.sum() < wanted:
                 reject(OWNER, "is_anomaly", f"leave {wanted} {name} images to draw", int(group.sum()))
-        self.choice = detector_buttons(self.detectors)
+        self.detector_control = detector_buttons(self.detectors)
         self.results: dict[int, tuple[int, int]] = {}  # round -> hits of the student, of the detector
         super().__init__()
         if numbers := _numbers(picks):
@@ -87,7 +87,7 @@ class GuessingGame(Explorer):
     @property
     def detector(self) -> Any:
         """The detector that plays."""
-        return self.detectors[str(self.choice.value)]
+        return self.detectors[str(self.detector_control.value)]
 
     def deal(self, number: int) -> None:
         """Begin a round: draw its twelve images and score them."""
@@ -124,14 +124,14 @@ class GuessingGame(Explorer):
         if not self.revealed:
             return f"{n} of these {TILES} images are anomalous. Picked: {self.picked.sum()} of {n}."
         you, detector = self.hits
-        sentence = f"You find {you} of {n} anomalies, the detector {detector}"
+        text = f"You find {you} of {n} anomalies, the detector {detector}"
         if not self.committed:
-            sentence = f"Nobody has guessed; the detector finds {detector} of {n} anomalies"
-        sentence += f"; blind picks find {n * n / TILES:.1f} on average."
+            text = f"Nobody has guessed; the detector finds {detector} of {n} anomalies"
+        text += f"; blind picks find {n * n / TILES:.1f} on average."
         if len(self.results) > 1:
             yours, its = np.sum(list(self.results.values()), axis=0)
-            sentence += f" In {len(self.results)} rounds: {yours} and {its} of {n * len(self.results)}."
-        return sentence
+            text += f" In {len(self.results)} rounds: {yours} and {its} of {n * len(self.results)}."
+        return text
 
     def describe(self, k: int) -> str:
         """Return the text alternative of image k (from 0): what may be known of it."""
@@ -152,22 +152,22 @@ class GuessingGame(Explorer):
 
     def build(self) -> list[widgets.Widget]:
         wide = {"width": f"{SIDE}px", "margin": "2px 0 0 2px"}
-        self.tiles = [ImageView() for _ in range(TILES)]
+        self.image_views = [ImageView() for _ in range(TILES)]
         self.buttons = [widgets.ToggleButton(layout=wide) for _ in range(TILES)]
-        self.notes = [widgets.HTML(layout={"width": f"{SIDE}px", "min_height": "42px"}) for _ in range(TILES)]
-        parts = zip(self.tiles, self.buttons, self.notes, strict=True)
+        self.captions = [widgets.HTML(layout={"width": f"{SIDE}px", "min_height": "42px"}) for _ in range(TILES)]
+        parts = zip(self.image_views, self.buttons, self.captions, strict=True)
         board = [widgets.VBox(list(part)) for part in parts]
         self.text = StatusText()
         self.commit_button = widgets.Button(description="Commit my picks", button_style="primary")
         self.next_button = widgets.Button(description="Twelve others")
         for button in self.buttons:
             button.observe(self.guarded(self.pick), "value")
-        self.choice.observe(self.guarded(self.change_detector), "value")
+        self.detector_control.observe(self.guarded(self.change_detector), "value")
         self.commit_button.on_click(self.guarded(self.commit))
         self.next_button.on_click(self.guarded(self.another))
         self.deal(0)
         self._show()
-        controls = row(self.commit_button, self.next_button, *row_of_detectors(self.choice))
+        controls = row(self.commit_button, self.next_button, *row_of_detectors(self.detector_control))
         return [self.text, row(*board), controls]
 
     def pick(self, change: Any) -> None:
@@ -209,8 +209,8 @@ class GuessingGame(Explorer):
 
     def _show(self) -> None:
         """Show the twelve images, and what may be known of them."""
-        for k, (tile, note) in enumerate(zip(self.tiles, self.notes, strict=True)):
-            tile.show(small(self.images[self.shown[k]]), self.describe(k), SIDE)
+        for k, (image_view, note) in enumerate(zip(self.image_views, self.captions, strict=True)):
+            image_view.show(small(self.images[self.shown[k]]), self.describe(k), SIDE)
             note.value = self._note(k)
         self._show_controls()
 
@@ -233,7 +233,7 @@ class GuessingGame(Explorer):
                 button.value, button.description = is_picked, self._label(k)
                 button.button_style = "info" if is_picked else ""
                 button.disabled = self.committed or (is_full and not is_picked)
-        self.choice.disabled = bool(self.results)  # the hits of all rounds are one detector's
+        self.detector_control.disabled = bool(self.results)  # the hits of all rounds are one detector's
         self.commit_button.disabled = self.committed or int(self.picked.sum()) != self.budget
         self.next_button.disabled = not self.committed
         self.text.say(self.summary())

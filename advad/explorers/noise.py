@@ -82,17 +82,17 @@ class NoiseExplorer(Explorer):
                 reject(OWNER, f"corruptions[{name!r}]", f"have the shape of images, {self.images.shape}", values)
             if not np.isfinite(values).all():
                 reject(OWNER, f"corruptions[{name!r}]", "be finite", values, "It holds NaN or infinite pixels.")
-        self._climbed: dict[tuple[int, str], dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
+        self._computed: dict[tuple[int, str], dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
         super().__init__()
 
     # ------------------------------------------------------------------ the numbers
 
-    def climb(self, index: int, detector: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return for each noise the images on its rungs, (R, C, H, W), their strengths and their scores, (R,).
+    def scores_by_strength(self, index: int, detector: str) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return for each noise the images at each strength, (R, C, H, W), the strengths and the scores, (R,).
 
         The strengths are those reached; computed once for an image and a detector.
         """
-        if (index, detector) not in self._climbed:
+        if (index, detector) not in self._computed:
             x, rungs = self.images[index : index + 1], len(self.strengths)
             below = x.repeat(rungs - 1, axis=0)
             shown = {
@@ -100,42 +100,42 @@ class NoiseExplorer(Explorer):
                 for name, values in self.corruptions.items()
             }
             scores = scores_of(OWNER, self.detectors[detector], np.concatenate(list(shown.values())))
-            self._climbed[index, detector] = {
+            self._computed[index, detector] = {
                 name: (on_rungs, strength(x.repeat(rungs, axis=0), on_rungs), scores_on_rungs)
                 for (name, on_rungs), scores_on_rungs in zip(
                     shown.items(), scores.reshape(len(shown), rungs), strict=True
                 )
             }
-        return self._climbed[index, detector]
+        return self._computed[index, detector]
 
     def chosen(self) -> tuple[int, int, str, str]:
-        """Return what the controls say: image, rung, noise, detector."""
+        """Return what the controls say: image, position in `strengths`, noise, detector."""
         controls: tuple[Any, ...] = (self.picker, self.rung, self.noise, self.detector)
         index, rung, noise, detector = (control.value for control in controls)
         return index, rung, noise, detector
 
-    def here(self) -> tuple[np.ndarray, np.ndarray, float, float]:
+    def current(self) -> tuple[np.ndarray, np.ndarray, float, float]:
         """Return the clean image and the one that is shown, (C, H, W), the shown one's strength and score."""
         index, rung, noise, detector = self.chosen()
-        on_rungs, strengths, scores = self.climb(index, detector)[noise]
+        on_rungs, strengths, scores = self.scores_by_strength(index, detector)[noise]
         return self.images[index], on_rungs[rung], float(strengths[rung]), float(scores[rung])
 
     def summary(self) -> str:
         """Return the present state in words."""
         index, _, noise, detector = self.chosen()
-        _, _, reached, score = self.here()
-        climbed = self.climb(index, detector)
-        clean = float(climbed[noise][2][0])
-        sentence = f"{self.known.describe(index)} under {noise} noise of strength {reached:.3f}: "
-        sentence += f"{detector} scores it {score:.4f}"
+        _, _, reached, score = self.current()
+        measured = self.scores_by_strength(index, detector)
+        clean = float(measured[noise][2][0])
+        text = f"{self.known.describe(index)} under {noise} noise of strength {reached:.3f}: "
+        text += f"{detector} scores it {score:.4f}"
         times = f", {score / clean:.1f} times the clean one's" if clean > 0 else "; the clean one"
-        sentence += f"{times} {clean:.4f}."
+        text += f"{times} {clean:.4f}."
         threshold = threshold_of(OWNER, self.detectors[detector])
         if threshold is not None:
-            above = climbed[noise][1][climbed[noise][2] > threshold]
+            above = measured[noise][1][measured[noise][2] > threshold]
             where = f"first called anomalous at strength {above.min():.3f}" if len(above) else "never called anomalous"
-            sentence += f" With this noise it is {where}."
-        return sentence
+            text += f" With this noise it is {where}."
+        return text
 
     # ------------------------------------------------------------------ the widgets
 
@@ -175,13 +175,10 @@ class NoiseExplorer(Explorer):
         figure.update_xaxes(range=[-0.02 * self.strengths[-1], 1.04 * self.strengths[-1]])
         self.plot = plot(figure, *SIZE)
         self.refresh()
-        for control, callback in (
-            (self.picker, self.switch),
-            (self.detector, self.switch),
-            (self.noise, self.move),
-            (self.rung, self.move),
-        ):
-            control.observe(self.guarded(callback), "value")
+        for control in (self.picker, self.detector):  # the curves are of one image and one detector
+            control.observe(self.guarded(lambda _: self.refresh()), "value")
+        for control in (self.noise, self.rung):
+            control.observe(self.guarded(lambda _: self._show()), "value")
         return [
             row(self.picker, self.rung),
             row("noise", self.noise, *row_of_detectors(self.detector)),
@@ -189,17 +186,9 @@ class NoiseExplorer(Explorer):
             columns(self.image_view, self.plot),
         ]
 
-    def switch(self, _: Any) -> None:
-        """Answer another image or detector: the curves are its own."""
-        self.refresh()
-
     def refresh(self) -> None:
         """Show the curves and the images anew."""
         self._draw()
-        self._show()
-
-    def move(self, _: Any) -> None:
-        """Answer another strength or noise."""
         self._show()
 
     def _draw(self) -> None:
@@ -207,7 +196,9 @@ class NoiseExplorer(Explorer):
         index, _, _, detector = self.chosen()
         threshold = threshold_of(OWNER, self.detectors[detector])
         with self.plot.batch_update():
-            for line, (_, strengths, scores) in zip(self.plot.data, self.climb(index, detector).values(), strict=False):
+            for line, (_, strengths, scores) in zip(
+                self.plot.data, self.scores_by_strength(index, detector).values(), strict=False
+            ):
                 line.x, line.y = strengths, scores
             across = self.plot.layout.shapes[0]
             across.visible = threshold is not None
@@ -215,18 +206,18 @@ class NoiseExplorer(Explorer):
 
     def _show(self) -> None:
         """Show the present rung: where it lies on its curve, and its images."""
-        _, _, reached, score = self.here()
+        _, _, reached, score = self.current()
         with self.plot.batch_update():
             self.plot.data[-1].x, self.plot.data[-1].y = [reached], [score]
         self.text.say(self.summary())
         alt = "A clean image, the noise alone, both together, and the reconstruction"
         if not can_reconstruct(self.detectors[str(self.detector.value)]):
             alt = "A clean image, the noise alone, and both together"
-        self.image_view.show(self.tiles(), f"{alt}. {self.summary()}")
+        self.image_view.show(self.table(), f"{alt}. {self.summary()}")
 
-    def tiles(self) -> Image.Image:
+    def table(self) -> Image.Image:
         """Return the clean image, the amplified noise, the image shown and any reconstruction, two by two."""
-        clean, shown, reached, _ = self.here()
+        clean, shown, reached, _ = self.current()
         change = shown - clean
         top = float(np.abs(change).max())
         detector, reconstruction, caption = self.detectors[str(self.detector.value)], None, ""
@@ -245,7 +236,7 @@ class NoiseExplorer(Explorer):
 
     def to_image(self) -> Image.Image:
         """Return the images beside the curves."""
-        return stack([self.tiles(), image_of(self.plot)], across=True)
+        return stack([self.table(), image_of(self.plot)], across=True)
 
 
 def frozen_noise(detectors: Mapping[str, Any], images: np.ndarray, seed: int) -> dict[str, np.ndarray]:

@@ -84,17 +84,17 @@ class OcclusionExplorer(Explorer):
         """Return the present state in words."""
         index, name, patch, _ = self.chosen()
         values, score = self.map(), float(scores_of(OWNER, self.detectors[name], self.images[index : index + 1])[0])
-        sentence = f"{self.known.describe(index)}: {name} scores it {score:.4f}."
+        text = f"{self.known.describe(index)}: {name} scores it {score:.4f}."
         worst = np.unravel_index(values.argmin(), values.shape)
         if values[worst] < 0:
             fall = f"{-values[worst] / score:.1%}" if score > 0 else f"{-values[worst]:.3g}"  # of 0 there is no share
-            sentence += f" Covering row {worst[0]}, column {worst[1]} lowers that most, by {fall}."
+            text += f" Covering row {worst[0]}, column {worst[1]} lowers that most, by {fall}."
         else:
-            sentence += " Covering it lowers that nowhere."
+            text += " Covering it lowers that nowhere."
         if 0 < (self.masks[index] > 0).mean() < 1:
             agreement = mask_agreement(-values[None], self.masks[index : index + 1])
-            sentence += f" Of the defect and the map's highest places {agreement.iou:.0%} are common (IoU)."
-        return sentence + coarseness(self.maps.side, patch)
+            text += f" Of the defect and the map's highest places {agreement.iou:.0%} are common (IoU)."
+        return text + coarseness(self.maps.side, patch)
 
     def build(self) -> list[widgets.Widget]:
         self.text, self.strip = StatusText(), ImageView()

@@ -27,7 +27,7 @@ TILE = 92  # CSS pixels a side
 
 
 @dataclass
-class Seen:
+class Inspection:
     """An image, and what the detector makes of it."""
 
     image: np.ndarray  # (C, H, W) in [0, 1]
@@ -96,7 +96,7 @@ class OcclusionBrush(Explorer):
         ]
 
     def _listen(self) -> None:
-        """Connect the controls and the canvas with their answers."""
+        """Connect the controls and the canvas with their callbacks."""
         self.detector.observe(self.guarded(self.change_detector), "value")
         self.picker.observe(self.guarded(lambda change: self.show_image(change["new"])), "value")
         self.side.observe(self.guarded(self.change_brush), "value")
@@ -172,7 +172,7 @@ class OcclusionBrush(Explorer):
     def change_fill(self, _: Any) -> None:
         """Answer the choice of what covers: the map of the image as it is changes, too."""
         self.canvas.fill = "#" + 3 * f"{round(255 * self.shade):02x}"
-        self.before = self.look(self.set.images[self.picker.value])
+        self.before = self.inspect(self.set.images[self.picker.value])
         self.paint(None)
 
     def uncover(self, _: Any) -> None:
@@ -181,7 +181,7 @@ class OcclusionBrush(Explorer):
 
     def paint(self, _: Any) -> None:
         """Answer the brush."""
-        self.after = self.look(self.covered_image()) if self.canvas.covered else self.before
+        self.after = self.inspect(self.covered_image()) if self.canvas.covered else self.before
         self._show()
         self.work_in_background(self._refine)
 
@@ -209,12 +209,12 @@ class OcclusionBrush(Explorer):
         """Return the image as the detector sees it now, (C, H, W)."""
         return np.where(self.canvas.mask, np.float32(self.shade), self.set.images[self.picker.value])
 
-    def look(self, image: np.ndarray) -> Seen:
+    def inspect(self, image: np.ndarray) -> Inspection:
         """Return what the detector makes of an image of shape (C, H, W)."""
         detector, batch = self.set.detector, image[None]
         reconstruction = reconstructions_of(OWNER, detector, batch)[0] if self.set.can_reconstruct else None
         score = float(scores_of(OWNER, detector, batch)[0])
-        return Seen(image, score, reconstruction, RefinedMap(detector, image, fill=self.shade))
+        return Inspection(image, score, reconstruction, RefinedMap(detector, image, fill=self.shade))
 
     @property
     def coarseness(self) -> int:
@@ -231,32 +231,32 @@ class OcclusionBrush(Explorer):
             name = f"{self.detector.value}, {name[0].lower()}{name[1:]}"
         if n == 0:
             called = called.replace(" still", "")
-            sentence = f"{name}: score {before:.4g}, {self.set.comparison(before)}.{called} Nothing is covered."
-            return sentence + coarseness(self.coarseness)
-        sentence = (
+            text = f"{name}: score {before:.4g}, {self.set.comparison(before)}.{called} Nothing is covered."
+            return text + coarseness(self.coarseness)
+        text = (
             f"{name}, {n} pixel{'s' * (n > 1)} covered with {self.fill.label}: the score {before:.4g} becomes "
             f"{after:.4g}, {after - before:+.3g}"
         )
         if self.before.maps.is_finest:
-            sentence += f"; each covered alone, they sum to {self.before.map[self.canvas.mask].sum():+.3g}"
-        return f"{sentence}.{called}{coarseness(self.coarseness)}"
+            text += f"; each covered alone, they sum to {self.before.map[self.canvas.mask].sum():+.3g}"
+        return f"{text}.{called}{coarseness(self.coarseness)}"
 
     def table(self) -> Image.Image:
         """Return the image as it is and as it is covered, with what the detector makes of both, on equal scales."""
         views = [self.before, self.after]
-        maps = [seen.maps.maps[self.coarseness] for seen in views]
+        maps = [each.maps.maps[self.coarseness] for each in views]
         strongest = max(np.abs(values).max() for values in maps)
         shown: dict[str, list[np.ndarray]] = {"image": [views[0].image, outlined(views[1].image, self.canvas.mask)]}
-        captions = [[f"score {seen.score:.4g}"] for seen in views]
+        captions = [[f"score {each.score:.4g}"] for each in views]
         if self.set.can_reconstruct:
-            errors = [np.abs(seen.image - seen.reconstruction).mean(axis=0) for seen in views]
+            errors = [np.abs(each.image - each.reconstruction).mean(axis=0) for each in views]
             top = max(error.max() for error in errors)
-            shown["reconstruction"] = [seen.reconstruction for seen in views if seen.reconstruction is not None]
+            shown["reconstruction"] = [each.reconstruction for each in views if each.reconstruction is not None]
             shown["difference"] = [heat(error, top) for error in errors]
             captions = [[*texts, "", f"up to {error.max():.2f}"] for texts, error in zip(captions, errors, strict=True)]
         overlaid = [
-            plots.overlay(seen.image[None], values[None], strongest)[0]
-            for seen, values in zip(views, maps, strict=True)
+            plots.overlay(each.image[None], values[None], strongest)[0]
+            for each, values in zip(views, maps, strict=True)
         ]
         shown["occlusion map"] = overlaid
         names = ("as it is", "covered")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypedDict, Unpack
@@ -99,14 +98,6 @@ class LabelledImages:
         rest = sum(count for _, count in counts[4:])
         shares = [f"{name} ({count})" for name, count in counts[:4]] + ([f"others ({rest})"] if rest else [])
         return f": {'class ' if kind == 'class' else ''}{', '.join(shares)}"
-
-
-def __getattr__(name: str) -> Any:
-    """Return `LabelledImages` under its name before 0.2."""
-    if name != "Pictures":
-        raise AttributeError(f"module 'advad.explorers.scored_images' has no attribute {name!r}.")
-    warnings.warn("scored_images.Pictures is now scored_images.LabelledImages.", FutureWarning, stacklevel=2)
-    return LabelledImages
 
 
 class ScoredImages(LabelledImages):

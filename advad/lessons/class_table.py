@@ -43,11 +43,11 @@ class Row:
 
     def checks(self) -> dict[tuple[str, str], str]:
         """Return the state of each exercise, by lesson and name; of the second run where there is one."""
-        found = {}
+        result = {}
         for name, lesson in self.hand_in.lessons.items():
             states = self.results.get(name, lesson)["checks"]
-            found |= {(name, exercise): state for exercise, state in states.items()}
-        return found
+            result |= {(name, exercise): state for exercise, state in states.items()}
+        return result
 
     def predictions(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the predictions that were committed, each with its lesson."""
@@ -105,7 +105,8 @@ def collect(folder: str | Path) -> ClassTable:
 def _mark_equal(rows: Sequence[Row]) -> None:
     """Note which hand-ins are equal byte for byte, and which lessons in them are, whoever's name is on them.
 
-    A lesson counts only where a prediction was committed: its time and the seconds are no two students' own.
+    A lesson counts only where a prediction was committed: no two students commit it at the same time, and in as many
+    seconds.
     """
     holders: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
@@ -116,7 +117,7 @@ def _mark_equal(rows: Sequence[Row]) -> None:
     for (what, _), equal in holders.items():
         for row in equal:
             others = [other for other in equal if other is not row]
-            if what != "the whole file":  # that is said once
+            if what != "the whole file":  # equal files are named once, as whole files
                 others = [other for other in others if other.hand_in.digest != row.hand_in.digest]
             row.same += [f"{other.name} ({what}, byte for byte)" for other in others]
 
@@ -144,9 +145,9 @@ def rerun(table: ClassTable, folder: Path, *, timeout: int) -> None:
                 continue
             place = folder / f"{number:03d}"
             notebook = write_answered(shipped[name], lesson["answers"], place / "answered" / f"{name}.ipynb")
-            given = {key: value for key, value in lesson["parameters"].items() if key != "mode"}
+            overrides = {key: value for key, value in lesson["parameters"].items() if key != "mode"}
             try:
-                outcome = run_lesson(notebook, parameters=given, folder=place, timeout=timeout, progress=False)
+                outcome = run_lesson(notebook, parameters=overrides, folder=place, timeout=timeout, progress=False)
             except (LessonError, ParameterError, OSError) as error:
                 row.rerun[name] = f"failed, {printable(str(error))}"
                 continue
@@ -180,10 +181,10 @@ def findings(table: ClassTable) -> list[dict[str, Any]]:
             for key, value in numbers(row.results.get(name, lesson)["metrics"]).items():
                 values[name, setting, key].append(value)
     rows = []
-    for (name, setting, key), found in sorted(values.items()):
-        if len(found) > 1:
-            about = {"lesson": name, "setting": setting, "result": key, "n": len(found), "mean": fmean(found)}
-            rows.append(about | {"deviation": stdev(found), "lowest": min(found), "highest": max(found)})
+    for (name, setting, key), sample in sorted(values.items()):
+        if len(sample) > 1:
+            about = {"lesson": name, "setting": setting, "result": key, "n": len(sample), "mean": fmean(sample)}
+            rows.append(about | {"deviation": stdev(sample), "lowest": min(sample), "highest": max(sample)})
     return rows
 
 
@@ -223,11 +224,11 @@ def predicted(table: ClassTable) -> list[dict[str, Any]]:
         for name, prediction in row.predictions():
             questions[name, prediction["question"]].append((row.name, prediction))
     rows = []
-    for (lesson, question), given in sorted(questions.items()):
-        options = list(dict.fromkeys(option for _, each in given for option in each["options"]))
-        truths = Counter(each["truth"] for _, each in given if each["truth"] is not None)
-        who = {option: [name for name, each in given if each["chosen"] == option] for option in options}
-        rows.append({"lesson": lesson, "question": question, "who": who, "truths": truths, "n": len(given)})
+    for (lesson, question), predictions in sorted(questions.items()):
+        options = list(dict.fromkeys(option for _, each in predictions for option in each["options"]))
+        truths = Counter(each["truth"] for _, each in predictions if each["truth"] is not None)
+        who = {option: [name for name, each in predictions if each["chosen"] == option] for option in options}
+        rows.append({"lesson": lesson, "question": question, "who": who, "truths": truths, "n": len(predictions)})
     return rows
 
 

@@ -88,11 +88,11 @@ def course_map() -> list[Entry]:
     """Return what the map says of each lesson, in order."""
     notebooks = lessons()
     file = notebooks[0].parent / MAP
-    told = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return [_entry(path, told.get(path.stem, {})) for path in notebooks]
+    settings = tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return [_entry(path, settings.get(path.stem, {})) for path in notebooks]
 
 
-def _entry(path: Path, told: dict[str, Any]) -> Entry:
+def _entry(path: Path, settings: dict[str, Any]) -> Entry:
     first = next(iter(read_notebook(path).cells), {"source": ""})["source"]
     title = re.search(r"^# (?:\S+ · )?(.+)$", first, re.MULTILINE)
     question = re.search(r"^\*\*(.+?)\*\*", first, re.MULTILINE)
@@ -102,9 +102,9 @@ def _entry(path: Path, told: dict[str, Any]) -> Entry:
         title=title[1].strip() if title else path.stem,
         question=question[1] if question else "",
         minutes=int(minutes[1]) if minutes else 0,
-        level=told.get("level", ""),
-        needs=tuple(told.get("needs", ())),
-        ideas=told.get("ideas", ""),
+        level=settings.get("level", ""),
+        needs=tuple(settings.get("needs", ())),
+        ideas=settings.get("ideas", ""),
     )
 
 

@@ -53,27 +53,27 @@ def renew(folders: Sequence[str | Path], path: Path | None = None) -> Path:
     """
     if path is None and checkout() is None:
         raise ParameterError("guide: --from writes into a checkout of advad; this is an installed package.")
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    runs_of: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for folder in folders:
         for notebook in lessons():
             file = expanded(folder) / notebook.stem / FILE
             if file.is_file():
-                found[notebook.stem].append(json.loads(file.read_text(encoding="utf-8")))
-    if not found:
+                runs_of[notebook.stem].append(json.loads(file.read_text(encoding="utf-8")))
+    if not runs_of:
         raise ParameterError(f"guide: {', '.join(map(str, folders))} must hold the results of lessons; there are none.")
-    profiles = {results["parameters"].get("profile") for runs in found.values() for results in runs}
+    profiles = {results["parameters"].get("profile") for runs in runs_of.values() for results in runs}
     if len(profiles) > 1:
         raise ParameterError(f"guide: all results must be of one profile; got {', '.join(map(str, sorted(profiles)))}.")
     titles = {entry.name: f"{entry.number} {entry.title}" for entry in course_map()}
-    missing = [titles[notebook.stem] for notebook in lessons() if notebook.stem not in found]
+    missing = [titles[notebook.stem] for notebook in lessons() if notebook.stem not in runs_of]
     parts = [HEAD, f"Profile {profiles.pop()}, advad {advad.__version__}.\n"]
     parts += [f"Not measured yet: {', '.join(missing)}.\n"] if missing else []
-    parts += [_section(titles[name], runs) for name, runs in sorted(found.items())]
+    parts += [_section(titles[name], runs) for name, runs in sorted(runs_of.items())]
     return write_text(path or shipped(EXPECTED), "\n".join(parts))
 
 
 def _section(title: str, runs: Sequence[dict[str, Any]]) -> str:
-    """Return what one lesson should find, as Markdown: its sentences, what came of its questions, and its results."""
+    """Return what one lesson should find, as Markdown: its sentences, the answers to its questions, and its results."""
     seconds, devices = [run["seconds"] for run in runs], sorted({run["device"] for run in runs})
     seeds = ", ".join(str(run["parameters"].get("seed", "?")) for run in runs)
     lines = [f"## {title}", "", f"{runs[0]['finding']}", ""]
@@ -83,7 +83,7 @@ def _section(title: str, runs: Sequence[dict[str, Any]]) -> str:
         lines.append(
             f"- *{question}* {', '.join(f'{truth} ({count} of {len(runs)})' for truth, count in truths.items())}"
         )
-    lines += ["", "<details><summary>The figures' findings, seed by seed the first, and the results</summary>", ""]
+    lines += ["", "<details><summary>The findings of the figures with the first seed, and the results</summary>", ""]
     lines += [f"- {finding}" for finding in runs[0]["findings"]]
     lines += ["", "| result | runs | mean | low | high |", "|---|---:|---:|---:|---:|"]
     lines += [_row(name, values) for name, values in results(runs).items()]
@@ -92,13 +92,13 @@ def _section(title: str, runs: Sequence[dict[str, Any]]) -> str:
 
 def _answers(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
     """Return how often each answer came out, by question."""
-    found: dict[str, dict[str, int]] = {}
+    counts_of: dict[str, dict[str, int]] = {}
     for run in runs:
         for prediction in run["predictions"]:
             if prediction["truth"] is not None:
-                counts = found.setdefault(prediction["question"], {})
+                counts = counts_of.setdefault(prediction["question"], {})
                 counts[prediction["truth"]] = counts.get(prediction["truth"], 0) + 1
-    return found
+    return counts_of
 
 
 def results(runs: Sequence[dict[str, Any]]) -> dict[str, list[float]]:

@@ -97,11 +97,11 @@ def collect(course: Path, name: str) -> dict[str, Any]:
     CourseError
         A damaged file in the course folder.
     """
-    found = [entry for shipped in lessons() if (entry := _lesson(course, shipped))]
-    if not found:
+    entries = [entry for shipped in lessons() if (entry := _lesson(course, shipped))]
+    if not entries:
         raise HandInError(f"hand-in: nothing was done in {course} so far: no lesson has recorded or been answered.")
     made = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {"form": FORM, "name": name.strip(), "made": made, "advad": advad.__version__, "lessons": found}
+    content = {"form": FORM, "name": name.strip(), "made": made, "advad": advad.__version__, "lessons": entries}
     check_form(content)
     return content
 
@@ -130,7 +130,7 @@ def file_name(name: str) -> str:
     return f"hand-in-{'-'.join(re.findall(r'[A-Za-z0-9]+', plain)) or 'student'}.zip"
 
 
-def told(content: Mapping[str, Any]) -> str:
+def contents_text(content: Mapping[str, Any]) -> str:
     """Return what a hand-in holds, as it is said to the student before it is written."""
     lines = [f"  {text}" for text in CONTENTS.values()]
     lines += [f"    {text}" for text in PER_LESSON.values()]
@@ -367,7 +367,7 @@ def _time(value: Any, place: str) -> None:
 
 def _number(value: Any, place: str) -> None:
     fits = isinstance(value, (int, float)) and not isinstance(value, bool)
-    _ensure(fits and abs(value) < 1e15, place, "be a number of a usual size")  # nan is below nothing
+    _ensure(fits and abs(value) < 1e15, place, "be a number of a usual size")  # a comparison with nan is False
 
 
 def _scalar(value: Any, place: str) -> None:

@@ -18,7 +18,7 @@ from advad.datasets.packaged import PACKAGED
 from advad.datasets.torchvision_sets import check_present
 from advad.lessons.parameters import read_parameters
 
-DATASET = "MNIST"  # of a lesson that lets nobody choose
+DATASET = "MNIST"  # of a lesson without a parameter for it
 
 
 def image_set(profile: str, dataset: str = DATASET) -> str:

@@ -1,4 +1,4 @@
-"""How the cells of a lesson are executed: by papermill, in this very interpreter, with errors in widgets in the open.
+"""How the cells of a lesson are executed: by papermill, with this interpreter; an error in a widget fails the cell.
 
 Two things differ from papermill's own way:
 
@@ -90,7 +90,7 @@ class LessonEngine(Engine):
             timeout=timeout,
             startup_timeout=120,
             store_widget_state=False,  # megabytes, of use only to a live kernel
-            shutdown_kernel="immediate",  # all is written, and a polite end takes seconds
+            shutdown_kernel="immediate",  # everything is written, and an orderly shutdown takes seconds
             resources={"metadata": {"path": str(home)}},  # the kernel's working folder
             log=logging.getLogger("papermill"),
         )
@@ -98,7 +98,7 @@ class LessonEngine(Engine):
 
 
 papermill_engines.register("advad", LessonEngine)
-logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters that are not its business
+logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of parameters that it does not know
 
 
 def execute(

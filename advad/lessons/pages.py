@@ -37,7 +37,7 @@ THUMBNAIL = (640, 320)  # at most, in pixels; half as large on the page
 
 
 def write_lesson_page(
-    notebook: NotebookNode, path: Path, *, pictures: Path | None = None, links: Sequence[tuple[str, str]] = ()
+    notebook: NotebookNode, path: Path, *, image_folder: Path | None = None, links: Sequence[tuple[str, str]] = ()
 ) -> Path:
     """Write an executed notebook as a page of its own; return its path.
 
@@ -47,7 +47,7 @@ def write_lesson_page(
         Executed, without widgets (see `advad.lessons.run.tidy`). Not changed.
     path : Path
         The page; `plotly.min.js` is written beside it once.
-    pictures : Path, optional
+    image_folder : Path, optional
         The folder that images in its text are relative to.
     links : sequence of (str, str)
         Labels and addresses of other pages: the overview, the previous and the next lesson.
@@ -55,7 +55,7 @@ def write_lesson_page(
     from nbconvert.exporters import HTMLExporter
 
     exporter = HTMLExporter(template_name="basic")
-    exporter.register_filter("markdown2html", lambda source: to_html(source, pictures))
+    exporter.register_filter("markdown2html", lambda source: to_html(source, image_folder))
     body, _ = exporter.from_notebook_node(with_cards(notebook, "figure"))
     name = path.with_suffix(".ipynb").name
     page = render("lesson", notebook=name, links=links, contents=contents(body), body=Markup(body))
@@ -105,7 +105,7 @@ def write_overview(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
         for arrow, other in (("← {}", before), ("{} →", after)):
             if other is not None:
                 links.append((arrow.format(title(notebooks[other])), rows[other].page.name))
-        write_lesson_page(notebooks[place], rows[place].page, pictures=shipped("notebooks"), links=links)
+        write_lesson_page(notebooks[place], rows[place].page, image_folder=shipped("notebooks"), links=links)
     cards = [
         card(row, notebook, row.page.name if row.page.is_file() else "")
         for row, notebook in zip(rows, notebooks, strict=True)

@@ -286,8 +286,8 @@ def _rule(comment: str, kind: type) -> dict[str, Any]:
             if kind in (int, float) and low <= high:
                 return {"low": low, "high": high, "ends": match[1] + match[4]}
         elif match := CHOICES.search(comment):
-            choices = tuple(literal(choice.strip(), kind) for choice in match[1].split(","))
-            if all(type(choice) is kind for choice in choices):
+            choices = tuple(literal(word.strip(), kind) for word in match[1].split(","))
+            if all(type(word) is kind for word in choices):
                 return {"choices": choices}
     except ValueError:
         pass

@@ -78,7 +78,7 @@ def run_lesson(
     error = execute(source, outcome.notebook, parameters=values, home=path.parent, timeout=timeout, progress=progress)
     executed = tidy(nbformat.read(outcome.notebook, as_version=4))
     nbformat.write(executed, outcome.notebook)
-    write_lesson_page(executed, outcome.page, pictures=path.parent)
+    write_lesson_page(executed, outcome.page, image_folder=path.parent)
     results = json.loads(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
     if not (error or results):
         error = "it recorded nothing; its last cell should call lesson.record(finding, …)"

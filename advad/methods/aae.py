@@ -11,7 +11,7 @@ reconstruction *or* a code that is improbable under the prior. Either can be the
 |---|---|
 | f, g (encoder, decoder) | `networks.encoder`, `networks.decoder` |
 | discriminator D | `networks.critic`, whose output passes a sigmoid inside the losses |
-| p(z) (prior) | `engine.priors`: `draw_prior`, `log_prior` |
+| p(z) (prior) | `networks.priors`: `draw_prior`, `log_prior` |
 | w_i (sample weights, all 1 here; ITSR changes them) | `buffers_["weights"]` |
 | L(x, x') | `squared_error`, a mean over pixels |
 | T_rec = p_0.9(L), T_prior = p_0.1(p(f(x))) | `thresholds` |
@@ -60,7 +60,7 @@ class AAE(Autoencoder):
     Parameters
     ----------
     prior : {"gaussian", "uniform", "mixture"}
-        p(z): N(0, I); uniform of variance 1; Gaussians whose means stand on a circle (see `engine.priors`).
+        p(z): N(0, I); uniform of variance 1; Gaussians whose means stand on a circle (see `networks.priors`).
     components : int
         Number of Gaussians in the mixture.
     score : {"reconstruction", "likelihood"}

@@ -30,7 +30,7 @@ We did not have the paper's text; its equations and settings are as others repor
 - Adam at 1e-3 with β₁ = 0.5 (paper: 1e-5, for 100 epochs of ten times as many images), `conv_width` 16, chosen so
   that training fits on a laptop.
 
-Measured figures: data/findings/adae.md.
+Measured results: data/findings/adae.md.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ Departures from the paper, and contradictions within it:
   and 256, chosen so that training fits on a laptop; the paper has UNet++ outside MNIST. β₁ = 0.5 as in DCGAN. Pixels
   stay in [0, 1]; the paper normalises them.
 
-Measured figures, first of all that AUROC on MNIST 8 is best after one epoch: data/findings/agad.md.
+Measured results, first of all that AUROC on MNIST 8 is best after one epoch: data/findings/agad.md.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ from torch import Tensor, nn
 from advad.checks import check_choice, check_number, reject
 from advad.engine.bases.reconstruction_gan import ReconstructionGAN
 from advad.engine.training import Networks, Update
-from advad.networks.batch_norm import TwinBatchNorm2d, auxiliary_norm, frozen_norm
+from advad.networks.batch_norm import AuxiliaryBatchNorm2d, auxiliary_norm, frozen_norm
 from advad.networks.dcgan import Discriminator, dcgan_generator
 from advad.networks.losses import binary_loss, feature_distance, pixel_distance
 from advad.networks.unet import UNet
@@ -128,7 +128,7 @@ class AGAD(ReconstructionGAN):
             reject("AGAD", "auxiliary_norm", "be False without contextual", True, "It is for x̂, which G is not shown.")
 
     def build(self, image_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
-        norm = TwinBatchNorm2d if self.auxiliary_norm else nn.BatchNorm2d
+        norm = AuxiliaryBatchNorm2d if self.auxiliary_norm else nn.BatchNorm2d
         layout = (image_shape, self.latent_dim, self.conv_width, norm)
         if self.generator == "naive":
             generator: nn.Module = dcgan_generator(*layout)
@@ -218,20 +218,20 @@ class AGAD(ReconstructionGAN):
     # ------------------------------------------------------------------ on disk
 
     @classmethod
-    def from_state(cls, tensors: dict[str, Tensor], facts: dict[str, Any], device: str | None = None) -> Self:
+    def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
         """Load as every detector does, and files of version 0.1, whose D had no batch norm in its first block.
 
         Such a file gets an untrained D, which no score uses. Its U-Nets were built of DCGAN's blocks; those of the
         paper's Table 8 have 7.76 M and 9.04 M weights, as the original ones have, and so they were exchanged.
         """
         if "networks.discriminator.features.0.1.weight" not in tensors:
-            if facts["parameters"].get("generator") != "naive":
+            if metadata["parameters"].get("generator") != "naive":
                 raise ValueError(
                     "AGAD: the U-Nets of version 0.1 were built of DCGAN's blocks. Now they are the original ones, as "
                     "in the paper, and the file's weights fit no network. Version 0.1 of advad loads it still"
                 )
-            shape, width = tuple(facts["image_shape"]), facts["parameters"]["conv_width"]
+            shape, width = tuple(metadata["image_shape"]), metadata["parameters"]["conv_width"]
             untrained = Discriminator(shape, width, blocks=BLOCKS, first_norm=True).state_dict()
             tensors = {name: t for name, t in tensors.items() if not name.startswith("networks.discriminator.")}
             tensors |= {f"networks.discriminator.{name}": tensor for name, tensor in untrained.items()}
-        return super().from_state(tensors, facts, device)
+        return super().from_state(tensors, metadata, device)

@@ -35,7 +35,7 @@ Departures from the paper:
   is not squashed in the released code and passes a sigmoid here, as in all our autoencoders.
 - Whether ARAE-R's loss keeps γ L_latent the paper does not say. It is kept here; `latent_weight=0` drops it.
 
-Measured figures: data/findings/arae.md.
+Measured results: data/findings/arae.md.
 """
 
 from __future__ import annotations

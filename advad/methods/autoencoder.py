@@ -23,7 +23,7 @@ Departures from the papers: neither is reproduced as such. What the detection pa
   deviation here.
 - Beggel et al. 2019 (Sec. 5): two layers of 1000 units, ReLU, 32 codes: `AE.paper_settings("MNIST", paper="itsr")`.
 
-Measured figures: data/findings/autoencoder.md.
+Measured results: data/findings/autoencoder.md.
 """
 
 from __future__ import annotations

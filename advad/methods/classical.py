@@ -17,7 +17,7 @@ None of them learns from labels. What they share, and how they are saved without
 beat them has learned nothing that a table shows. `PCA()` itself takes 95 % of the variance, 137 components on MNIST's
 eights, and then copies.
 
-Measured figures: data/findings/classical.md.
+Measured results: data/findings/classical.md.
 """
 
 from __future__ import annotations

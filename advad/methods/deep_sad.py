@@ -24,7 +24,7 @@ Departures from the paper:
 - ε = 1e-6 is added to the squared distance before it is inverted, as in the released code; the paper has none.
 - Epochs, learning rate, pixels, decoder: as in `deep_svdd.py`.
 
-Measured figures: data/findings/deep_sad.md.
+Measured results: data/findings/deep_sad.md.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ Departures from the paper:
   is used in pre-training only.
 - s(x) does not subtract R² in the soft case: it would shift all scores alike.
 
-Measured figures: data/findings/deep_svdd.md.
+Measured results: data/findings/deep_svdd.md.
 """
 
 from __future__ import annotations

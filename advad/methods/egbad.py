@@ -30,7 +30,7 @@ Departures from Z. and its released code (we had the code, not the text):
 - G ends in a sigmoid, pixels stay in [0, 1] (code: [−1, 1], which doubles L_G). Networks are DCGAN's, for 8 to 256
   pixels a side. They are smaller than the code's and learn faster, so that training fits on a laptop.
 
-Measured figures: data/findings/egbad.md.
+Measured results: data/findings/egbad.md.
 """
 
 from __future__ import annotations

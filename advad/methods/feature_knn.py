@@ -35,8 +35,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from advad.checks import as_images, check_choice, check_number, reject
+from advad.engine.anomaly_maps import PIXELS
 from advad.engine.base import BaseDetector
-from advad.engine.maps import PIXELS
 from advad.engine.training import choose_device, seeded
 from advad.images import as_float
 from advad.networks.frozen import FeatureMaps, random_encoder, torchvision_encoder

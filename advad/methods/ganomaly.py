@@ -32,7 +32,7 @@ paper's text):
 - Pixels stay in [0, 1] (a sigmoid, not tanh) and images keep their size (the paper's MNIST is resized to 32×32).
 - `conv_width` 16 instead of 64, chosen so that training fits on a laptop; `paper_settings` has the code's.
 
-Measured figures: data/findings/ganomaly.md.
+Measured results: data/findings/ganomaly.md.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ Some transformations cannot be told apart: a 0 turned by 180°, or mirrored, is 
 only divide its softmax among them, which lowers the likelihood of all normal images alike, and the Dirichlet score
 accounts for it by the training images. An anomaly with the same symmetries is the harder to notice.
 
-Measured figures: data/findings/geotrans.md.
+Measured results: data/findings/geotrans.md.
 """
 
 from __future__ import annotations

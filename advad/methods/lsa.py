@@ -30,7 +30,7 @@ Departures from the paper, and from the released code for one-class sets, which 
   million weights. λ = 1 is the released code's default.
 
 Known limitation: the code saturates. After training nearly all units of all images lie at 0 or at 1, so that the
-estimator sees a binary code and the 100 bins are hardly used. Measured figures: data/findings/lsa.md.
+estimator sees a binary code and the 100 bins are hardly used. Measured results: data/findings/lsa.md.
 """
 
 from __future__ import annotations

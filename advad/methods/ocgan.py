@@ -30,7 +30,7 @@ Departures from the paper, and from the released code where only that is specifi
 - D_l has one output; the code's has 16, with a sigmoid that the loss repeats.
 - The score is that of the image as it is; the code adds noise when testing, too, which makes scores random.
 
-Measured figures: data/findings/ocgan.md.
+Measured results: data/findings/ocgan.md.
 """
 
 from __future__ import annotations

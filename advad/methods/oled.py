@@ -36,7 +36,7 @@ Departures (we did not have the paper's text; what follows is about the released
 - The mask of a score is found in double precision on the CPU: in single precision, rounding, which depends on
   the batch, would decide between pixels with nearly equal activations.
 
-Measured figures: data/findings/oled.md.
+Measured results: data/findings/oled.md.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ paper's text):
   in [0, 1] (a sigmoid, not tanh), images keep their size; `conv_width` is 16 instead of 64, so that training fits
   on a laptop.
 
-Measured figures: data/findings/skip_ganomaly.md.
+Measured results: data/findings/skip_ganomaly.md.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Departures:
   scores are deterministic and do not depend on what else is scored. A. draws anew each time.
 - Reconstruction, code and `encode` are those of the mean, z = μ.
 
-Measured figures: data/findings/vae.md.
+Measured results: data/findings/vae.md.
 """
 
 from __future__ import annotations

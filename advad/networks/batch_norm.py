@@ -10,7 +10,7 @@ from torch import Tensor, nn
 # ---------------------------------------------------------------------- batch norm for two kinds of images
 
 
-class TwinBatchNorm2d(nn.BatchNorm2d):
+class AuxiliaryBatchNorm2d(nn.BatchNorm2d):
     """Batch norm with a second set of statistics and scales, which is used inside `auxiliary_norm` only.
 
     Source : Xie et al. 2020 (AdvProp), Sec. 3.
@@ -27,15 +27,15 @@ class TwinBatchNorm2d(nn.BatchNorm2d):
 
 @contextlib.contextmanager
 def auxiliary_norm(network: nn.Module) -> Iterator[None]:
-    """Let the network's `TwinBatchNorm2d` layers use their second set inside."""
-    twins = [module for module in network.modules() if isinstance(module, TwinBatchNorm2d)]
-    for twin in twins:
-        twin.use_auxiliary = True
+    """Let the network's `AuxiliaryBatchNorm2d` layers use their second set inside."""
+    layers = [module for module in network.modules() if isinstance(module, AuxiliaryBatchNorm2d)]
+    for layer in layers:
+        layer.use_auxiliary = True
     try:
         yield
     finally:
-        for twin in twins:
-            twin.use_auxiliary = False
+        for layer in layers:
+            layer.use_auxiliary = False
 
 
 @contextlib.contextmanager

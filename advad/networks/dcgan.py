@@ -1,7 +1,7 @@
 """What the reconstructing GANs share: networks like DCGAN's, a discriminator with features, losses, batch norm.
 
 The encoder and the decoder are sequences with one block per level, so that a network with skip connections
-(`engine.unets`) can be built of the same blocks.
+(`networks.unet`) can be built of the same blocks.
 """
 
 from __future__ import annotations

@@ -181,7 +181,9 @@ def heat(values: np.ndarray, highest: float | None = None) -> np.ndarray:
     return np.stack([np.interp(place, stops, CIVIDIS[:, k]) for k in range(3)]).round().astype(np.uint8)
 
 
-def tiles(images: Sequence[np.ndarray], names: Sequence[str], captions: Sequence[str], tile: int = 96) -> Image.Image:
+def image_row(
+    images: Sequence[np.ndarray], names: Sequence[str], captions: Sequence[str], tile: int = 96
+) -> Image.Image:
     """Return images side by side with a name above and a caption under each; at the left edge, without a label."""
     labelled = grid({"": images}, columns=names, captions={"": captions}, tile=tile)
     return without_label(labelled)

@@ -3,7 +3,7 @@
 anywidget gives a widget two seconds to initialise. Plotly's `FigureWidget` sends its script, five megabytes, with each
 figure, and initialises with it. Where a busy laptop needs longer, anywidget gives up: the figure stays empty, or keeps
 to its first state, whatever Python says afterwards (seen in JupyterLab 4.6 with anywidget 0.11 and plotly 7.1). Here a
-figure initialises at once, waits for the script in its own time, and hears then what Python has said in between.
+figure initialises at once, waits for the script, and then receives what Python has sent in between.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ class Figure(go.FigureWidget):
         super().__init__(*arguments, **settings)
         self._whole = True
         self.open()
-        self.on_msg(lambda _, said, __: self._hear(said))
+        self.on_msg(lambda _, message, __: self._hear(message))
 
     def open(self) -> None:
         """Tell the page of this figure, once it is whole: plotly's own is born empty, and sends its traces after."""
         if self._whole:
             super().open()
 
-    def _hear(self, said: dict[str, Any]) -> None:
+    def _hear(self, message: dict[str, Any]) -> None:
         """Answer a click or a selection, as plotly's own does when it finds one in its state."""
-        self._js2py_pointsCallback = custom_serializers["from_json"](said, self)
+        self._js2py_pointsCallback = custom_serializers["from_json"](message, self)

@@ -22,7 +22,7 @@ NOT_ARCHIVED = ("versions", "git", "starts", "varied")  # what no row is made of
 KEY = (*COLUMNS[: COLUMNS.index("value")], "settings", "hardware", "command")
 
 
-def keep(sweeps: Iterable[str | Path]) -> list[dict[str, str]]:
+def update_measured(sweeps: Iterable[str | Path]) -> list[dict[str, str]]:
     """Write the rows of the sweeps to `data/measured.csv`, single classes only; return those written.
 
     The results of their runs go to `data/results` beside those that are there, and the rows are of both: a table can be

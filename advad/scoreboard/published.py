@@ -1,4 +1,4 @@
-"""The papers' published figures, to stand beside ours: `data/published.csv`, described in `data/README.md`."""
+"""The papers' published values, to stand beside ours: `data/published.csv`, described in `data/README.md`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE = shipped("data/published.csv")
 
 
 def published(**wanted: str) -> list[dict[str, Any]]:
-    """Return the published figures whose columns have the wanted texts.
+    """Return the published values whose columns have the wanted texts.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ def published(**wanted: str) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        One a figure: all columns as printed, but "value" as a float, and the note's settings (`attack_radius=0.05`)
-        as a dictionary of texts in "settings".
+        One for each value: all columns as printed, but "value" as a float, and the note's settings
+        (`attack_radius=0.05`) as a dictionary of texts in "settings".
 
     Raises
     ------

@@ -44,7 +44,7 @@ CONDITIONS = ("contamination", "contaminants", "labelled", "attack_radius", "nor
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """A published figure and ours.
+    """A published value and our result.
 
     Attributes
     ----------
@@ -131,8 +131,8 @@ def outline_of(paper: str, table: str, budget: str = BUDGETS[0]) -> Plan:
 def _know(paper: str, table: str) -> None:
     if (paper, table) not in tables():
         names = [" ".join(pair) for pair in tables()]
-        asked = f"{paper} {table}".strip()
-        refuse("the table", f"be one of {', '.join(names)}", asked, closest(asked, names).strip())
+        label = f"{paper} {table}".strip()
+        refuse("the table", f"be one of {', '.join(names)}", label, closest(label, names).strip())
 
 
 def chosen(
@@ -217,21 +217,21 @@ def table_of(plan: Plan, folder: str | Path | None = None) -> Table:
     command = command_of(plan)
     rows = sweep_rows(home) if (home / RECORD).is_file() else []
     rows += [row for row in measured_rows() if row.command == command]
-    printed = [figure for figure in published(paper=paper, table=number) if "unassigned" not in figure["metric"]]
+    printed = [entry for entry in published(paper=paper, table=number) if "unassigned" not in entry["metric"]]
     if not printed:
         refuse("the table", "be one of data/published.csv", f"{paper} {number}")
     placed = _placed(printed)
     causes = plan.spec.get("causes", [])
     cells: list[Cell] = []
     for section in dict.fromkeys(section for section, _, _ in placed):
-        figures = [(column, figure) for where, column, figure in placed if where == section]
+        entries = [(column, entry) for where, column, entry in placed if where == section]
         used: list[Row] = []
-        for column, figure in figures:
-            row = _best([row for row in rows if is_same(row, figure)])
+        for column, entry in entries:
+            row = _best([row for row in rows if is_same(row, entry)])
             used += [row] if row else []
-            cell = Cell(section=section, column=column, method=figure["method"], published=figure["value"], row=row)
-            cells.append(_with_cause(cell, figure, causes))
-        cells += _yardsticks(section, figures, [row for row in rows if row not in used])
+            cell = Cell(section=section, column=column, method=entry["method"], published=entry["value"], row=row)
+            cells.append(_with_cause(cell, entry, causes))
+        cells += _yardsticks(section, entries, [row for row in rows if row not in used])
     return Table(paper=paper, table=number, budget=plan.budget, cells=cells)
 
 
@@ -241,35 +241,35 @@ def command_of(plan: Plan) -> str:
 
 
 def _placed(printed: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Return section, column and figure of each printed figure.
+    """Return section, column and entry of each printed value.
 
     Classes are the columns, and the conditions tell sections apart; where a table has one class only, the conditions
     are the columns.
     """
-    conditions = [{**figure["settings"], **figure} for figure in printed]
+    conditions = [{**entry["settings"], **entry} for entry in printed]
     for row in conditions:
         if row["normal"] == "mean-of-pairs":
             del row["normal_classes"]  # the column says it
     varied = [name for name in CONDITIONS if len({row.get(name, "") for row in conditions}) > 1]
-    many_classes = len({figure["normal"] for figure in printed}) > 1
+    many_classes = len({entry["normal"] for entry in printed}) > 1
     tells = [name for name in SECTION if len({row[name] for row in conditions}) > 1] or ["dataset"]
     cells = []
-    for figure, row in zip(printed, conditions, strict=True):
+    for entry, row in zip(printed, conditions, strict=True):
         words = [f"{name.replace('_', ' ')} {row.get(name) or 0}" for name in varied]
         section = [str(row[name]).replace("_", " ") for name in tells]
-        column = figure["normal"] if many_classes else (", ".join(words) or figure["normal"] or "all")
-        cells.append((", ".join([*section, *words] if many_classes else section), column, figure))
+        column = entry["normal"] if many_classes else (", ".join(words) or entry["normal"] or "all")
+        cells.append((", ".join([*section, *words] if many_classes else section), column, entry))
     return cells
 
 
-def _yardsticks(section: str, figures: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Row]) -> list[Cell]:
+def _yardsticks(section: str, entries: Sequence[tuple[str, Mapping[str, Any]]], rows: Sequence[Row]) -> list[Cell]:
     """Return cells of our methods that the paper's table does not have, in its columns."""
-    printed = {figure["method"] for _, figure in figures}
+    printed = {entry["method"] for _, entry in entries}
     best: dict[tuple[str, str], Cell] = {}
-    for column, figure in dict(figures).items():
+    for column, entry in dict(entries).items():
         for row in rows:
             name = printed_name(row.method, row.settings)
-            if name in printed or not is_same(row, {**figure, "method": name}):
+            if name in printed or not is_same(row, {**entry, "method": name}):
                 continue
             name = MEAN_IMAGE if _is_mean_image(row) else name
             cell = Cell(section=section, column=column, method=name, published=None, row=row)
@@ -289,13 +289,13 @@ def _best(rows: Sequence[Row]) -> Row | None:
     return max(rows, key=lambda row: row.n) if rows else None  # the first of several
 
 
-def _with_cause(cell: Cell, figure: Mapping[str, Any], causes: Sequence[Mapping[str, str]]) -> Cell:
+def _with_cause(cell: Cell, entry: Mapping[str, Any], causes: Sequence[Mapping[str, str]]) -> Cell:
     """Return a cell that is worse with its cause, the first in the spec that fits it."""
     if cell.verdict != "worse":
         return cell
-    for entry in causes:
-        if all(figure[name] == text for name, text in entry.items() if name != "cause"):
-            return replace(cell, cause=entry["cause"])
+    for reason in causes:
+        if all(entry[name] == text for name, text in reason.items() if name != "cause"):
+            return replace(cell, cause=reason["cause"])
     return cell
 
 
@@ -319,7 +319,7 @@ def summary(*several: Table) -> str:
 
 
 def text(table: Table) -> str:
-    """Return the table for the terminal: under each published figure ours, its verdict, and its spread."""
+    """Return the table for the terminal: under each published value our result, its verdict and its spread."""
     lines = []
     for section in dict.fromkeys(cell.section for cell in table.cells):
         cells = [cell for cell in table.cells if cell.section == section]

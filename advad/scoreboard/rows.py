@@ -33,7 +33,7 @@ DAE_NOISE = {"uniform": "DAE", "speckle": "DAE+Random Noise", "gaussian": "DAE+G
 SCORES = {"residual": "L_r", "normalised_residual": "L_n", "origin": "L_o", "discriminator": "A"}  # Berg, Table 2
 GENERATORS = {"unet": "UNet", "unet++": "UNet++"}  # AGAD, Tables 4 and 9
 EITHER_OR = ("AAE", "ITSR")  # Beggel et al. 2019 judge these by error or likelihood, and their AE by the error alone
-DOUBTS = {  # what data/README.md says of a paper's own figures
+DOUBTS = {  # what data/README.md says of a paper's own values
     "alcn": "paper: own 80:20 split",
     "agad": "paper: best test epoch?",
 }
@@ -43,7 +43,7 @@ SIZES = ("train_size", "test_size")
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One of our figures, and the published one that it can be compared with.
+    """One of our results, and the published value that it can be compared with.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Row:
     settings : dict
         The method's arguments that differ from its defaults.
     source, hardware : str
-        The file or sweep that the figure is from, and what it was computed on.
+        The file or sweep that the result is from, and what it was computed on.
     sizes : dict
         "train_size" and "test_size", where a part of the images was drawn.
     seconds : float
@@ -79,7 +79,7 @@ class Row:
     flags : tuple of str
         What must be known before comparing.
     published : float, optional
-        None where no paper has such a figure.
+        None where no paper has such a value.
     paper : str
         Where it is printed: "arae, table 2".
     """
@@ -317,7 +317,7 @@ def printed_metric(method: str, metric: str) -> str:
 
 
 def is_same(row: Row, other: Mapping[str, Any]) -> bool:
-    """Return whether a published figure is for the same thing as a row of ours."""
+    """Return whether a published value is for the same thing as a row of ours."""
     return (
         other["method"] == printed_name(row.method, row.settings)
         and other["dataset"] == PART_OF.get(row.dataset, row.dataset)
@@ -344,7 +344,7 @@ def _generator(row: Row) -> str:
 
 
 def compare(row: Row) -> Row:
-    """Return a row with the published figure for the same thing, where there is one, and the flags of both."""
+    """Return a row with the published value for the same thing, where there is one, and the flags of both."""
     own = OWN_PAPER.get(row.method, "")
     same = [other for other in _published_of(printed_name(row.method, row.settings)) if is_same(row, other)]
     flags = list(row.flags)

@@ -43,8 +43,8 @@ def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
     """
     folders = _sweeps_at_home() if sweeps is None else map(Path, sweeps)
     from_sweeps = [row for folder in folders for row in sweep_rows(folder)]
-    there = {_figure(row) for row in from_sweeps}  # so that a result that data/measured.csv holds, too, appears once
-    compared = [compare(row) for row in [*(row for row in measured_rows() if _figure(row) not in there), *from_sweeps]]
+    there = {_key(row) for row in from_sweeps}  # so that a result that data/measured.csv holds, too, appears once
+    compared = [compare(row) for row in [*(row for row in measured_rows() if _key(row) not in there), *from_sweeps]]
     return sorted(
         filter(is_shown, compared),
         key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)),
@@ -64,7 +64,7 @@ def _sweeps_at_home() -> list[Path]:
     return folders
 
 
-def _figure(row: Row) -> str:
+def _key(row: Row) -> str:
     return json.dumps([row.method, row.dataset, row.normal, row.metric, row.settings, f"{row.value:.4f}", row.n])
 
 
@@ -79,7 +79,7 @@ COLUMNS = (
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Return the board as CSV, one row a figure."""
+    """Return the board as CSV, one row for each result."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)

@@ -40,19 +40,19 @@ def faults(folder: Path) -> list[str]:
         All .html and .css files in it, and in the folders in it, are read.
     """
     pages = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(folder.rglob("*.html"))}
-    found = []
+    lines = []
     for path, page in pages.items():
         name = path.relative_to(folder).as_posix()
-        found += [f"{name} fetches {address}" for address in page.fetched if _is_outside(address)]
+        lines += [f"{name} fetches {address}" for address in page.fetched if _is_outside(address)]
         for address in [*page.links, *page.fetched]:
             if fault := _fault(path, address, pages):
-                found.append(f"{name}: {fault}")
+                lines.append(f"{name}: {fault}")
     for path in sorted(folder.rglob("*.css")):
         text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         addresses = re.findall(r"""url\(\s*["']?([^"')]+)|@import\s+["']([^"']+)""", text)
         outside = [address for pair in addresses for address in pair if _is_outside(address)]
-        found += [f"{path.relative_to(folder).as_posix()} fetches {address}" for address in outside]
-    return list(dict.fromkeys(found))
+        lines += [f"{path.relative_to(folder).as_posix()} fetches {address}" for address in outside]
+    return list(dict.fromkeys(lines))
 
 
 def _is_outside(address: str) -> bool:

@@ -71,7 +71,7 @@ def as_rst(lines: list[str]) -> list[str]:
     >>> as_rst(["‖x‖ of |x| and history_, `code_`:", "- a", "- b"])
     ['‖x‖ of \\\\|x\\\\| and history\\\\_, `code_`:', '', '- a', '- b']
     """
-    found: list[str] = []
+    rst: list[str] = []
     in_example = False
     for line in lines:
         in_example = line.lstrip().startswith(">>>") or (in_example and bool(line.strip()))
@@ -81,9 +81,9 @@ def as_rst(lines: list[str]) -> list[str]:
             pieces[::2] = [re.sub(r"([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", piece) for piece in pieces[::2]]
             line = "".join(pieces)
         if re.match(r"Sources?:? ", line):  # it stands below a section, which would take it for a part of it
-            found += ["", "References", "----------"]
-        before = found[-1] if found else ""
+            rst += ["", "References", "----------"]
+        before = rst[-1] if rst else ""
         if line.startswith("- ") and before.strip() and not before.startswith(("- ", "  ")):
-            found.append("")
-        found.append(line)
-    return found
+            rst.append("")
+        rst.append(line)
+    return rst

@@ -21,7 +21,7 @@ from advad.lessons.parameters import read_notebook
 from advad.lessons.record import FILE
 from advad.pages.html import render
 
-PICTURES = (".png", ".jpg", ".svg")
+IMAGE_ENDINGS = (".png", ".jpg", ".svg")
 FRONT = """\
 # Image anomaly detection: the course
 
@@ -100,16 +100,16 @@ def collect(tour: str | Path) -> list[Lesson]:
     tour : path
         The folder that `advad tour --out` wrote; it may hold a part of the lessons, or not exist.
     """
-    found = []
+    collected = []
     for path in lessons():
         executed, results = expanded(tour) / path.name, expanded(tour) / path.stem / FILE
         if executed.is_file() and results.is_file():
-            notebook = _without_given(read_notebook(executed))
+            notebook = _without_injected(read_notebook(executed))
             if digest_of(notebook) == digest_of(read_notebook(path)):
-                found.append(Lesson(path, notebook, json.loads(results.read_text(encoding="utf-8"))))
+                collected.append(Lesson(path, notebook, json.loads(results.read_text(encoding="utf-8"))))
                 continue
-        found.append(Lesson(path, None, {}))
-    return found
+        collected.append(Lesson(path, None, {}))
+    return collected
 
 
 def front_page(lessons: list[Lesson]) -> str:
@@ -133,7 +133,7 @@ def write_lesson(folder: Path, lesson: Lesson) -> None:
         (folder / name).mkdir(exist_ok=True)
     shutil.copyfile(lesson.path, folder / "files" / lesson.path.name)
     for path in lesson.path.parent.rglob("*"):
-        if path.suffix in PICTURES:
+        if path.suffix in IMAGE_ENDINGS:
             target = folder / "lessons" / path.relative_to(lesson.path.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
@@ -146,7 +146,7 @@ def write_lesson(folder: Path, lesson: Lesson) -> None:
     nbformat.write(notebook, folder / "lessons" / lesson.path.name)
 
 
-def _without_given(notebook: NotebookNode) -> NotebookNode:
+def _without_injected(notebook: NotebookNode) -> NotebookNode:
     """Remove the cell in which papermill sets parameters, in place: it names folders of the machine."""
     notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in _tags(cell)]
     return notebook
@@ -163,8 +163,8 @@ def _about(lesson: Lesson) -> str:
     if not lesson.results:
         return f"{link} Nothing was executed for this page: it shows the lesson as it ships."
     results = lesson.results
-    given = results["parameters"]
-    how = f"profile {given['profile']}, " if "profile" in given else ""
-    how += f"seed {given['seed']}, " if "seed" in given else ""
+    parameters = results["parameters"]
+    how = f"profile {parameters['profile']}, " if "profile" in parameters else ""
+    how += f"seed {parameters['seed']}, " if "seed" in parameters else ""
     where = f"in {results['seconds']:.0f} s on {results['device']}, advad {results['versions']['advad']}"
     return f"{link} Executed with {how}{where}."

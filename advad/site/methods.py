@@ -45,10 +45,10 @@ def pages() -> dict[str, str]:
     files: dict[str, list[str]] = {}
     for name, file in METHODS.items():
         files.setdefault(file, []).append(name)
-    found = {file: page(file, names) for file, names in files.items()}
+    sources = {file: page(file, names) for file, names in files.items()}
     titles = {file: _parts(file)[0].split("\n\n")[0] for file in files}
     lines = [f"| [{_name(titles[file], names)}]({file}.md) | {_summary(titles[file], names)} |" for file, names in files.items()]
-    return found | {"index": INDEX.format(table="\n".join(lines), names="\n".join(files))}
+    return sources | {"index": INDEX.format(table="\n".join(lines), names="\n".join(files))}
 
 
 def page(file: str, names: list[str]) -> str:

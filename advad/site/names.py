@@ -27,14 +27,14 @@ def pages() -> dict[str, str]:
     missing = set(public) - {name for _, names in GROUPS.values() for name in names} - set(DATA)
     if missing:
         raise ValueError(f"site: each public name must be in a group of the reference; {', '.join(missing)} is in none.")
-    found = {key: _page(title, "advad", names) for key, (title, names) in GROUPS.items()}
-    found["attacks"] = _page("Attacks", "advad.attacks", attacks.__all__)
-    found["explorers"] = _page("Explorers", "advad.explorers", explorers.__all__)
+    sources = {key: _page(title, "advad", names) for key, (title, names) in GROUPS.items()}
+    sources["attacks"] = _page("Attacks", "advad.attacks", attacks.__all__)
+    sources["explorers"] = _page("Explorers", "advad.explorers", explorers.__all__)
     figures = [name for name in plots.__all__ if callable(getattr(plots, name))]
-    found["plots"] = _page("Plots", "advad.plots", figures)
-    found["lesson"] = _page("What a lesson calls", "advad.lessons.lesson", LESSON)
-    names = "\n".join(found)
-    return found | {"index": f"# Public names\n\n```{{toctree}}\n:maxdepth: 2\n\n{names}\n```\n"}
+    sources["plots"] = _page("Plots", "advad.plots", figures)
+    sources["lesson"] = _page("What a lesson calls", "advad.lessons.lesson", LESSON)
+    names = "\n".join(sources)
+    return sources | {"index": f"# Public names\n\n```{{toctree}}\n:maxdepth: 2\n\n{names}\n```\n"}
 
 
 def _page(title: str, module: str, names: list[str]) -> str:

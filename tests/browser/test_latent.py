@@ -28,16 +28,16 @@ def begin(hands, here):
     if here.path_switch.value:
         hands.press_button("Path from here")
         here.path_switch.value = False
-    if here.map_choice.value != "latent":
+    if here.map_buttons.value != "latent":
         hands.press_button("latent plane")
-        here.map_choice.value = "latent"
+        here.map_buttons.value = "latent"
         hands.sees("362 codes: latent plane")
 
 
 def test_it_shows_what_python_has(explorer):
     hands, here = explorer
     hands.sees(here.summary())
-    hands.sees(here.below_sentence)
+    hands.sees(here.below_summary)
     hands.sees_image(TRIPLE, here.triple())
     names = hands.root.locator(".legendtext").all_text_contents()
     assert names == [str(digit) for digit in range(10)]
@@ -67,9 +67,9 @@ def test_a_click_on_a_point_shows_what_the_detector_makes_of_it(explorer):
     here.show_image(index)
     hands.click(*here.map.points[index])
     hands.sees(here.summary())
-    hands.sees(here.below_sentence)
+    hands.sees(here.below_summary)
     hands.sees_image(TRIPLE, here.triple())
-    hands.sees_image(here.below_sentence, here.strip)
+    hands.sees_image(here.below_summary, here.strip)
     hands.sees_rings(11)
 
 
@@ -114,22 +114,22 @@ def test_a_lasso_shows_the_pictures_inside_and_their_statistics(explorer):
     assert len(inside) > 20
     here.show_set(inside)
     (x0, y0), (x1, y1) = low, high
-    hands.lasso([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], here.below_sentence)
-    hands.sees_image(here.below_sentence, here.strip)
+    hands.lasso([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], here.below_summary)
+    hands.sees_image(here.below_summary, here.strip)
     hands.check_looks(SHOTS / "latent_lasso.png")
     hands.sees_faded(len(here.set) - len(inside))
     hands.sees_rings(0)
     hands.press_button("PCA")  # the same images stay chosen
-    here.map_choice.value = "pca"
+    here.map_buttons.value = "pca"
     hands.sees("362 codes: PCA")
     hands.rest()
-    hands.sees(here.below_sentence)
+    hands.sees(here.below_summary)
     hands.sees_faded(len(here.set) - len(inside))
-    hands.sees_image(here.below_sentence, here.strip)
+    hands.sees_image(here.below_summary, here.strip)
     here.show_image(int(here.set.order[1]))  # another choice ends the lasso
     hands.press(".noUi-handle", "Home", "ArrowRight")
     hands.sees(here.summary())
-    hands.sees(here.below_sentence)
+    hands.sees(here.below_summary)
     hands.sees_faded(0)
 
 
@@ -139,8 +139,8 @@ def test_a_path_decodes_the_codes_between_two_pictures(explorer):
     here.path_switch.value = True
     here.picker.value = 5
     hands.press(".noUi-handle", "Home", *["ArrowRight"] * 5)
-    hands.sees(here.below_sentence)
-    hands.sees_image(here.below_sentence, here.strip)
+    hands.sees(here.below_summary)
+    hands.sees_image(here.below_summary, here.strip)
     hands.check_looks(SHOTS / "latent_path.png")
 
 
@@ -153,28 +153,28 @@ def test_fields_and_lists_do_by_keyboard_what_click_and_lasso_do(explorer):
     hands.press_button("Go there", "Space")
     here.show_place(np.array([6.5, -1.25]))
     hands.sees(here.summary())
-    here.set_choice.value = "class 3"
+    here.set_slider.value = "class 3"
     hands.press(".noUi-handle", *["ArrowRight"] * list(here.sets).index("class 3"), nth=1)
-    hands.sees(here.below_sentence)
-    hands.sees_image(here.below_sentence, here.strip)
+    hands.sees(here.below_summary)
+    hands.sees_image(here.below_summary, here.strip)
 
 
 def test_tsne_shows_the_nearest_pictures_and_says_that_it_has_no_inverse(explorer):
     hands, here = explorer
-    here.map_choice.value = "tsne"
+    here.map_buttons.value = "tsne"
     hands.press_button("t-SNE")
     hands.sees("362 codes: t-SNE")
     place = emptiest(here.map.points, here.figure.net.x, here.figure.net.y, here.limits)
     here.show_place(np.array(place))
     hands.click(*place)
-    assert "t-SNE has no inverse" in here.below_sentence
-    hands.sees(here.below_sentence)
-    hands.sees_image(here.below_sentence, here.strip)
+    assert "t-SNE has no inverse" in here.below_summary
+    hands.sees(here.below_summary)
+    hands.sees_image(here.below_summary, here.strip)
 
 
 def test_pca_decodes_places_of_its_plane_and_scores_colour_the_points(explorer):
     hands, here = explorer
-    here.map_choice.value, here.colour_choice.value = "pca", "score"
+    here.map_buttons.value, here.colour_buttons.value = "pca", "score"
     hands.press_button("PCA")
     hands.sees("362 codes: PCA")
     hands.press_button("score")

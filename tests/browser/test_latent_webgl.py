@@ -22,6 +22,6 @@ def test_1797_points_are_drawn_and_answer_a_click_and_a_lasso(explorer):
     low, high = clear_box(here.map.points)
     here.show_set(np.flatnonzero(((here.map.points > low) & (here.map.points < high)).all(axis=1)))
     (x0, y0), (x1, y1) = low, high
-    hands.lasso([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], here.below_sentence)
-    hands.sees_image(here.below_sentence, here.strip)
+    hands.lasso([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)], here.below_summary)
+    hands.sees_image(here.below_summary, here.strip)
     hands.check_looks(SHOTS / "latent_webgl.png")

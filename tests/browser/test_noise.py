@@ -17,11 +17,11 @@ PICTURE, RUNG = 0, 1  # the sliders, from left to right
 
 def sees_all(hands, here):
     hands.sees(here.summary())
-    hands.sees_image(TILES, here.tiles())
-    climbed = here.climb(here.picker.value, here.detector.value)
+    hands.sees_image(TILES, here.table())
+    climbed = here.scores_by_strength(here.picker.value, here.detector.value)
     for k, (_, _, scores) in enumerate(climbed.values()):
         hands.sees_curve(0, k, scores)
-    _, _, _, score = here.here()
+    _, _, _, score = here.current()
     hands.sees_curve(0, len(climbed), [score])
 
 
@@ -46,11 +46,11 @@ def test_the_arrow_keys_climb_the_ladder(explorer):
 
 def test_the_arrow_keys_choose_a_picture(explorer):
     hands, here = explorer
-    before = here.tiles()
+    before = here.table()
     here.picker.value += 1
     hands.press(".noUi-handle", "ArrowRight", nth=PICTURE)
     sees_all(hands, here)
-    assert not np.array_equal(np.asarray(before), np.asarray(here.tiles()))
+    assert not np.array_equal(np.asarray(before), np.asarray(here.table()))
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])

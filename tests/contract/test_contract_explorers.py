@@ -99,7 +99,7 @@ def test_it_opens_in_every_form_or_refuses_in_one_line(kind, case):
             assert "the change is at most 0.1" in explorer.summary() or "has found no" in explorer.summary()
         assert not explorer.errors.outputs
         if FORMS[form][2] and kind != "ReconstructionExplorer":  # which shows all detectors at once
-            control = explorer.choice if kind == "GuessingGame" else explorer.detector
+            control = explorer.detector_control if kind == "GuessingGame" else explorer.detector
             assert control.value == "second"
             control.value = "first"
             assert html.escape(explorer.summary()) in explorer.text.value

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from advad.engine import maps
+from advad.engine import anomaly_maps
 from tests.cases import CASES, CLASSICAL, digits, make
 
 ABSOLUTE = {"GANomaly", "SkipGANomaly", "EGBAD", "AnoGAN"}  # their residual is |x − x̂|, the others' its square
@@ -37,7 +37,7 @@ def test_a_map_is_of_its_image_alone(case, monkeypatch):
     assert values.std((1, 2)).min() > 0
     assert alike(np.concatenate([detector.anomaly_map(image[None]) for image in x]), values)
     assert alike(detector.anomaly_map(x.flip(0)), values[::-1])
-    monkeypatch.setattr(maps, "PIXELS", 2 * 64)
+    monkeypatch.setattr(anomaly_maps, "PIXELS", 2 * 64)
     assert alike(detector.anomaly_map(x[:, 0].numpy()), values)
 
 

@@ -74,11 +74,11 @@ MOVES = {  # explorer -> its controls, and the values they are moved to, one aft
     "AnomalyMapExplorer": [("slider", 3), ("detector", "first"), ("share", 10.0)],
     "AttackExplorer": [("radius", 0.1), ("detector", "first"), ("frame", 5)],
     "ThresholdExplorer": [("detector", "first"), ("slider", 20.0)],
-    "GuessingGame": [("choice", "first"), ("choice", "second")],
+    "GuessingGame": [("detector_control", "first"), ("detector_control", "second")],
     "OcclusionExplorer": [("slider", 3), ("detector", "first"), ("fill", 1.0)],
     "OcclusionBrush": [("picker", 3), ("fill", 1.0), ("detector", "first"), ("picker", 2)],
     "NoiseExplorer": [("picker", 3), ("detector", "first"), ("rung", 0)],
-    "LatentExplorer": [("map_choice", "tsne"), ("picker", 3), ("detector", "first"), ("set_choice", "lowest scores")],
+    "LatentExplorer": [("map_buttons", "tsne"), ("picker", 3), ("detector", "first"), ("set_slider", "lowest scores")],
     "ReconstructionExplorer": [("slider", 3), ("slider", 4)],
 }
 

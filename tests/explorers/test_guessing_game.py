@@ -52,7 +52,7 @@ def test_a_seed_draws_twelve_different_pictures_of_which_the_budget_is_anomalous
 
 
 def test_nothing_gives_the_truth_away_before_the_picks_are_committed(game):
-    said = [game.summary(), *(tile.value for tile in game.tiles), *(note.value for note in game.notes)]
+    said = [game.summary(), *(tile.value for tile in game.image_views), *(note.value for note in game.captions)]
     assert game.summary() == "4 of these 12 images are anomalous. Picked: 0 of 4."
     assert not any("score" in text or "normal" in text for text in said[1:])
     blank = np.asarray(game.to_image())
@@ -94,8 +94,8 @@ def test_hits_are_counted_for_both(game, right):
         kind = "anomalous" if game.anomalous[k] else "normal"
         who = [name for name, picked in (("you", mine[k]), ("the detector", game.by_detector[k])) if picked]
         told = f"Image {k + 1} of 12: {kind}, picked by {' and '.join(who) or 'nobody'}, score {game.scores[k]:.4f}"
-        assert told in game.tiles[k].value
-        assert kind in game.notes[k].value
+        assert told in game.image_views[k].value
+        assert kind in game.captions[k].value
 
 
 def test_rounds_add_up(game):
@@ -129,7 +129,7 @@ def test_where_nobody_is_there_the_truth_is_shown(monkeypatch):
     monkeypatch.setenv(UNATTENDED, "1")
     game = GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, seed=1)
     assert game.summary().startswith(f"Nobody has guessed; the detector finds {game.hits[1]} of 4 anomalies; blind")
-    assert "normal" in game.notes[0].value + game.notes[1].value + game.notes[2].value + game.notes[3].value
+    assert "normal" in game.captions[0].value + game.captions[1].value + game.captions[2].value + game.captions[3].value
 
 
 def test_an_error_shows_in_its_panel(game, caplog):
@@ -170,23 +170,23 @@ def test_of_several_detectors_one_plays_and_is_chosen_before_the_first_picks():
     game = GuessingGame({"lowest": Other(), "highest": Detector()}, IMAGES, is_anomaly=TRUTH, seed=1)
     shown = game.shown
     assert set(shown[game.by_detector]) == set(np.sort(shown)[-4:])
-    game.choice.value = "lowest"
+    game.detector_control.value = "lowest"
     assert np.array_equal(game.shown, shown)
     assert set(shown[game.by_detector]) == set(np.sort(shown)[:4])
-    assert not game.choice.disabled
+    assert not game.detector_control.disabled
     choose(game, np.arange(TILES) < 4)
     game.commit_button.click()
-    assert game.choice.disabled
+    assert game.detector_control.disabled
     game.next_button.click()
-    assert game.choice.disabled  # the hits of all rounds are one detector's
+    assert game.detector_control.disabled  # the hits of all rounds are one detector's
 
 
 def test_classes_are_told_with_the_truth_and_not_before():
     game = GuessingGame(Detector(), IMAGES, labels=["kite"] * N, is_anomaly=TRUTH, seed=1)
-    assert "kite" not in "".join(tile.value for tile in game.tiles)
+    assert "kite" not in "".join(tile.value for tile in game.image_views)
     choose(game, np.arange(TILES) < 4)
     game.commit_button.click()
-    assert all("kite" in game.describe(k) and "kite" in game.notes[k].value for k in range(TILES))
+    assert all("kite" in game.describe(k) and "kite" in game.captions[k].value for k in range(TILES))
 
 
 def test_without_the_truth_there_is_no_game():

@@ -41,7 +41,7 @@ def explorer():
 def test_it_starts_with_the_last_detector(explorer):
     assert explorer.detector.value == "five"
     assert np.array_equal(explorer.set.codes, Detector(5).encode(IMAGES))
-    assert list(explorer.map_choice.options.values()) == ["pca", "tsne", "umap"]
+    assert list(explorer.map_buttons.options.values()) == ["pca", "tsne", "umap"]
 
 
 def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_picture(explorer):
@@ -49,8 +49,8 @@ def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_picture(
     explorer.path_switch.value = True
     five = explorer.to_image()
     explorer.detector.value = "plane"
-    assert list(explorer.map_choice.options.values()) == ["latent", "pca", "tsne", "umap"]
-    assert explorer.map_choice.value == "pca"  # both have it
+    assert list(explorer.map_buttons.options.values()) == ["latent", "pca", "tsne", "umap"]
+    assert explorer.map_buttons.value == "pca"  # both have it
     assert explorer.probe.index == 7
     assert explorer.probe.score == pytest.approx(IMAGES[7].reshape(-1)[:2].sum())
     assert explorer.summary() in explorer.text.value
@@ -59,10 +59,10 @@ def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_picture(
     assert explorer.to_image().tobytes() != five.tobytes()
     points = explorer.figure.points
     assert np.allclose(np.stack([points.x, points.y], 1), explorer.map.points, atol=1e-5)
-    explorer.set_choice.value = "lowest scores"
-    assert "11 images" in explorer.below_sentence
+    explorer.set_slider.value = "lowest scores"
+    assert "11 images" in explorer.below_summary
     lowest = np.sort(IMAGES.reshape(12, -1)[:, :2].sum(axis=1))[0]
-    assert f"Scores from {lowest:.3g}" in explorer.below_sentence
+    assert f"Scores from {lowest:.3g}" in explorer.below_summary
 
 
 def test_a_detector_without_a_decoder_has_no_paths(explorer):
@@ -74,9 +74,9 @@ def test_a_detector_without_a_decoder_has_no_paths(explorer):
 
 def test_a_map_that_only_another_detector_has_is_left(explorer):
     explorer.detector.value = "plane"
-    explorer.map_choice.value = "latent"
+    explorer.map_buttons.value = "latent"
     explorer.detector.value = "five"
-    assert explorer.map_choice.value == "pca"
+    assert explorer.map_buttons.value == "pca"
     assert "PCA" in explorer.about.value
 
 
@@ -101,46 +101,46 @@ def test_a_lasso_survives_a_change_of_map(plane):
     plane.detector.value = "plane"
     outline = Selector((0, 0), (1, 0), (1, 1))
     plane.lasso(None, Event([2, 5, 7]), outline)
-    sentence = plane.below_sentence
+    sentence = plane.below_summary
     assert sentence.startswith("3 images")
     for method in ("pca", "tsne", "latent"):
-        plane.map_choice.value = method
+        plane.map_buttons.value = method
         plane.lasso(None, Event([]), Selector((0, 0), (1, 0), (1, 1)))  # the page tests its old outline once more
         plane.lasso(None, Event([]), None)  # and tells that it is cleared
-        assert plane.below_sentence == sentence
+        assert plane.below_summary == sentence
         assert plane.figure.points.selectedpoints == (2, 5, 7)
     plane.lasso(None, Event([1]), Selector((0, 0), (2, 0), (1, 1)))  # another outline is another choice
-    assert plane.below_sentence.startswith("1 images")
+    assert plane.below_summary.startswith("1 image")
     plane.show_image(3)
     assert plane.selected is None
     assert plane.figure.points.selectedpoints is None
     plane.lasso(None, Event([2]), outline)  # the first one again, drawn anew
-    assert plane.below_sentence.startswith("1 images")
+    assert plane.below_summary.startswith("1 image")
 
 
 def test_a_set_picked_out_by_name_survives_a_change_of_map_too(plane):
-    plane.set_choice.value = "class 1"
-    sentence = plane.below_sentence
-    plane.map_choice.value = "tsne"
-    assert (plane.set_choice.value, plane.below_sentence) == ("class 1", sentence)
+    plane.set_slider.value = "class 1"
+    sentence = plane.below_summary
+    plane.map_buttons.value = "tsne"
+    assert (plane.set_slider.value, plane.below_summary) == ("class 1", sentence)
     assert plane.figure.points.selectedpoints == tuple(range(1, 12, 2))
-    plane.set_choice.value = "–"
+    plane.set_slider.value = "–"
     assert plane.figure.points.selectedpoints is None
-    assert "nearest to this image" in plane.below_sentence
+    assert "nearest to this image" in plane.below_summary
 
 
 def test_a_path_from_a_decoded_place_draws_no_line_where_the_map_has_no_inverse(plane):
     plane.detector.value = "plane"
-    plane.map_choice.value = "latent"
+    plane.map_buttons.value = "latent"
     plane.show_place(np.array([0.2, 9.0]))
     plane.path_switch.value = True
     plane.show_image(4)
     path = plane.figure._path
     assert np.column_stack([path.x, path.y])[0] == pytest.approx([0.2, 9.0])
-    plane.map_choice.value = "tsne"
+    plane.map_buttons.value = "tsne"
     assert np.isnan([*path.x, *path.y]).all()
-    assert "t-SNE cannot show the way between." in plane.below_sentence
-    plane.map_choice.value = "latent"
+    assert "t-SNE cannot show the way between." in plane.below_summary
+    plane.map_buttons.value = "latent"
     assert np.column_stack([path.x, path.y])[0] == pytest.approx([0.2, 9.0])
 
 
@@ -148,7 +148,7 @@ def test_a_path_between_two_images_is_a_line_on_every_map(plane):
     plane.show_image(1)
     plane.path_switch.value = True
     plane.show_image(4)
-    plane.map_choice.value = "tsne"
+    plane.map_buttons.value = "tsne"
     path = plane.figure._path
     assert np.column_stack([path.x, path.y]) == pytest.approx(plane.map.points[[1, 4]])
     assert path.line.dash == "dot"
@@ -156,10 +156,10 @@ def test_a_path_between_two_images_is_a_line_on_every_map(plane):
 
 def test_a_place_stays_the_same_code_on_another_map(plane):
     plane.detector.value = "plane"
-    plane.map_choice.value = "latent"
+    plane.map_buttons.value = "latent"
     plane.show_place(np.array([0.2, 0.9]))
     code = plane.probe.code
-    plane.map_choice.value = "pca"
+    plane.map_buttons.value = "pca"
     assert plane.probe.code == pytest.approx(code, abs=1e-4)
     assert plane.probe.index is None
 

@@ -52,13 +52,13 @@ def test_one_line_is_enough():
 def test_the_rungs_are_the_frozen_noise_at_each_strength(ladder):
     noises = frozen_noise(ladder.detectors, IMAGES, seed=3)
     assert list(noises) == ["uniform", "Gaussian", "speckle", "learned"]
-    for name, (images, reached, scores) in ladder.climb(1, "grey").items():
+    for name, (images, reached, scores) in ladder.scores_by_strength(1, "grey").items():
         assert np.array_equal(images[0], IMAGES[1])
         wanted = [at_strength(IMAGES[1:2], noises[name][1:2].astype(np.float32), rung)[0] for rung in RUNGS[1:]]
         assert np.array_equal(images[1:], wanted)
         assert reached == pytest.approx(strength(IMAGES[[1] * 4], images))
         assert scores == pytest.approx(np.square(images - 0.5).mean(axis=(1, 2, 3)))
-    reached = {name: climbed[1] for name, climbed in ladder.climb(1, "grey").items()}
+    reached = {name: climbed[1] for name, climbed in ladder.scores_by_strength(1, "grey").items()}
     assert reached["Gaussian"] == pytest.approx(RUNGS, abs=1e-5)
     assert reached["learned"] == pytest.approx(RUNGS, abs=1e-5)
 
@@ -77,9 +77,13 @@ def test_each_control_is_answered(ladder):
         assert html.escape(ladder.summary()) in ladder.text.value
         assert html.escape(ladder.summary()) in ladder.image_view.value  # the text alternative
         assert not ladder.errors.outputs
-        lines = zip(ladder.plot.data, ladder.climb(ladder.picker.value, ladder.detector.value).values(), strict=False)
+        lines = zip(
+            ladder.plot.data,
+            ladder.scores_by_strength(ladder.picker.value, ladder.detector.value).values(),
+            strict=False,
+        )
         assert all(np.array_equal(line.y, scores) for line, (_, _, scores) in lines)
-        _, shown, reached, score = ladder.here()
+        _, shown, reached, score = ladder.current()
         assert (ladder.plot.data[-1].x[0], ladder.plot.data[-1].y[0]) == (reached, score)
         assert score == pytest.approx(ladder.detectors[ladder.detector.value].anomaly_score(shown[None])[0])
     assert len(set(seen)) == 5
@@ -87,7 +91,7 @@ def test_each_control_is_answered(ladder):
 
 def test_the_sentence_says_how_far_and_when_it_is_called_anomalous(ladder):
     ladder.detector.value, ladder.noise.value, ladder.rung.value = "grey", "Gaussian", 2
-    clean, shown, _, score = ladder.here()
+    clean, shown, _, score = ladder.current()
     before = float(np.square(clean - 0.5).mean())
     assert score == pytest.approx(np.square(shown - 0.5).mean())
     assert ladder.summary() == (
@@ -108,17 +112,17 @@ def test_the_threshold_is_drawn_where_there_is_one(ladder):
 
 def test_corruptions_can_be_given():
     ladder = NoiseExplorer(Detector(0.5), IMAGES, corruptions={"brighter": IMAGES + 1}, strengths=RUNGS)
-    _, shown, _, _ = ladder.here()
+    _, shown, _, _ = ladder.current()
     assert shown == pytest.approx(IMAGES[0] + 0.2, abs=1e-5)
 
 
 def test_the_twin_is_the_pictures_beside_the_curves(ladder):
-    tiles = ladder.tiles()
+    tiles = ladder.table()
     twin = ladder.to_image()
     assert np.array_equal(np.asarray(twin)[: tiles.height, : tiles.width], np.asarray(tiles))
     assert twin.width == tiles.width + 2 * 560
     ladder.rung.value = 0
-    assert not np.array_equal(np.asarray(ladder.tiles()), np.asarray(tiles))
+    assert not np.array_equal(np.asarray(ladder.table()), np.asarray(tiles))
 
 
 def test_an_error_shows_in_its_panel(ladder):
@@ -149,5 +153,5 @@ def test_a_detector_that_draws_nothing_still_climbs():
     assert "reconstruction" not in ladder.image_view.value
     drawn = NoiseExplorer(Detector(0.5), IMAGES, strengths=RUNGS)
     assert "reconstruction" in drawn.image_view.value
-    assert ladder.tiles().width == drawn.tiles().width  # the place of the reconstruction is left empty
-    assert np.array_equal(ladder.here()[1], drawn.here()[1])
+    assert ladder.table().width == drawn.table().width  # the place of the reconstruction is left empty
+    assert np.array_equal(ladder.current()[1], drawn.current()[1])

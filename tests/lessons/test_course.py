@@ -15,12 +15,12 @@ from tests import ROOT
 
 @pytest.fixture
 def shipped(tmp_path, monkeypatch):
-    """Return a folder with three lessons, a picture and a map."""
+    """Return a folder with three lessons, an image and a map."""
     folder = tmp_path / "shipped"
-    (folder / "pictures").mkdir(parents=True)
+    (folder / "images").mkdir(parents=True)
     for name in ("00_first", "01_second", "02_third"):
         write(folder / f"{name}.ipynb", name, "1 + 1")
-    (folder / "pictures" / "one.png").write_bytes(b"png")
+    (folder / "images" / "one.png").write_bytes(b"png")
     (folder / ".ruff.toml").write_text("")
     (folder / "course.toml").write_text('[01_second]\nlevel = "core"\nneeds = ["00"]\nideas = "sums"\n')
     monkeypatch.setattr(catalogue, "lesson_folders", lambda: [folder])
@@ -39,11 +39,11 @@ def tree(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_lessons_are_copied_with_their_pictures_and_a_map(shipped):
+def test_the_lessons_are_copied_with_their_images_and_a_map(shipped):
     course, outdated = open_course("mine")
     assert outdated == []
     files = ["lessons/.copied.json", *(f"lessons/{name}.ipynb" for name in ("00_first", "01_second", "02_third"))]
-    assert tree(course) == [*files, "lessons/pictures/one.png", "welcome.ipynb"]
+    assert tree(course) == [*files, "lessons/images/one.png", "welcome.ipynb"]
     assert (course / "runs").is_dir()
 
 

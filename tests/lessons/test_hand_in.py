@@ -106,7 +106,7 @@ def test_a_hand_in_holds_answers_predictions_checks_and_the_lessons_identity(con
 
 
 def test_all_that_is_saved_is_said_and_nothing_else(content, tmp_path, monkeypatch):
-    told = hand_in.told(content)
+    told = hand_in.contents_text(content)
     for keys, part in ((hand_in.CONTENTS, content), (hand_in.PER_LESSON, content["lessons"][0])):
         assert set(part) == set(keys)
         assert all(text in told for text in keys.values())

@@ -9,7 +9,7 @@ from torch import nn
 import advad
 from advad.analysis.metrics import auroc
 from advad.engine.training import Networks
-from advad.networks.batch_norm import TwinBatchNorm2d
+from advad.networks.batch_norm import AuxiliaryBatchNorm2d
 from tests.cases import DCGAN, digits
 
 
@@ -141,7 +141,7 @@ def test_the_generator_makes_anomalies_fail_and_normal_images_succeed(fail_on):
 
 def running_means(networks):
     norms = [m for m in networks.generator.modules() if isinstance(m, nn.BatchNorm2d)]
-    own = [m for m in norms if isinstance(m, TwinBatchNorm2d)] or norms
+    own = [m for m in norms if isinstance(m, AuxiliaryBatchNorm2d)] or norms
     return [m.running_mean.clone() for m in own], [m.running_mean.clone() for m in norms if m not in own]
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from advad.networks.batch_norm import TwinBatchNorm2d, auxiliary_norm, frozen_norm
+from advad.networks.batch_norm import AuxiliaryBatchNorm2d, auxiliary_norm, frozen_norm
 from advad.networks.dcgan import Discriminator, dcgan_decoder, dcgan_encoder
 from advad.networks.losses import binary_loss, feature_distance, pixel_distance
 from advad.networks.unet import DCGANUNet, UNet
@@ -101,7 +101,7 @@ def test_losses_by_hand():
 
 
 def test_twin_and_frozen_batch_norm():
-    network = nn.Sequential(nn.Conv2d(1, 2, 1), TwinBatchNorm2d(2)).train()
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), AuxiliaryBatchNorm2d(2)).train()
     norm, x = network[1], torch.rand(8, 1, 4, 4) + 3
 
     def statistics():

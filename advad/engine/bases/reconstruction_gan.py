@@ -19,7 +19,7 @@ class ReconstructionGAN(Detector, ABC):
     """A detector with a generator G that reconstructs images and a discriminator D that tells the two apart.
 
     `networks.generator` is x -> x̂, with an `encoder`, and with a `decoder` where x̂ is a function of the code alone;
-    `networks.discriminator` is `engine.adversarial.Discriminator`.
+    `networks.discriminator` is `networks.dcgan.Discriminator`.
 
     Parameters
     ----------

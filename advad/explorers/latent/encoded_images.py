@@ -106,8 +106,9 @@ class EncodedImages(ScoredImages):
             return "No image lies inside."
         scores = self.scores[indices]
         truth = "" if self.truth is None else f" {int(self.truth[indices].sum())} are anomalous."
+        count = "1 image" if len(indices) == 1 else f"{len(indices)} images"
         return (
-            f"{len(indices)} images{self.class_counts(indices)}. Scores from {scores.min():.3g} to {scores.max():.3g}, "
+            f"{count}{self.class_counts(indices)}. Scores from {scores.min():.3g} to {scores.max():.3g}, "
             f"mean {scores.mean():.3g} (of all: {self.scores.mean():.3g}).{truth}"
         )
 

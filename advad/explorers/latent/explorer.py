@@ -22,7 +22,7 @@ from advad.explorers.latent.encoded_images import OWNER, EncodedImages, Probe
 from advad.explorers.latent.scatter import MapFigure, looks_of, looks_of_scores, ranges
 from advad.explorers.scored_images import Known, reconstructions_of
 from advad.images import as_numpy
-from advad.plots.images import heat, image_markup, small, stack, tiles
+from advad.plots.images import heat, image_markup, image_row, small, stack
 from advad.plots.to_image import image_of
 
 STRIP, STEPS = 11, 8  # images in a strip, steps of a path
@@ -104,8 +104,8 @@ class LatentExplorer(Explorer):
     # ------------------------------------------------------------------ the widgets
 
     def build(self) -> list[widgets.Widget]:
-        self.map_choice = toggle_buttons({NAMES[method]: method for method in self.set.maps.methods}, self._first_map)
-        self.colour_choice = toggle_buttons(self.colours, self._first_colour)
+        self.map_buttons = toggle_buttons({NAMES[method]: method for method in self.set.maps.methods}, self._first_map)
+        self.colour_buttons = toggle_buttons(self.colours, self._first_colour)
         self.figure = MapFigure(len(self.set))
         self.about, self.text, self.below_text = StatusText(), StatusText(), StatusText()
         self.image_view, self.below, self.hovered = ImageView(), ImageView(), widgets.HTML()
@@ -118,8 +118,8 @@ class LatentExplorer(Explorer):
         self.sets = {NO_SET: None} | self.set.sets(STRIP)
         # No drop-down list: when one has the focus, JupyterLab takes its keys for its own commands.
         wide: dict[str, Any] = {"layout": {"width": "322px"}, "style": {"description_width": "52px"}}
-        self.set_choice = widgets.SelectionSlider(options=list(self.sets), description="pick out", **wide)
-        self.set_choice.add_class("advad-sets")
+        self.set_slider = widgets.SelectionSlider(options=list(self.sets), description="pick out", **wide)
+        self.set_slider.add_class("advad-sets")
         self.path_switch = widgets.ToggleButton(description="Path from here", layout={"width": "114px"})
         self.path_switch.tooltip = "Decode the way from here to what is chosen next"
         self.path_switch.disabled = not self.set.can_decode
@@ -132,22 +132,22 @@ class LatentExplorer(Explorer):
         self._under(self.probe)
         self._listen()
         place = widgets.HBox([self.x, self.y, self.go_there])
-        side = [self.text, self.image_view, self.hovered, self.picker, self.set_choice, place, self.path_switch]
+        side = [self.text, self.image_view, self.hovered, self.picker, self.set_slider, place, self.path_switch]
         panel = widgets.VBox(side, layout=widgets.Layout(width="326px"))
-        choices = row("map", self.map_choice, "colour", self.colour_choice)
+        choices = row("map", self.map_buttons, "colour", self.colour_buttons)
         choices = [choices, *row_of_detectors(self.detector)]
         return [*choices, self.about, columns(self.figure.widget, panel), self.below_text, self.below]
 
     def _listen(self) -> None:
-        """Connect the controls and the map with their answers."""
+        """Connect the controls and the map with their callbacks."""
 
         def on_value(control: Any, callback: Any) -> None:
             control.observe(self.guarded(lambda change: callback(change["new"])), "value")
 
-        on_value(self.map_choice, self.switch)
-        on_value(self.colour_choice, lambda _: self._draw())
+        on_value(self.map_buttons, self.switch)
+        on_value(self.colour_buttons, lambda _: self._draw())
         on_value(self.picker, lambda rank: self.show_image(int(self.set.order[rank])))
-        on_value(self.set_choice, self.pick_out)
+        on_value(self.set_slider, self.pick_out)
         on_value(self.path_switch, self.start_path)
         self.go_there.on_click(self.guarded(lambda _: self.show_place(np.array([self.x.value, self.y.value]))))
         self.figure.points.on_click(self.guarded(self.click_point))
@@ -159,7 +159,7 @@ class LatentExplorer(Explorer):
     @property
     def map(self) -> Map:
         """The present map."""
-        return self.set.maps[str(self.map_choice.value)]
+        return self.set.maps[str(self.map_buttons.value)]
 
     @property
     def limits(self) -> list[tuple[float, float]]:
@@ -168,7 +168,7 @@ class LatentExplorer(Explorer):
 
     def _draw(self) -> None:
         """Draw the present map in the present colours, and say how far it can be trusted."""
-        kind, current = str(self.colour_choice.value), self.map
+        kind, current = str(self.colour_buttons.value), self.map
         if kind == "score":
             low, high = np.quantile(self.set.scores, [0, 0.98])
             self.figure.draw(current, looks_of_scores(self.set.scores, self.set.truth), (float(low), float(high)))
@@ -224,7 +224,7 @@ class LatentExplorer(Explorer):
         self._drop_selection()
         self.probe = probe
         with self.callbacks_paused():
-            self.set_choice.value = NO_SET
+            self.set_slider.value = NO_SET
         self._show()
 
     def _drop_selection(self) -> None:
@@ -279,11 +279,11 @@ class LatentExplorer(Explorer):
         x = self.probe.image
         first = "input" if self.probe.index is not None else "decoded"
         if not self.set.can_reconstruct:
-            return tiles([x], [first], [""])
+            return image_row([x], [first], [""])
         reconstruction = reconstructions_of(OWNER, self.set.detector, x[None])[0]
         difference = np.abs(reconstruction - x).mean(axis=0)
         captions = ["", "", f"up to {difference.max():.2f}"]
-        return tiles([x, reconstruction, heat(difference)], [first, "reconstruction", "difference"], captions)
+        return image_row([x, reconstruction, heat(difference)], [first, "reconstruction", "difference"], captions)
 
     def _under(self, probe: Probe) -> None:
         """Show what lies under the pointer."""
@@ -296,39 +296,39 @@ class LatentExplorer(Explorer):
             f"<div><b>Under the pointer</b><br><span>{html.escape(text)}</span><br>score {probe.score:.4g}</div></div>"
         )
 
-    def _show_below(self, sentence: str, label: str, images: np.ndarray, scores: np.ndarray) -> None:
-        """Show a sentence, and images with their scores."""
-        self.below_sentence = sentence
-        self.below_text.say(sentence)
+    def _show_below(self, text: str, label: str, images: np.ndarray, scores: np.ndarray) -> None:
+        """Show a text, and images with their scores."""
+        self.below_summary = text
+        self.below_text.say(text)
         captions = {label: [f"{score:.2g}" for score in scores]}
         self.strip = plots.grid({label: images}, captions=captions)
         if len(images):
-            self.below.show(self.strip, f"{sentence} Scores: {', '.join(captions[label])}.")
+            self.below.show(self.strip, f"{text} Scores: {', '.join(captions[label])}.")
         else:
             self.below.value = ""
 
     def _show_near(self, place: np.ndarray, indices: np.ndarray, text: str) -> None:
         """Show the images that are nearest to what was chosen."""
-        sentence = f"{text}{self.set.class_counts(indices)}."
-        self._show_below(sentence, "nearest", self.set.images[indices], self.set.scores[indices])
+        text = f"{text}{self.set.class_counts(indices)}."
+        self._show_below(text, "nearest", self.set.images[indices], self.set.scores[indices])
         self.figure.mark(place, self.map.points[indices], NOTHING)
 
     def _show_path(self, start: Probe) -> None:
         """Decode and score the codes from the path's start to what is chosen now."""
         codes, decoded, scores = self.set.path(start, self.probe, STEPS)
         top, current = int(scores.argmax()), self.map
-        sentence = (
+        text = (
             f"From {start.name} to {self.probe.name} through the latent space: the highest score, {scores[top]:.3g}, "
             f"is at step {top} of {STEPS}, {self.set.comparison(scores[top])}."
         )
         if current.has_inverse:
             self.figure.mark(self.probe.place, NOTHING, current.places_of(codes))
         else:
-            sentence += f" {current.name} cannot show the way between."
+            text += f" {current.name} cannot show the way between."
             ends = [end.index for end in (start, self.probe) if end.index is not None]
             line = current.points[ends] if len(ends) == 2 else NOTHING  # a decoded place is nowhere on this map
             self.figure.mark(self.probe.place, NOTHING, line, dash="dot")
-        self._show_below(sentence, "decoded", decoded, scores)
+        self._show_below(text, "decoded", decoded, scores)
 
     def _show_selected(self, indices: np.ndarray) -> None:
         """Show a set's statistics, and a strip of it from its lowest to its highest score."""
@@ -361,15 +361,15 @@ class LatentExplorer(Explorer):
         maps = {NAMES[method]: method for method in self.set.maps.methods}
         sets = {NO_SET: None} | self.set.sets(STRIP)
         with self.callbacks_paused():
-            if dict(self.map_choice.options) != maps:
-                before = str(self.map_choice.value)
-                self.map_choice.options = maps
-                self.map_choice.value = before if before in maps.values() else next(iter(maps.values()))
+            if dict(self.map_buttons.options) != maps:
+                before = str(self.map_buttons.value)
+                self.map_buttons.options = maps
+                self.map_buttons.value = before if before in maps.values() else next(iter(maps.values()))
             self.sets = sets
-            if list(self.set_choice.options) != list(sets):
-                self.set_choice.options = list(sets)
+            if list(self.set_slider.options) != list(sets):
+                self.set_slider.options = list(sets)
             if self.selected is None:
-                self.set_choice.value = NO_SET
+                self.set_slider.value = NO_SET
             self.path_switch.value, self.path_switch.disabled = self.path_from is not None, not self.set.can_decode
 
     def click_point(self, _: Any, points: Any, __: Any) -> None:
@@ -401,7 +401,7 @@ class LatentExplorer(Explorer):
             return
         self.outline = outline
         with self.callbacks_paused():
-            self.set_choice.value = NO_SET
+            self.set_slider.value = NO_SET
         self.selected = np.asarray(points.point_inds, dtype=int)
         self.figure.fade(self.selected)
         self._show_selected(self.selected)

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 import advad
-from advad.engine import maps
+from advad.engine import anomaly_maps
 
 
 def textures(n: int, side: int, seed: int) -> np.ndarray:
@@ -47,23 +47,23 @@ def test_ssim_by_numpy():
     var_x, var_y, cov = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2, blur(x * y) - mean_x * mean_y
     expected = (2 * mean_x * mean_y + 1e-4) * (2 * cov + 9e-4)
     expected /= (mean_x**2 + mean_y**2 + 1e-4) * (var_x + var_y + 9e-4)
-    values = maps.ssim(*(torch.from_numpy(image)[None, None] for image in (x, y)))[0, 0].numpy()
+    values = anomaly_maps.ssim(*(torch.from_numpy(image)[None, None] for image in (x, y)))[0, 0].numpy()
     assert values == pytest.approx(expected, abs=1e-6)
 
 
 def test_equal_images_have_no_dissimilarity_and_a_blurred_one_has_it_where_there_is_texture():
     x = torch.from_numpy(textures(1, 64, seed=0))[None]
     x[..., :32] = 0.5
-    assert maps.dissimilarity(x, x).abs().max() < 1e-6
+    assert anomaly_maps.dissimilarity(x, x).abs().max() < 1e-6
     blurred = torch.from_numpy(gaussian_filter(x.numpy(), (0, 0, 3, 3)))
-    values = maps.dissimilarity(x, blurred)[0]
+    values = anomaly_maps.dissimilarity(x, blurred)[0]
     assert values[:, 48:].mean() > 10 * values[:, :16].mean()
 
 
 def test_smoothing_keeps_each_maps_sum_and_mixes_no_images():
     values = np.zeros((2, 32, 32), np.float32)
     values[0, 16, 16] = 1
-    smooth = maps.smoothed(values, 2.0)
+    smooth = anomaly_maps.smoothed(values, 2.0)
     assert smooth[0].sum() == pytest.approx(1, abs=1e-5)
     assert smooth[0].max() < 0.1
     assert not smooth[1].any()
