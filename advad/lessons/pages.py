@@ -29,6 +29,8 @@ from advad.pages.html import contents, render, write_html
 from advad.pages.markdown import to_html
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from advad.lessons.outcome import LessonResult
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -150,26 +152,33 @@ def card(row: LessonResult, notebook: NotebookNode, address: str) -> dict[str, A
 
 def thumbnail(notebook: NotebookNode) -> str:
     """Return the first figure of an executed notebook as a small PNG in base64; "" where it has none."""
-    from PIL import Image
-
-    from advad.plots.to_image import image_of
-
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        data, about = output.get("data", {}), output.get("metadata", {}).get("advad", {})
-        if PLOTLY in data:
-            from plotly.graph_objects import Figure
-
-            image = image_of(Figure({key: data[PLOTLY][key] for key in ("data", "layout")}), width=480, height=300)
-        elif about.get("kind") in IMAGES or "image/png" in data:
-            png = _image(data["text/html"])["png"] if about.get("kind") in IMAGES else _base64(data["image/png"])
-            image = Image.open(io.BytesIO(base64.b64decode(png)))
-        else:
+        try:
+            image = _image_of(output)
+        except (KeyError, OSError, ValueError):  # any notebook may come here; what cannot be drawn is no thumbnail
             continue
-        image.thumbnail(THUMBNAIL)
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", optimize=True)
-        return base64.b64encode(buffer.getvalue()).decode()
+        if image is not None:
+            image.thumbnail(THUMBNAIL)
+            buffer = io.BytesIO()
+            image.save(buffer, "PNG", optimize=True)
+            return base64.b64encode(buffer.getvalue()).decode()
     return ""
+
+
+def _image_of(output: NotebookNode) -> Image | None:
+    """Return an output as an image; None where it is no figure."""
+    from PIL.Image import open as open_image
+
+    data, about = output.get("data", {}), output.get("metadata", {}).get("advad", {})
+    if PLOTLY in data:
+        from plotly.graph_objects import Figure
+
+        from advad.plots.to_image import image_of
+
+        return image_of(Figure({key: data[PLOTLY][key] for key in ("data", "layout")}), width=480, height=300)
+    if about.get("kind") in IMAGES:
+        return open_image(io.BytesIO(base64.b64decode(_image(data["text/html"])["png"])))
+    return open_image(io.BytesIO(base64.b64decode(data["image/png"]))) if "image/png" in data else None
 
 
 def _notebook(row: LessonResult) -> NotebookNode:

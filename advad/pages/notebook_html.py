@@ -19,6 +19,6 @@ def box(label: str, markup: str, colour: str = BLUE) -> str:
 
 
 def say(kind: str, label: str, text: str, colour: str = BLUE) -> None:
-    """Display a note; `kind` is the kind of note, for the gallery."""
+    """Display a note; `kind` is the kind of note, for a page."""
     bundle = {"text/html": box(label, html.escape(text), colour), "text/plain": f"{label}. {text}"}
     display(bundle, raw=True, metadata={"advad": {"kind": kind}})
