@@ -33,5 +33,7 @@ html_title = "advad"
 html_math_renderer = "mathml"
 html_show_sphinx = False
 html_copy_source = False
-html_show_search_summary = False  # it would be fetched, which a file:// page must not
+html_show_search_summary = (
+    False  # it would be fetched, which a file:// page must not
+)
 html_theme_options = {"navigation_with_keys": True}

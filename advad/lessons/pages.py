@@ -10,7 +10,6 @@ import base64
 import html
 import io
 import json
-import os
 import platform
 import re
 from collections.abc import Sequence

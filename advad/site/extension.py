@@ -1,11 +1,9 @@
-"""What Sphinx must know of this project: formulas as MathML, plots in the page's colours, how docstrings are written."""
+"""What Sphinx must know of advad: formulas as MathML, plots in the page's colours, how docstrings are written."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
-
-from docutils import nodes
 
 from advad.pages.html import SCRIPT, asset
 from advad.pages.markdown import mathml
@@ -25,11 +23,15 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 def _inline(translator: Any, node: Any) -> None:
+    from docutils import nodes
+
     translator.body.append(mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def _block(translator: Any, node: Any) -> None:
+    from docutils import nodes
+
     translator.body.append(f'<div class="math">{mathml(node.astext(), "block")}</div>')
     raise nodes.SkipNode
 
@@ -64,12 +66,12 @@ def _process(app: Any, what: str, name: str, value: Any, options: Any, lines: li
 
 
 def as_rst(lines: list[str]) -> list[str]:
-    """Return a docstring in which signs that reStructuredText would read as markup stay as they are written.
+    r"""Return a docstring in which signs that reStructuredText would read as markup stay as they are written.
 
     Examples
     --------
     >>> as_rst(["‖x‖ of |x| and history_, `code_`:", "- a", "- b"])
-    ['‖x‖ of \\\\|x\\\\| and history\\\\_, `code_`:', '', '- a', '- b']
+    ['‖x‖ of \\|x\\| and history\\_, `code_`:', '', '- a', '- b']
     """
     rst: list[str] = []
     in_example = False

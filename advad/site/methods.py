@@ -47,7 +47,10 @@ def pages() -> dict[str, str]:
         files.setdefault(file, []).append(name)
     sources = {file: page(file, names) for file, names in files.items()}
     titles = {file: _parts(file)[0].split("\n\n")[0] for file in files}
-    lines = [f"| [{_name(titles[file], names)}]({file}.md) | {_summary(titles[file], names)} |" for file, names in files.items()]
+    lines = [
+        f"| [{_name(titles[file], names)}]({file}.md) | {_summary(titles[file], names)} |"
+        for file, names in files.items()
+    ]
     return sources | {"index": INDEX.format(table="\n".join(lines), names="\n".join(files))}
 
 
@@ -63,7 +66,11 @@ def page(file: str, names: list[str]) -> str:
     """
     docstring, code = _parts(file)
     title, *paragraphs = docstring.split("\n\n")
-    parts = [f"# {_name(title, names)}", f"*{_summary(title, names)}.*", f"Public: {', '.join(f'{{py:class}}`~advad.{name}`' for name in names)}."]
+    parts = [
+        f"# {_name(title, names)}",
+        f"*{_summary(title, names)}.*",
+        f"Public: {', '.join(f'{{py:class}}`~advad.{name}`' for name in names)}.",
+    ]
     for paragraph in paragraphs:
         if paragraph.startswith(("Measured figures", "Measurements")):
             continue  # they are below

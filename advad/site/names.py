@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from advad import __all__ as public
 from advad import attacks, explorers, plots
 from advad.methods import METHODS
@@ -26,7 +28,9 @@ def pages() -> dict[str, str]:
     """Return the source of each page of the reference, and of their index, by file name without ending."""
     missing = set(public) - {name for _, names in GROUPS.values() for name in names} - set(DATA)
     if missing:
-        raise ValueError(f"site: each public name must be in a group of the reference; {', '.join(missing)} is in none.")
+        raise ValueError(
+            f"site: each public name must be in a group of the reference; {', '.join(missing)} is in none."
+        )
     sources = {key: _page(title, "advad", names) for key, (title, names) in GROUPS.items()}
     sources["attacks"] = _page("Attacks", "advad.attacks", attacks.__all__)
     sources["explorers"] = _page("Explorers", "advad.explorers", explorers.__all__)
@@ -37,7 +41,7 @@ def pages() -> dict[str, str]:
     return sources | {"index": f"# Public names\n\n```{{toctree}}\n:maxdepth: 2\n\n{names}\n```\n"}
 
 
-def _page(title: str, module: str, names: list[str]) -> str:
+def _page(title: str, module: str, names: Sequence[str]) -> str:
     return "\n\n".join([f"# {title}", *(f"```{{eval-rst}}\n{_directive(module, name)}\n```" for name in names)]) + "\n"
 
 

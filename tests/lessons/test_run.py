@@ -379,7 +379,7 @@ def test_the_page_is_whole_without_a_network(ran):
     assert "plotly.min.js" in page.links
     assert (ran.page.parent / "plotly.min.js").stat().st_size > 1_000_000
     assert "<title>A tiny lesson</title>" in page.source
-    assert page.source.count("advadPlot(\"figure-") == 1
+    assert page.source.count('advadPlot("figure-') == 1
     assert page.source.count("</script>") == page.source.count("<script")
     assert {"A rising line.", "A diagonal."} <= set(page.alts)
     assert page.text.count("It rises to </script> 2.") == 2  # in the cell's code, and once as the caption

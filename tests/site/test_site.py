@@ -160,8 +160,14 @@ def test_it_opens_offline_draws_and_finds(site):
     ("text", "message"),
     [
         ("# T\n\n[x](gone.md)\n", "index.md:3: WARNING: 'myst' cross-reference target not found: 'gone.md'"),
-        ("# T\n\n```{eval-rst}\n.. autofunction:: advad.gone\n```\n", "failed to import function 'gone' from module 'advad'"),
-        ('# T\n\n```{raw} html\n<img src="https://example.org/x.png">\n```\n', "index.html fetches https://example.org"),
+        (
+            "# T\n\n```{eval-rst}\n.. autofunction:: advad.gone\n```\n",
+            "failed to import function 'gone' from module 'advad'",
+        ),
+        (
+            '# T\n\n```{raw} html\n<img src="https://example.org/x.png">\n```\n',
+            "index.html fetches https://example.org",
+        ),
     ],
 )
 def test_a_fault_is_told_and_nothing_is_written(text, message, tmp_path, monkeypatch):
