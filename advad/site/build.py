@@ -14,10 +14,12 @@ Sphinx's settings are `notebooks/conf.py`. The sources are written anew each tim
 from __future__ import annotations
 
 import io
+import re
 import shutil
-import sys
 import tempfile
 from pathlib import Path
+
+from tqdm import tqdm
 
 from advad.environment import shipped
 from advad.files import expanded
@@ -66,19 +68,29 @@ def build(out: str | Path, lessons: list[Lesson]) -> Path:
             made,
             Path(name) / "doctrees",
             "html",
-            status=sys.stderr,  # it counts the pages
+            status=None,
             warning=warnings,
             freshenv=True,
             warningiserror=True,
         )
-        app.build()
+        pages = sum(path.suffix in (".md", ".ipynb") for path in sources.rglob("*") if path.parent.name != "files")
+        with tqdm(total=2 * pages, desc="pages read and written", unit="page") as bar:
+            app.connect("source-read", lambda *_: _count(bar))
+            app.connect("html-page-context", lambda *_: _count(bar))
+            app.build()
         if app.statuscode:
-            lines = warnings.getvalue().replace(f"{sources}/", "").strip().splitlines()
+            text = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue()).replace(f"{sources}/", "")  # without colours
+            lines = text.strip().splitlines()
             raise SiteError(f"site: {len(lines)} faults: {'; '.join(lines)}")
         if faults := check.faults(made):
             raise SiteError(f"site: {len(faults)} faults: {'; '.join(faults)}")
         shutil.copytree(made, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".buildinfo*", ".doctrees"))
     return folder / "index.html"
+
+
+def _count(bar: tqdm) -> None:
+    """Count a page; what an event returns means something to Sphinx, so it is nothing."""
+    bar.update()
 
 
 def write_sources(folder: Path, lessons: list[Lesson]) -> None:

@@ -162,7 +162,7 @@ def test_it_opens_offline_draws_and_finds(site):
         ("# T\n\n[x](gone.md)\n", "index.md:3: WARNING: 'myst' cross-reference target not found: 'gone.md'"),
         (
             "# T\n\n```{eval-rst}\n.. autofunction:: advad.gone\n```\n",
-            "failed to import function 'gone' from module 'advad'",
+            "module 'advad' has no attribute 'gone'",
         ),
         (
             '# T\n\n```{raw} html\n<img src="https://example.org/x.png">\n```\n',
