@@ -26,10 +26,11 @@ ALLOWED = {  # room -> the rooms that it may import from, besides itself; a room
     "lessons": CORE,
     "experiments": CORE | {"lessons"},
     "scoreboard": CORE | {"lessons", "experiments"},
-    "cli": CORE | {"lessons", "experiments", "scoreboard"},
+    "site": CORE | {"lessons", "experiments", "scoreboard"},
+    "cli": CORE | {"lessons", "experiments", "scoreboard", "site"},
     "lab": set(),  # the old address of a few modules
 }
-TOP = {"environment", "pages", "lessons", "experiments", "scoreboard", "cli"}  # these may import `advad` itself
+TOP = {"environment", "pages", "lessons", "experiments", "scoreboard", "site", "cli"}  # these may import `advad` itself
 BUILDS_ON = {("itsr", "aae")}  # methods whose paper itself builds on another's
 
 

@@ -1,4 +1,4 @@
-"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, guide, sweep, reproduce, board, app.
+"""The command `advad`: doctor, data, lab, tour, run, hand-in, class, guide, site, sweep, reproduce, board, app.
 
 Nothing heavy is imported before a command needs it, so that `advad --help` answers at once.
 """
@@ -156,7 +156,7 @@ def lab(arguments: Sequence[str]) -> None:
 @TIMEOUT
 @click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one per core, 4 at most]")
 def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
-    """Run all lessons and write a gallery of their findings.
+    """Run all lessons and write an overview of their findings.
 
     Where LESSONs are named, only these run.
 
@@ -167,7 +167,7 @@ def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: in
 
     from advad.lessons.catalogue import find_lesson, lessons
     from advad.lessons.image_sets import check_image_set
-    from advad.lessons.pages import write_gallery
+    from advad.lessons.pages import write_overview
     from advad.lessons.parameters import check_parameters, read_parameters
     from advad.lessons.run_all import run_lessons
 
@@ -180,10 +180,10 @@ def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: in
             parameters[notebook] = check_parameters(notebook, chosen)
             check_image_set(notebook, parameters[notebook])
         rows = run_lessons(parameters, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
-        index = write_gallery(out, rows)
+        index = write_overview(out, rows)
     click.echo(table(rows))
     failed = [row.lesson for row in rows if row.error]
-    click.echo(f"\nGallery: {index.resolve()}")
+    click.echo(f"\nOverview: {index.resolve()}")
     if failed:
         raise OneLine(f"{len(failed)} of {len(rows)} lessons failed: {', '.join(failed)}")
 
@@ -317,6 +317,43 @@ def guide(out: Path, tours: Sequence[Path]) -> None:
             click.echo(f"Expected findings: {shown(guides.renew(tours))}")
         page = guides.write_page(out)
     click.echo(f"Page: {shown(page.resolve())}")
+
+
+@main.command()
+@click.option("--out", type=PATH, default=Path("runs/site"), show_default=True, help="Where to write.")
+@click.option("--from", "folder", type=PATH, default=Path("runs/tour"), show_default=True, help="Executed lessons.")
+@click.option("--run/--no-run", default=True, show_default=True, help="Execute lessons that are missing there.")
+@TIMEOUT
+def site(out: Path, folder: Path, run: bool, timeout: int) -> None:
+    """Build the course's site, which opens without a network.
+
+    It has the lessons as they were executed, the guide, a page for each method, the scoreboard, and the reference.
+
+    The lessons are those that `advad tour` has written. What is missing there, or is of another version, is executed
+    first, in the profile lab; with --no-run it is shown as it ships. Needs pip install "advad[site]".
+    """
+    from joblib import cpu_count
+
+    from advad.lessons.parameters import check_parameters
+    from advad.lessons.run import shown
+    from advad.lessons.run_all import run_lessons
+    from advad.site.build import SiteError, build
+    from advad.site.lessons import collect
+
+    with one_line_errors():
+        lessons = collect(folder)
+        missing = [lesson.path for lesson in lessons if lesson.executed is None]
+        if run and missing:
+            parameters = {path: check_parameters(path, {}) for path in missing}
+            rows = run_lessons(parameters, folder=folder, timeout=timeout, workers=min(cpu_count(), 4))
+            if failed := [f"{row.lesson}: {row.error}" for row in rows if row.error]:
+                raise OneLine(f"site: each lesson must run; {'; '.join(failed)}")
+            lessons = collect(folder)
+        try:
+            index = build(out, lessons)
+        except SiteError as error:
+            raise OneLine(str(error)) from None
+    click.echo(f"Site: {shown(index)}")
 
 
 @main.command()

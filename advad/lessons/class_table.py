@@ -304,8 +304,21 @@ def write(table: ClassTable, folder: Path, how: str = TRUSTED) -> Path:
         times=[(row.name, name, each) for row in table.rows for name, each in row.predictions()],
         answers=[(name, lesson, content["answers"]) for name, lesson, content in handed_in],
         findings=spread,
+        number=number,
     )
     return write_html(folder / "index.html", "advad: the class", body, "class")
+
+
+def number(value: float) -> str:
+    """Return a result as the page shows it: three decimals, two digits where it is smaller than that.
+
+    Examples
+    --------
+    >>> number(-0.9), number(10000.0), number(0.000675)
+    ('−0.900', '10,000.000', '0.00068')
+    """
+    text = f"{value:,.3f}" if abs(value) >= 0.01 or value == 0 else f"{value:.2g}"
+    return text.replace("-", "−", 1) if value < 0 else text
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> str:

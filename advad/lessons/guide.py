@@ -151,10 +151,11 @@ def tolerance(values: Sequence[float]) -> tuple[float, float]:
 
 def write_page(path: Path) -> Path:
     """Write the guide with the expected findings as a page; return its path."""
-    from advad.pages.html import write_html
+    from advad.pages.html import contents, write_html
     from advad.pages.markdown import to_html
 
     texts = [shipped(name).read_text(encoding="utf-8") for name in (GUIDE, EXPECTED)]
     boxes = [text.replace("- [ ] ", "- ☐ ") for text in texts]
-    body = "".join(f'<main class="rendered_html">{to_html(text, shipped("notebooks"))}</main>' for text in boxes)
+    parts = [to_html(text, shipped("notebooks")) for text in boxes]
+    body = "".join(f'<main class="rendered_html">{contents(part)}{part}</main>' for part in parts)
     return write_html(path, "advad: the instructor's guide", Markup(body), "executed")

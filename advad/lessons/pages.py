@@ -1,4 +1,4 @@
-"""Executed lessons as pages: each lesson on its own, and an index of all their figures and findings.
+"""Executed lessons as pages: each lesson on its own, and an overview of what they found, one card a lesson.
 
 The pages need no network. Next to them lies `plotly.min.js`, taken from the installed plotly; formulas are MathML,
 which browsers draw themselves; the style is in every page.
@@ -6,9 +6,10 @@ which browsers draw themselves; the style is in every page.
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import json
-import os
 import platform
 import re
 from collections.abc import Sequence
@@ -20,17 +21,25 @@ import nbformat
 from markupsafe import Markup
 from nbformat import NotebookNode
 
+from advad.environment import shipped
 from advad.files import expanded
-from advad.pages.html import render, write_html
+from advad.lessons.course import course_map
+from advad.pages.html import contents, render, write_html
 from advad.pages.markdown import to_html
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from advad.lessons.outcome import LessonResult
 
 PLOTLY = "application/vnd.plotly.v1+json"
+IMAGES = ("image", "picture")  # kinds of output; "picture": notebooks of version 0.1
+THUMBNAIL = (640, 320)  # at most, in pixels; half as large on the page
 
 
-def write_lesson_page(notebook: NotebookNode, path: Path, *, image_folder: Path | None = None) -> Path:
+def write_lesson_page(
+    notebook: NotebookNode, path: Path, *, image_folder: Path | None = None, links: Sequence[tuple[str, str]] = ()
+) -> Path:
     """Write an executed notebook as a page of its own; return its path.
 
     Parameters
@@ -41,9 +50,29 @@ def write_lesson_page(notebook: NotebookNode, path: Path, *, image_folder: Path 
         The page; `plotly.min.js` is written beside it once.
     image_folder : Path, optional
         The folder that images in its text are relative to.
+    links : sequence of (str, str)
+        Labels and addresses of other pages: the overview, the previous and the next lesson.
     """
     from nbconvert.exporters import HTMLExporter
 
+    exporter = HTMLExporter(template_name="basic")
+    exporter.register_filter("markdown2html", lambda source: to_html(source, image_folder))
+    body, _ = exporter.from_notebook_node(with_cards(notebook, "figure"))
+    name = path.with_suffix(".ipynb").name
+    page = render("lesson", notebook=name, links=links, contents=contents(body), body=Markup(body))
+    return write_html(path, title(notebook) or path.stem, page, "executed")
+
+
+def with_cards(notebook: NotebookNode, prefix: str) -> NotebookNode:
+    """Return a copy of an executed notebook in which each figure is HTML, with its finding as its caption.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Executed and tidied.
+    prefix : str
+        Of the names of its plots, which are unique in a page.
+    """
     copy = deepcopy(notebook)
     for index, cell in enumerate(copy.cells):
         outputs = []
@@ -51,20 +80,16 @@ def write_lesson_page(notebook: NotebookNode, path: Path, *, image_folder: Path 
             about = output.get("metadata", {}).get("advad", {})
             if about.get("kind") == "finding":  # the figure before it has it as its caption
                 continue
-            if card := _figure(output, f"figure-{index}-{number}"):
+            if card := _figure(output, f"{prefix}-{index}-{number}"):
                 output["data"] = {"text/html": str(card)}
             outputs.append(output)
         if "outputs" in cell:
             cell.outputs = outputs
-    exporter = HTMLExporter(template_name="basic")
-    exporter.register_filter("markdown2html", lambda source: to_html(source, image_folder))
-    body, _ = exporter.from_notebook_node(copy)
-    page = render("lesson", notebook=path.with_suffix(".ipynb").name, body=Markup(body))
-    return write_html(path, title(notebook) or path.stem, page, "executed")
+    return copy
 
 
-def write_gallery(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
-    """Write `index.html`: what ran, what each lesson found, and all its figures; return its path.
+def write_overview(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
+    """Write `index.html`, what each lesson asked and found, and link the lessons' pages; return its path.
 
     Parameters
     ----------
@@ -74,16 +99,89 @@ def write_gallery(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
         In the order of the lessons; those that failed are shown as failed.
     """
     folder = expanded(folder)
+    notebooks = [_notebook(row) for row in rows]
+    shown = [place for place, row in enumerate(rows) if row.page.is_file()]
+    for before, place, after in zip([None, *shown[:-1]], shown, [*shown[1:], None], strict=True):
+        links = [("overview", "index.html")]
+        for arrow, other in (("← {}", before), ("{} →", after)):
+            if other is not None:
+                links.append((arrow.format(title(notebooks[other])), rows[other].page.name))
+        write_lesson_page(notebooks[place], rows[place].page, image_folder=shipped("notebooks"), links=links)
+    cards = [
+        card(row, notebook, row.page.name if row.page.is_file() else "")
+        for row, notebook in zip(rows, notebooks, strict=True)
+    ]
     body = render(
-        "gallery",
+        "overview",
         failed=sum(bool(row.error) for row in rows),
         count=f"{len(rows)} lesson{'s' * (len(rows) != 1)}",
         seconds=sum(row.seconds for row in rows),
         settings=_settings(rows),
         versions=_versions(rows),
-        rows=[_row(row, folder) for row in rows],
+        cards=render("cards", cards=cards),
     )
-    return write_html(folder / "index.html", "advad: what the lessons found", body, "gallery")
+    return write_html(folder / "index.html", "advad: what the lessons found", body, "overview")
+
+
+def card(row: LessonResult, notebook: NotebookNode, address: str) -> dict[str, Any]:
+    """Return what the template "cards" shows of a lesson.
+
+    Parameters
+    ----------
+    row : LessonResult
+        What it found.
+    notebook : NotebookNode
+        Executed, or as it ships.
+    address : str
+        Of its page; "" for none.
+    """
+    entry = next((entry for entry in course_map() if entry.name == row.lesson), None)
+    facts = [f"{entry.minutes} minutes", entry.level] if entry else []
+    facts += [f"computed in {row.seconds:.0f} s on {row.device}"] if row.seconds else []
+    return {
+        "title": title(notebook) or row.lesson,
+        "question": entry.question if entry else "",
+        "finding": row.finding,
+        "error": row.error,
+        "facts": " · ".join(facts),
+        "address": address,
+        "thumbnail": thumbnail(notebook),
+    }
+
+
+def thumbnail(notebook: NotebookNode) -> str:
+    """Return the first figure of an executed notebook as a small PNG in base64; "" where it has none."""
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        try:
+            image = _image_of(output)
+        except (KeyError, OSError, ValueError):  # any notebook may come here; what cannot be drawn is no thumbnail
+            continue
+        if image is not None:
+            image.thumbnail(THUMBNAIL)
+            buffer = io.BytesIO()
+            image.save(buffer, "PNG", optimize=True)
+            return base64.b64encode(buffer.getvalue()).decode()
+    return ""
+
+
+def _image_of(output: NotebookNode) -> Image | None:
+    """Return an output as an image; None where it is no figure."""
+    from PIL.Image import open as open_image
+
+    data, about = output.get("data", {}), output.get("metadata", {}).get("advad", {})
+    if PLOTLY in data:
+        from plotly.graph_objects import Figure
+
+        from advad.plots.to_image import image_of
+
+        return image_of(Figure({key: data[PLOTLY][key] for key in ("data", "layout")}), width=480, height=300)
+    if about.get("kind") in IMAGES:
+        return open_image(io.BytesIO(base64.b64decode(_image(data["text/html"])["png"])))
+    return open_image(io.BytesIO(base64.b64decode(data["image/png"]))) if "image/png" in data else None
+
+
+def _notebook(row: LessonResult) -> NotebookNode:
+    return nbformat.read(row.notebook, as_version=4) if row.notebook.is_file() else nbformat.v4.new_notebook()
 
 
 def title(notebook: NotebookNode) -> str:
@@ -92,13 +190,6 @@ def title(notebook: NotebookNode) -> str:
         if cell.cell_type == "markdown" and (match := re.search(r"^#\s+(.+?)\s*$", cell.source, re.MULTILINE)):
             return re.sub(r"[`*]", "", match[1])
     return ""
-
-
-def figures(notebook: NotebookNode, prefix: str) -> list[Markup]:
-    """Return the figures and images of an executed notebook as HTML, each with its caption and text alternative."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    cards = (_figure(output, f"{prefix}-{number}") for number, output in enumerate(outputs))
-    return [card for card in cards if card]
 
 
 def _figure(output: NotebookNode, name: str) -> Markup:
@@ -110,7 +201,7 @@ def _figure(output: NotebookNode, name: str) -> Markup:
         width = layout.pop("width", None)  # the page's own, at most the author's
         alt = about.get("alt") or _plot_title(layout) or "Figure"
         return render("figure", **values | {"plot": _plot(data[PLOTLY], layout), "alt": alt, "width": int(width or 0)})
-    if about.get("kind") in ("image", "picture"):  # "picture": notebooks of version 0.1
+    if about.get("kind") in IMAGES:
         return render("figure", **values | _image(data["text/html"]))
     if "image/png" in data:
         return render("figure", **values | {"png": _base64(data["image/png"]), "alt": data.get("text/plain", "Image")})
@@ -135,7 +226,7 @@ def _base64(text: str) -> str:
 
 
 def _plot(payload: dict[str, Any], layout: dict[str, Any]) -> Markup:
-    """Return the arguments of `Plotly.newPlot` after the place, as text that is safe inside a script."""
+    """Return the arguments of `advadPlot` (plots.js) after the place, as text that is safe inside a script."""
     settings = payload.get("config", {}) | {"responsive": True, "displayModeBar": False}  # its buttons lie on the title
     parts = [payload.get("data", []), layout | {"autosize": True}, settings]
     return Markup(",".join(json.dumps(part).replace("<", "\\u003c") for part in parts))
@@ -144,22 +235,6 @@ def _plot(payload: dict[str, Any], layout: dict[str, Any]) -> Markup:
 def _plot_title(layout: dict[str, Any]) -> str:
     text = layout.get("title", "")
     return text.get("text", "") if isinstance(text, dict) else text
-
-
-def _row(row: LessonResult, folder: Path) -> dict[str, Any]:
-    """Return what the gallery's template shows of a lesson."""
-    notebook = nbformat.read(row.notebook, as_version=4) if row.notebook.is_file() else nbformat.v4.new_notebook()
-    files = [(label, path) for label, path in (("page", row.page), ("notebook", row.notebook)) if path.is_file()]
-    return {
-        "lesson": row.lesson,
-        "heading": title(notebook) or row.lesson,
-        "finding": row.finding,
-        "error": row.error,
-        "seconds": row.seconds,
-        "device": row.device,
-        "links": [(label, Path(os.path.relpath(path, folder)).as_posix()) for label, path in files],
-        "figures": figures(notebook, row.lesson),
-    }
 
 
 def _settings(rows: Sequence[LessonResult]) -> str:

@@ -22,6 +22,13 @@ WIDTH, HEIGHT, EDGE = 200, 26, 8  # of a plot, in CSS pixels
 
 def write_board_page(path: Path, rows: Sequence[Row]) -> Path:
     """Write the page; return its path."""
+    lead, rules, sections = content(rows)
+    body = render("board", lead=lead, rules=rules, sections=sections)
+    return write_html(path, "advad: our results beside the published values", body, "board")
+
+
+def content(rows: Sequence[Row]) -> tuple[str, str, list[dict[str, Any]]]:
+    """Return what the templates show of rows: how many there are, how they came about, and the tables."""
     compared = [row for row in rows if row.difference is not None]
     if compared:
         below = sum(row.value < row.published for row in compared if row.published is not None)
@@ -33,9 +40,7 @@ def write_board_page(path: Path, rows: Sequence[Row]) -> Path:
     if len(hardware) == 1:
         rules += f" Computed on {min(hardware)}."
     by_topic = itertools.groupby(sorted(rows, key=_topic), _topic)
-    sections = [_section(list(group), several_machines=len(hardware) > 1) for _, group in by_topic]
-    body = render("board", lead=lead, rules=rules, sections=sections)
-    return write_html(path, "advad: our results beside the published values", body, "board")
+    return lead, rules, [_section(list(group), several_machines=len(hardware) > 1) for _, group in by_topic]
 
 
 def _topic(row: Row) -> tuple[str, ...]:
@@ -53,6 +58,7 @@ def _section(rows: list[Row], several_machines: bool) -> dict[str, Any]:
     groups = [list(group) for _, group in itertools.groupby(rows, lambda row: (row.normal, row.n_classes))]
     return {
         "title": f"{first.dataset}: {metric}",
+        "short": ", ".join([first.protocol.replace("_", " "), *shares]),
         "facts": " · ".join([PROTOCOLS.get(first.protocol, first.protocol), *shares]),
         "low": low,
         "high": high,

@@ -322,7 +322,7 @@ def test_tour_reports_a_failing_lesson_and_goes_on(here):
     assert rows[2].startswith("00_a_first  FAILED: cell [1] failed with ZeroDivisionError: division by zero")
     assert rows[3].split() == ["00_good", *"Ran as lab on auto.".split(), "1.5", "cpu", "runs/tour/00_good.html"]
     assert rows[4].startswith("01_bad")
-    assert rows[-1] == f"Gallery: {here / 'runs' / 'tour' / 'index.html'}"
+    assert rows[-1] == f"Overview: {here / 'runs' / 'tour' / 'index.html'}"
     assert result.stderr.splitlines()[-1] == "advad: 2 of 3 lessons failed: 00_a_first, 01_bad"
     page = (here / "runs" / "tour" / "index.html").read_text()
     assert "Ran as lab on auto." in page

@@ -164,7 +164,7 @@ def test_every_command_works_from_a_wheel_in_an_empty_folder_without_network(ins
     (installed.folder / "spec.toml").write_text(SPEC)
     assert "1 runs, 0 of them finished before" in installed("sweep", "spec.toml")
     assert "published" in installed("board")
-    assert "Gallery: " in installed("tour", "00", "--profile", "smoke", "--workers", "1")
+    assert "Overview: " in installed("tour", "00", "--profile", "smoke", "--workers", "1")
     assert "Hand-in of Ada Lovelace" in installed("hand-in", "mine", "--name", "Ada Lovelace", "--out", "in/ada.zip")
     rows = installed("class", "in").splitlines()
     assert rows[1].split()[:3] == ["Ada", "Lovelace", lesson]

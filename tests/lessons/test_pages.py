@@ -5,7 +5,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from advad.lessons.outcome import LessonResult
-from advad.lessons.pages import figures, write_gallery, write_lesson_page
+from advad.lessons.pages import with_cards, write_lesson_page, write_overview
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 PLOT = {"data": [{"y": [1], "name": "</script><script>alert(3)</script>"}], "layout": {"title": {"text": EVIL}}}
@@ -23,11 +23,11 @@ OUTPUTS = {
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_an_output_cannot_leave_its_place(kind, tmp_path):
     notebook = new_notebook(cells=[new_code_cell("x", outputs=[OUTPUTS[kind]])])
-    (card,) = figures(notebook, "evil")
+    card = with_cards(notebook, "evil").cells[0].outputs[0]["data"]["text/html"]
     notebook_path = tmp_path / "00_evil.ipynb"
     nbformat.write(notebook, notebook_path)
     row = LessonResult("00_evil", notebook_path, tmp_path / "00_evil.html", finding=EVIL, device=EVIL, error=EVIL)
-    pages = [write_lesson_page(notebook, row.page), write_gallery(tmp_path, [row])]
+    pages = [write_lesson_page(notebook, row.page), write_overview(tmp_path, [row])]
     for text in [str(card), *(page.read_text(encoding="utf-8") for page in pages)]:
         assert "<script>alert" not in text
         assert "<img src=x" not in text
@@ -39,6 +39,7 @@ def test_an_image_keeps_its_pixels_its_text_and_its_size():
     shown = '<img src="data:image/png;base64,aGk=" alt="a &lt;b&gt; eight" style="display:block;width:100%;'
     shown += 'max-width:84px;image-rendering:pixelated">'
     output = new_output("display_data", {"text/html": shown}, metadata={"advad": {"kind": "picture"}})
-    (card,) = figures(new_notebook(cells=[new_code_cell("x", outputs=[output])]), "p")
+    notebook = new_notebook(cells=[new_code_cell("x", outputs=[output])])
+    card = with_cards(notebook, "p").cells[0].outputs[0]["data"]["text/html"]
     assert 'src="data:image/png;base64,aGk=" alt="a &lt;b&gt; eight"' in card
     assert "max-width:84px;image-rendering:pixelated" in card
