@@ -103,3 +103,41 @@ def test_lesson_01_says_who_copies(copying, yes, no):
 def test_lesson_01_says_whose_code_moves_least(arae, yes):
     moves = {"AE": [0.1, 1.5], "DAE": [0.1, 0.9], "ARAE": [0.1, arae]}
     assert yes in said("01", "adversary-figure", moves=moves, normal=8)
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "truth", "yes"),
+    [
+        (
+            [0.74, 0.83, 0.80],
+            [0.7, 0.8, 0.86],
+            "a code of 8",
+            ["it collapses", "the narrow code is the cure", "ARAE, above"],
+        ),
+        ([0.74, 0.83, 0.83], [0.7, 0.8, 0.86], "a code of 8", ["no collapse here", "the narrow code is the cure"]),
+        ([0.74, 0.83, 0.80], [0.7, 0.8, 0.75], "a code of 64", ["it collapses", "is no cure", "look at both figures"]),
+        (
+            [0.74, 0.83, 0.85],
+            [0.7, 0.8, 0.75],
+            "a code of 64",
+            ["no collapse here", "is no cure", "look at both figures"],
+        ),
+    ],
+)
+def test_lesson_01_says_whether_it_collapses_and_what_cures_it(wide, narrow, truth, yes):
+    collapse = {
+        "a code of 64": {"copying": [0.03, 0.5, 0.8], "auroc": wide},
+        "a code of 8": {"copying": [-0.1, 0.2, 0.3], "auroc": narrow},
+    }
+    text = said("01", "collapse-figure", collapse=collapse, collapse_guess=None)
+    assert f"It is: {truth}." in text
+    assert all(part in text for part in yes)
+    assert ("it collapses" in text) != ("no collapse here" in text)
+    assert "goes from 3% to 80%, with a code of 8 to 30%" in text
+
+
+def test_lesson_01_calls_no_fall_a_collapse_without_copying():
+    seen = {"copying": [0.03, 0.1, 0.2], "auroc": [0.7, 0.9, 0.6]}
+    assert "no collapse here" in said(
+        "01", "collapse-figure", collapse={"a code of 64": seen, "a code of 8": seen}, collapse_guess=None
+    )
