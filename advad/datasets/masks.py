@@ -18,6 +18,7 @@ from advad.datasets.pixels import from_pillow, is_deep_grey, resized_masks
 MASK_NAME = re.compile(r"(?P<stem>.+)[_\-. ](mask|gt|label|seg|groundtruth|ground_truth)", re.IGNORECASE)
 FEW_LEVELS = 8  # maximum number of grey values of a mask
 GREYS = (16, 239)  # between them a pixel is neither black nor white, also in a JPEG
+MOST_MARKED = 0.9  # share of an image that a mask hardly marks, unless it is white where it should be black
 REMEDY_MASKS = "Masks lie in ground_truth/<class>/<stem>_mask.png."
 
 
@@ -124,7 +125,7 @@ def read_masks(
 
 
 def _notes(image_files: list[ImageFile], masks: list[Tensor]) -> list[str]:
-    """Return which images lack a mask, and which masks mark nothing, as parts of the report."""
+    """Return which images lack a mask, and which masks mark nothing or nearly all, as parts of the report."""
     has_test = any(image_file.is_test for image_file in image_files)
     considered = [image_file for image_file in image_files if image_file.is_test or not has_test]
     counts = Counter(image_file.label for image_file in considered)
@@ -142,6 +143,14 @@ def _notes(image_files: list[ImageFile], masks: list[Tensor]) -> list[str]:
         empty = [image_file for image_file in empty if image_file.label in marked]
     if empty:
         notes.append(f"{len(empty)} masks mark no pixel, such as {empty[0].masks[0].name}")
+    inverted = [
+        image_file
+        for image_file, mask in zip(image_files, masks, strict=True)
+        if float(mask.float().mean()) > MOST_MARKED
+    ]
+    if inverted:
+        name = inverted[0].masks[0].name
+        notes.append(f"{len(inverted)} masks mark nearly the whole image, such as {name}: black and white swapped?")
     return notes
 
 

@@ -11,8 +11,10 @@ import advad
 from advad.analysis.localisation import localisation
 from advad.analysis.metrics import Interval
 from advad.analysis.robustness import robust_auroc
+from advad.analysis.score_correlates import best_statistic
 from advad.engine.base import BaseDetector
 
+STATISTIC = "auroc_of_"  # and the name of a cheap statistic
 PIXEL_METRICS = ("pixel_auroc", "pixel_auprc", "aupro_30", "aupro_5")
 ITSR_SHARE = 0.1  # Beggel et al. 2019, Sec. 5: 90th percentile of the training errors, 10th of their likelihoods
 
@@ -20,7 +22,8 @@ ITSR_SHARE = 0.1  # Beggel et al. 2019, Sec. 5: 90th percentile of the training 
 def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[float] = ()) -> dict[str, Interval]:
     """Return the metrics of a trained detector on the test part, each with its bootstrap interval of 95 %.
 
-    "auroc", "auprc" and "fpr_at_tpr" need no threshold. "f1_holdout" and "balanced_accuracy_holdout" take their
+    "auroc", "auprc" and "fpr_at_tpr" need no threshold. "auroc_of_…" is that of the cheap statistic of the images that
+    separates them best, "auroc_of_sharpness_higher" say: what a detector should exceed, by no merit of the detector. "f1_holdout" and "balanced_accuracy_holdout" take their
     threshold from held-out normals (5 % false alarms). Where named classes contaminate the training part, balanced
     accuracies follow Beggel et al. 2019, Sec. 5: against the test anomalies of those classes ("…_observed") and against
     all other anomalies ("…_unobserved"), with thresholds from the training images, by two rules:
@@ -46,6 +49,8 @@ def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[f
     metrics["fpr_at_tpr"] = advad.bootstrap(advad.fpr_at_tpr, truth, scores)
     if split.settings["protocol"] == "merged":
         metrics["best_f1"] = advad.bootstrap(advad.best_f1, truth, scores)
+    name, values = best_statistic(split.test, truth)
+    metrics[STATISTIC + name.replace(" ", "_")] = advad.bootstrap(advad.auroc, truth, values)
     if len(split.holdout):
         threshold = advad.threshold_at(detector.anomaly_score(split.holdout))
         for metric in (advad.f1_at, advad.balanced_accuracy):

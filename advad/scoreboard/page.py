@@ -77,7 +77,7 @@ def _cell(row: Row, low: float, high: float, several_machines: bool) -> dict[str
     settings = ", ".join(f"{name}={value}" for name, value in (row.settings | row.sizes).items()) or "defaults"
     return {
         "name": row.name,
-        "about": " · ".join([settings, row.source, *[row.hardware] * several_machines]),
+        "about": " · ".join([settings, row.source, *[row.hardware] * several_machines, *_statistic(row)]),
         "published": row.published,
         "paper": row.paper,
         "value": value,
@@ -86,6 +86,10 @@ def _cell(row: Row, low: float, high: float, several_machines: bool) -> dict[str
         "plot": _plot(row, low, high),
         "flags": row.flags,
     }
+
+
+def _statistic(row: Row) -> list[str]:
+    return [f"the best cheap statistic alone: {row.yardstick}"] if row.yardstick else []
 
 
 def _scale(rows: Sequence[Row]) -> tuple[float, float]:

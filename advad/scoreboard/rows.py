@@ -14,6 +14,7 @@ from typing import Any
 
 import advad
 from advad.datasets.load import PART_OF
+from advad.experiments.evaluate import PIXEL_METRICS, STATISTIC
 from advad.experiments.run import with_new_names
 from advad.experiments.sweep import collected
 from advad.files import expanded
@@ -84,6 +85,9 @@ class Row:
         Hashes of the image indices of its splits, one per run; none where they are not known.
     flags : tuple of str
         What must be known before comparing.
+    yardstick : str
+        What the best cheap statistic of the same test images reaches alone: "sharpness higher 0.962"; "" where that is
+        not known.
     published : float, optional
         None where no paper has such a value.
     paper : str
@@ -112,6 +116,7 @@ class Row:
     command: str = ""
     splits: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
+    yardstick: str = ""
     published: float | None = None
     paper: str = ""
 
@@ -230,7 +235,8 @@ def rows_of(runs: Iterable[Mapping[str, Any]], source: str) -> list[Row]:
         by_class.setdefault(_normal(results["data"]), {})[results["seed"]] = results
     rows = []
     for first, settings, by_class in grouped.values():
-        for metric in first["metrics"]:
+        runs_of_all = [results for by_seed in by_class.values() for results in by_seed.values()]
+        for metric in dict.fromkeys(name for results in runs_of_all for name in results["metrics"]):
             of_class = {
                 normal: {seed: results for seed, results in by_seed.items() if metric in results["metrics"]}
                 for normal, by_seed in by_class.items()
@@ -240,7 +246,7 @@ def rows_of(runs: Iterable[Mapping[str, Any]], source: str) -> list[Row]:
                 values = [run["metrics"][metric]["value"] for run in by_seed.values()]
                 rows.append(_row(source, list(by_seed.values()), settings, metric, normal, values, 1))
             of_mean: dict[str, dict[str, Any]] = {}
-            for normal, by_seed in of_class.items():
+            for normal, by_seed in of_class.items() if not metric.startswith(STATISTIC) else ():
                 of_mean.setdefault(mean_of(normal), {})[normal] = by_seed
             for name, group in of_mean.items():
                 seeds = sorted(set.intersection(*map(set, group.values())))
@@ -386,8 +392,10 @@ def compare(row: Row) -> Row:
 
 
 def is_shown(row: Row) -> bool:
-    """Return whether the scoreboard has a compared row: AUROC, with and without attack, or what a paper prints."""
-    return row.published is not None or row.metric.startswith("auroc")
+    """Return whether the scoreboard has a compared row: AUROC, metrics of pixels, or what a paper prints."""
+    if row.metric.startswith(STATISTIC):  # it is shown beside the others
+        return False
+    return row.published is not None or row.metric.startswith("auroc") or row.metric in PIXEL_METRICS
 
 
 def _unlike_paper(row: Row, paper: str | None = None) -> tuple[str, ...]:

@@ -15,21 +15,25 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from advad.experiments.evaluate import STATISTIC
 from advad.experiments.sweep import HOME, RECORD, record_of, say
 from advad.files import expanded
 from advad.lessons.parameters import SpecError
+from advad.scoreboard.measured import archived
 from advad.scoreboard.page import write_board_page
-from advad.scoreboard.rows import Row, compare, is_shown, measured_rows, ours, signed, sweep_rows
+from advad.scoreboard.rows import Row, compare, is_shown, measured_rows, ours, rows_of, signed, sweep_rows
 
 
 def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
     """Return our results with the published values beside them.
 
-    AUROC is always shown, with and without attack; another metric only if a paper prints it.
+    AUROC and the metrics of pixels are always shown; another metric only if a paper prints it. Beside an AUROC stands
+    what the best cheap statistic of the same images reaches, where it was computed.
 
     Parameters
     ----------
@@ -45,10 +49,33 @@ def rows(sweeps: Iterable[str | Path] | None = None) -> list[Row]:
     from_sweeps = [row for folder in folders for row in sweep_rows(folder)]
     there = {_key(row) for row in from_sweeps}  # so that a result that data/measured.csv holds, too, appears once
     compared = [compare(row) for row in [*(row for row in measured_rows() if _key(row) not in there), *from_sweeps]]
+    statistics = yardsticks([*rows_of(archived().values(), "data/results"), *from_sweeps])
     return sorted(
-        filter(is_shown, compared),
+        (with_yardstick(row, statistics) for row in compared if is_shown(row)),
         key=lambda row: (row.dataset, row.protocol, row.contamination, row.metric, *_order(row)),
     )
+
+
+def yardsticks(rows: Iterable[Row]) -> dict[tuple[str, ...], str]:
+    """Return by test part what its best cheap statistic reaches alone, from rows whose metric names a statistic."""
+    return {
+        _part(row): f"{row.metric.removeprefix(STATISTIC).replace('_', ' ')} {row.value:.3f}"
+        for row in rows
+        if row.metric.startswith(STATISTIC)
+    }
+
+
+def with_yardstick(row: Row, statistics: Mapping[tuple[str, ...], str]) -> Row:
+    """Return a row of AUROC with its yardstick; below 0.5 without one, a flag says that it is missing."""
+    if row.metric != "auroc" or row.normal.startswith("mean"):
+        return row
+    if statistic := statistics.get(_part(row)):
+        return replace(row, yardstick=statistic)
+    return replace(row, flags=(*row.flags, "below 0.5: no yardstick")) if row.value < 0.5 else row
+
+
+def _part(row: Row) -> tuple[str, ...]:
+    return row.dataset, row.protocol, row.normal, json.dumps(row.sizes, sort_keys=True)
 
 
 def _sweeps_at_home() -> list[Path]:
@@ -74,7 +101,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 COLUMNS = (
     "method dataset protocol normal n_classes contamination contaminants labelled metric published paper value spread "
-    "n difference flags settings source hardware"
+    "n difference yardstick flags settings source hardware"
 ).split()
 
 
@@ -93,7 +120,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def text(rows: Sequence[Row]) -> str:
     """Return the board as a table for the terminal."""
-    lines: list[tuple[str, ...]] = [("method", "data", "normal", "metric", "published", "ours", "difference", "flags")]
+    lines: list[tuple[str, ...]] = [("method", "data", "normal", "metric", "published", "ours", "difference", "best statistic", "flags")]
     lines += [
         (
             row.name,
@@ -103,6 +130,7 @@ def text(rows: Sequence[Row]) -> str:
             "–" if row.published is None else f"{row.published:.3f} ({row.paper})",
             ours(row),
             "" if row.difference is None else signed(row.difference),
+            row.yardstick,
             ", ".join(row.flags),
         )
         for row in rows

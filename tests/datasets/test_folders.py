@@ -13,6 +13,8 @@ from advad.datasets.folders import LeftOutWarning
 from advad.datasets.layouts import find_layout
 from advad.datasets.load import load
 from advad.datasets.pixels import converted, from_pillow, resized, resized_masks, with_channels
+from advad.datasets.protocols import one_class
+from advad.datasets.splits import MaskWarning
 
 RNG = np.random.default_rng(0)
 
@@ -380,6 +382,27 @@ def test_empty_masks_are_said_of_defects_and_not_of_a_class_without_any(tmp_path
     put(tmp_path / "ground_truth" / "crack" / "0_mask.png", 0 * square)
     with pytest.warns(LeftOutWarning, match="3 masks mark no pixel, such as 0_mask.png"):
         load(tmp_path)
+
+
+def test_a_mask_with_black_and_white_swapped_is_said(tmp_path):
+    hole = np.full((16, 16), 255, np.uint8)
+    hole[4:8, 4:8] = 0
+    put(tmp_path / "crack" / "0.png", grey())
+    put(tmp_path / "ground_truth" / "crack" / "0_mask.png", 255 - hole)
+    load(tmp_path)
+    put(tmp_path / "ground_truth" / "crack" / "0_mask.png", hole)
+    with pytest.warns(LeftOutWarning, match="1 masks mark nearly the whole image, such as 0_mask.png: black and white"):
+        load(tmp_path)
+
+
+def test_a_defect_folder_without_masks_is_said_by_the_split(tmp_path):
+    for name in ("train/good/0", "train/good/1", "test/good/2", "test/crack/0", "test/hole/0", "test/hole/1"):
+        put(tmp_path / f"{name}.png", grey())
+    put(tmp_path / "ground_truth" / "crack" / "0_mask.png", np.eye(16, dtype=np.uint8) * 255)
+    images = load(tmp_path)
+    said = "2 anomalous test images have no marked pixel, such as test/hole/0.png"
+    with pytest.warns(MaskWarning, match=said):
+        one_class(images, normal="good", holdout=0.0)
 
 
 def test_a_class_folder_of_masks_is_refused(tmp_path):

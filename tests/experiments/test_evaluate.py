@@ -7,6 +7,7 @@ import pytest
 
 import advad
 from advad.analysis.localisation import localisation
+from advad.analysis.score_correlates import score_correlates
 from advad.datasets.defects import plant_defects
 from advad.datasets.imageset import ImageSet
 from advad.experiments.evaluate import measure
@@ -122,3 +123,15 @@ def test_the_largest_f1_is_measured_where_the_splits_are_merged():
         if there:
             scores = detector.anomaly_score(split.test)
             assert metrics["best_f1"].value == advad.best_f1(split.test_is_anomaly, scores)[0]
+
+
+def test_beside_the_auroc_stands_the_best_cheap_statistic_and_its_direction():
+    split = contaminated(0.0)
+    x = split.test.float() / 255
+    x[split.test_is_anomaly] *= 0.4  # anomalies that are darker: the error ranks them below
+    dark = replace(split, test=(255 * x).to(split.test.dtype))
+    metrics = measure(advad.PCA(n_components=0).fit(split.train), dark)
+    (name,) = (name for name in metrics if name.startswith("auroc_of_"))
+    assert name.endswith("_lower")
+    best = max(row.auroc.value for row in score_correlates(np.zeros(len(x)), dark.test, dark.test_is_anomaly, n=2).rows)
+    assert metrics[name].value == best > 0.9

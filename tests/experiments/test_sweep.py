@@ -257,6 +257,24 @@ def test_classical_methods_are_swept_too(here):
         assert outcome.results["seconds"] >= 0
 
 
+def test_auroc_over_the_last_epochs_is_that_of_each_of_them(here):
+    spec = changed(seed=0, data={"dataset": "digits", "normal": 8}, last_epochs=2, methods=[TINY, {"method": "PCA"}])
+    plan = read_plan(spec)
+    assert [run.last_epochs for run in plan.runs] == [2, 0]
+    assert plan.runs[0].digest != read_plan(spec | {"last_epochs": 0}).runs[0].digest
+    outcome, classical = sweep(plan, folder="out", progress=False)
+    split = advad.one_class(advad.load("digits"), normal=8, seed=0)
+    by_epoch = [
+        advad.auroc(split.test_is_anomaly, advad.AE(**ae, device="cpu").fit(split.train).anomaly_score(split.test))
+        for ae in ({"epochs": n, "widths": (16,), "latent_dim": 4} for n in (2, 3))
+    ]
+    metrics = outcome.results["metrics"]
+    assert metrics["auroc_last_2_epochs"]["value"] == pytest.approx(np.mean(by_epoch))
+    assert metrics["auroc_sd_last_2_epochs"]["value"] == pytest.approx(np.std(by_epoch, ddof=1))
+    assert metrics["auroc"]["value"] == by_epoch[-1]
+    assert not [name for name in classical.results["metrics"] if "epochs" in name]
+
+
 def test_started_again_it_does_what_is_missing_or_changed(here):
     first = sweep(SPEC, folder="out", progress=False)
     assert [outcome.fresh for outcome in first] == [True] * 4

@@ -256,3 +256,33 @@ def test_a_terminal_of_latin_letters_shows_the_board(here):
     ran = subprocess.run([sys.executable, "-c", code], env=surroundings, capture_output=True, check=False)
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"??????" in ran.stdout
+
+
+def test_folders_stand_beside_what_is_printed_of_their_sets():
+    for changes, figure, paper in (
+        ({"method": "ALCN", "dataset": "mvtec_bottle", "normal": "good"}, 0.94, "alcn, table 3"),
+        ({"method": "GANomaly", "dataset": "plantvillage_pepper", "normal": "all-but-bacterial_spot"}, 0.73, "alcn, ta"),
+        ({"dataset": "BrainMRI", "protocol": "merged", "normal": "no"}, 0.970, "arae, table 1"),
+        ({"dataset": "BrainMRI", "normal": "yes"}, None, ""),
+    ):
+        compared = board.compare(row(**changes))
+        assert compared.published == (pytest.approx(figure) if figure else None)
+        assert compared.paper.startswith(paper)
+
+
+def test_the_best_statistic_stands_beside_the_auroc_of_its_images_and_below_half_its_lack_is_said(here):
+    sweep(SPEC | {"methods": [{"method": "PCA", "n_components": 4}, TINY]}, folder="out", progress=False)
+    rows = board.rows(["out"])
+    digits = [r for r in rows if r.dataset == "digits"]
+    assert not [r.metric for r in digits if r.metric.startswith("auroc_of_")]
+    (eight,) = {r.yardstick for r in digits if (r.normal, r.metric) == ("8", "auroc")}
+    name, direction, value = eight.rsplit(" ", 2)
+    assert direction in ("higher", "lower")
+    assert 0.5 <= float(value) <= 1
+    assert eight in board.text(rows)
+    assert not [r.yardstick for r in digits if r.normal == "mean"]
+    low = board.with_yardstick(row(value=0.4), {})
+    assert low.flags == ("below 0.5: no yardstick",)
+    assert board.with_yardstick(row(value=0.6), {}).flags == ()
+    known = {board._part(low): "contrast lower 0.830"}
+    assert board.with_yardstick(row(value=0.4), known).yardstick == "contrast lower 0.830"
