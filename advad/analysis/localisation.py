@@ -159,7 +159,7 @@ def localisation(
         reject(OWNER, "defects", f"hold {count} names, one an image", brief(defects))
     check_number(OWNER, "n", n, 1, integer=True)
     check_number(OWNER, "level", level, 0, 1, ends="()")
-    check_number(OWNER, "seed", seed, 0, 2**63 - 1, integer=True)
+    check_number(OWNER, "seed", seed, 0, integer=True)
 
     counted = ~anomalous | marked
     tables = _tables(values, truth, counted)

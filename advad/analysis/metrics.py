@@ -296,7 +296,7 @@ def bootstrap(
     """
     check_number("bootstrap", "n", n, 1, integer=True)
     check_number("bootstrap", "level", level, 0, 1, ends="()")
-    check_number("bootstrap", "seed", seed, 0, 2**63 - 1, integer=True)
+    check_number("bootstrap", "seed", seed, 0, integer=True)
     if not callable(metric):
         reject("bootstrap", "metric", "be a function of (is_anomaly, scores)", metric, error=TypeError)
     anomalous, scores = _checked("bootstrap", is_anomaly, scores)

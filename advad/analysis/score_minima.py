@@ -94,7 +94,7 @@ def minimise_score(score: Any, start: Any, *, steps: int = 300, step_size: float
 def noise(n: int, image_shape: tuple[int, int, int], *, seed: int = 0) -> np.ndarray:
     """Return n images of uniform noise in [0, 1] to start from, float32 of shape (n, C, H, W)."""
     check_number("noise", "n", n, 1, integer=True)
-    check_number("noise", "seed", seed, 0, 2**63 - 1, integer=True)
+    check_number("noise", "seed", seed, 0, integer=True)
     return np.random.default_rng(seed).random((n, *image_shape), dtype=np.float32)
 
 

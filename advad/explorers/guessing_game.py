@@ -71,7 +71,7 @@ class GuessingGame(Explorer):
         if self.known.truth is None:
             reject(OWNER, "is_anomaly", "tell which images are anomalous, 0 or 1 for each", None)
         self.images, self.truth, self.seed, self.budget = self.known.images, self.known.truth, seed, budget
-        check_number(OWNER, "seed", seed, 0, 2**63 - 1, integer=True)
+        check_number(OWNER, "seed", seed, 0, integer=True)
         check_number(OWNER, "budget", budget, 1, TILES - 1, integer=True)
         for name, group, wanted in (("anomalous", self.truth, budget), ("normal", ~self.truth, TILES - budget)):
             if group.sum() < wanted:

@@ -72,7 +72,7 @@ class NoiseExplorer(Explorer):
             check_number(OWNER, "strengths", value, 0, 1, remedy="They are in pixel units of [0, 1].")
         if len(self.strengths) < 2 or self.strengths[0] != 0 or (np.diff(self.strengths) <= 0).any():
             reject(OWNER, "strengths", "rise from 0", strengths)
-        check_number(OWNER, "seed", seed, 0, 2**63 - 1, integer=True)
+        check_number(OWNER, "seed", seed, 0, integer=True)
         corrupted = frozen_noise(self.detectors, self.images, seed) if corruptions is None else corruptions
         self.corruptions = {name: as_float(as_numpy(values)).astype(np.float32) for name, values in corrupted.items()}
         if not self.corruptions:

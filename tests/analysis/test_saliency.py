@@ -212,7 +212,7 @@ VALUE_ERRORS = {  # how the message begins: what causes it
     "mask_agreement: maps must have shape (N, H, W), one map per image": lambda: mask_agreement(
         np.ones((4, 4)), np.eye(4)
     ),
-    "randomised_weights: seed must be at least 0; got -1": lambda: randomised_weights(Detector(), seed=-1),
+    "randomised_weights: seed must be in [0, 9.22337e+18]; got -1": lambda: randomised_weights(Detector(), seed=-1),
 }
 TYPE_ERRORS = {  # how the message begins: what causes it
     "occlusion_map: score must be a fitted detector or a function of images; got 'ARAE'": lambda: occlusion_map(

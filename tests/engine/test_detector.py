@@ -68,7 +68,7 @@ def test_threshold_from_held_out_normals(fitted):
         ("learning_rate", 0, "learning_rate must be above 0; got 0"),
         ("learning_rate", float("nan"), "learning_rate must be above 0; got nan"),
         ("latent_dim", True, "latent_dim must be a whole number; got True"),
-        ("seed", -3, "seed must be at least 0; got -3"),
+        ("seed", -3, "seed must be in [0, 9.22337e+18]; got -3"),
         ("device", "tpu", "device must be one of 'auto', 'cpu', 'cuda', 'mps'; got 'tpu'"),
         ("precision", "half", "precision must be one of 'float32', 'bfloat16'; got 'half'"),
     ],

@@ -198,7 +198,7 @@ def test_the_static_form_shows_the_present_frame():
         ({"radii": (0, 2)}, r"the last of radii must be in \(0, 1\]; got 2"),
         ({"steps": 0}, "steps must be at least 1"),
         ({"queries": 0}, "queries must be at least 1"),
-        ({"seed": -1}, "seed must be at least 0"),
+        ({"seed": -1}, "seed must be in"),
     ],
 )
 def test_what_cannot_be_attacked_is_refused(given, message):

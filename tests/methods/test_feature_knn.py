@@ -225,7 +225,7 @@ def test_a_module_is_not_changed_and_cannot_be_saved(tmp_path):
         ({"level": "pixel"}, "FeatureKNN: level must be one of 'patch', 'image'; got 'pixel'"),
         ({"n_neighbors": 0}, "FeatureKNN: n_neighbors must be at least 1; got 0"),
         ({"bank_size": 0}, "FeatureKNN: bank_size must be at least 1; got 0"),
-        ({"seed": -1}, "FeatureKNN: seed must be at least 0; got -1"),
+        ({"seed": -1}, "FeatureKNN: seed must be in .0, 9.22337e.18.; got -1"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(settings, line):

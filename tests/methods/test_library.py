@@ -216,7 +216,7 @@ def test_a_file_cannot_name_any_class_it_likes(tmp_path, autoencoder):
         ("OCSVM", {"gamma": 0}, "OCSVM: gamma must be above 0; got 0"),
         ("LOF", {"n_neighbors": 0}, "LOF: n_neighbors must be at least 1; got 0"),
         ("IForest", {"n_estimators": 0}, "IForest: n_estimators must be at least 1; got 0"),
-        ("IForest", {"seed": -1}, "IForest: seed must be at least 0; got -1"),
+        ("IForest", {"seed": -1}, "IForest: seed must be in .0, 4.29497e.09.; got -1"),
         ("KDE", {"bandwidth": 0}, "KDE: bandwidth must be above 0; got 0. 1 is Scott's rule"),
         ("KDE", {"codes_of": advad.AE()}, r"KDE: codes_of must be a fitted detector; got AE\(\). Fit it first"),
     ],
