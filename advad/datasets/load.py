@@ -31,7 +31,10 @@ from advad.files import expanded
 
 __all__ = ["ImageSet", "data_folder", "load"]
 
-PART_OF = {"cifar10_part": "CIFAR10"}  # name of a set or file -> the data set that it is a part of
+PART_OF = {
+    "cifar10_part": "CIFAR10",
+    "coil100_32": "COIL100",
+}  # name of a set or file -> the data set that it is a part of
 PART_OF |= {name: part.whole for name, part in PACKAGED.items()}
 NAMES = ("digits", *PACKAGED, *torchvision_sets.NAMES)
 DIGITS_TEST = 540  # the last 30 % of 1,797, fixed: a set with no official split needs one that all share

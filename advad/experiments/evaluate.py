@@ -1,4 +1,4 @@
-"""What is measured of a trained detector, for all methods alike; no choice is made on test data."""
+"""What is measured of a trained detector, for all methods alike; only "best_f1" makes a choice on test data."""
 
 from __future__ import annotations
 
@@ -35,12 +35,17 @@ def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[f
     PGD, as Salehi et al. 2020, Table 5, report it, and "auroc_robust_…" that under the worst case of an ensemble of
     attacks; see `advad.analysis.robustness.robust_auroc`. Both need a score with a gradient.
 
+    By `advad.merged`, protocol 1 of Salehi et al. 2020, "best_f1" is measured too, as they print it for COIL-100: the
+    largest F1 over all thresholds. It is chosen on the test part, so it bounds what a threshold can reach.
+
     Where the test part has masks, "pixel_auroc", "pixel_auprc", "aupro_30" and "aupro_5" compare them with the
     detector's own anomaly maps; see `advad.analysis.localisation`.
     """
     scores, truth = detector.anomaly_score(split.test), split.test_is_anomaly.numpy()
     metrics = {metric.__name__: advad.bootstrap(metric, truth, scores) for metric in (advad.auroc, advad.auprc)}
     metrics["fpr_at_tpr"] = advad.bootstrap(advad.fpr_at_tpr, truth, scores)
+    if split.settings["protocol"] == "merged":
+        metrics["best_f1"] = advad.bootstrap(advad.best_f1, truth, scores)
     if len(split.holdout):
         threshold = advad.threshold_at(detector.anomaly_score(split.holdout))
         for metric in (advad.f1_at, advad.balanced_accuracy):

@@ -3,12 +3,16 @@
     from advad.lessons import lesson
 
     lesson.start("00_start", globals())
-    guess = lesson.predict("Which digit looks most like an 8?", ["1", "3", "5"], answer=prediction)
-    lesson.show(figure, "Threes are mistaken for eights most often.", alt="Bar chart of mean scores by digit.")
     lesson.image(images, "Other digits come back blurred.", alt="A row of digits over their reconstructions.")
+    guess = lesson.predict("Which digit looks most like an 8?", ["1", "3", "5"], answer=prediction)
+    lesson.show(figure, "Threes are mistaken most often.", alt="Bar chart of mean scores by digit.", after=guess)
     lesson.reveal(guess, "3", because="It is an 8 with its left half erased.")
-    lesson.check("threshold", answer, 0.31, hint="Sort the held-out scores first.")
+    score = lesson.check("the score by hand", my_score)
+    lesson.explore(explorer, alt="Images beside their reconstructions.")
     lesson.record("The autoencoder finds 94 % of the other digits.", auroc=0.94)
+
+What comes `after` a prediction is held back until a reader has committed it, and then appears by itself. Where nobody
+reads (papermill, tests, pages), nothing is held back.
 
 Nothing here needs a network, and everything that is shown carries its own text: a figure is stored once, as
 JSON, with its finding beside it, and `advad.lessons.pages` makes pages of both.
@@ -22,26 +26,36 @@ import json
 import os
 import re
 import time
+import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 from IPython.display import display
 
-from advad.checks import check_choice
+from advad.checks import check_choice, reject
 from advad.environment import UNATTENDED
 from advad.files import plain
+from advad.lessons.answers import EXERCISES, equal
 from advad.lessons.catalogue import find_lesson
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import Parameter, ParameterError, parse_parameters, read_parameters
-from advad.lessons.record import FILE, Lesson, Prediction, output_folder
-from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box, say
+from advad.lessons.record import FILE, Held, Lesson, Prediction, earlier_predictions, output_folder
+from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box
 from advad.plots.images import image_markup
 
 PLOTLY = "application/vnd.plotly.v1+json"
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
+
+# In a saved notebook an explorer's widgets are gone, and JupyterLab says "Error displaying widget" where they were. The
+# static image after them is to be seen exactly then, and the error is not.
+FALLBACK = """<style>
+.jp-OutputArea-child:has(.advad-explorer) + .jp-OutputArea-child .advad-fallback {display:none}
+.jp-OutputArea-child:not(:has(.advad-explorer)):has(+ .jp-OutputArea-child .advad-fallback) {display:none}
+</style>"""
+
+Output = tuple[dict[str, Any], dict[str, Any]]  # a bundle to display, and what it is
 
 _running: Lesson | None = None
 
@@ -83,10 +97,11 @@ def start(name: str, parameters: dict[str, Any], output_dir: str | os.PathLike[s
     if device.type == "cpu" and values.get("profile") in ("smoke", "lab"):
         torch.set_num_threads(1)
     _running = Lesson(name, values, folder, _describe(device))
+    if UNATTENDED not in os.environ:
+        _running.earlier = earlier_predictions(folder, values)
     if values.get("profile") == "smoke":
-        say(
-            "smoke", "A test run", "The profile “smoke” only shows that the lesson runs. Its numbers mean nothing.", RED
-        )
+        text = "The profile “smoke” only shows that the lesson runs. Its numbers mean nothing."
+        _put(lambda: _note("smoke", "A test run", text, RED))
 
 
 def _declared(name: str, namespace: dict[str, Any]) -> dict[str, Parameter]:
@@ -129,7 +144,7 @@ def settings(
     return dict(values)
 
 
-def show(figure: Any, finding: str, alt: str | None = None) -> None:
+def show(figure: Any, finding: str, alt: str | None = None, *, after: Prediction | None = None) -> None:
     """Show a plotly figure, and under it the one sentence that it teaches.
 
     Parameters
@@ -140,23 +155,26 @@ def show(figure: Any, finding: str, alt: str | None = None) -> None:
         One sentence, computed from what the figure shows.
     alt : str, optional
         Alternative text for screen readers; by default the figure's title.
+    after : Prediction, optional
+        Figure and finding are held back until this prediction is committed.
     """
     payload = json.loads(figure.to_json())
     payload["config"] = CONFIG
     alt = alt or figure.layout.title.text or "Interactive figure"
     running().saw(finding)
-    kind = {"advad": {"kind": "figure", "alt": alt, "finding": finding}}
-    display({PLOTLY: payload, "text/plain": f"[Figure: {alt}]"}, raw=True, metadata=kind)
-    say("finding", "Finding", finding)
+    about = {"kind": "figure", "alt": alt, "finding": finding}
+    _put(lambda: ({PLOTLY: payload, "text/plain": f"[Figure: {alt}]"}, about), after, "This figure")
+    _put(lambda: _note("finding", "Finding", finding), after)
 
 
-def finding(text: str) -> None:
-    """State a finding that has no figure."""
+def finding(text: str, *, after: Prediction | None = None) -> None:
+    """State a finding that has no figure; it may be held back until a prediction is committed."""
     running().saw(text)
-    say("statement", "Finding", text)  # pages leave a "finding" out: the figure before it has it as its caption
+    # pages leave a "finding" out: the figure before it has it as its caption
+    _put(lambda: _note("statement", "Finding", text), after, "This finding")
 
 
-def image(image: Any, finding: str, alt: str, *, width: int | None = None) -> None:
+def image(image: Any, finding: str, alt: str, *, width: int | None = None, after: Prediction | None = None) -> None:
     """Show an image with its text alternative, and its finding as the caption.
 
     Parameters
@@ -167,15 +185,42 @@ def image(image: Any, finding: str, alt: str, *, width: int | None = None) -> No
         As in :func:`show`.
     width : int, optional
         In CSS pixels, at most; else as :func:`advad.plots.images.image_markup` says.
+    after : Prediction, optional
+        As in :func:`show`.
     """
-    (element, _), caption = image_markup(image, alt, width), box("Finding", html.escape(finding))
+    output = _image(image, finding, alt, width)
     running().saw(finding)
-    kind = {"advad": {"kind": "image", "alt": alt, "finding": finding}}
-    bundle = {
-        "text/html": f'<figure style="margin:.6rem 0">{element}<figcaption>{caption}</figcaption></figure>',
-        "text/plain": f"[Image: {alt}] {finding}",
-    }
-    display(bundle, raw=True, metadata=kind)
+    _put(lambda: output, after, "This image")
+
+
+def explore(explorer: Any, alt: str, *, after: Prediction | None = None) -> None:
+    """Show an explorer; where its widgets are not alive, the same state as an image, with the summary as its caption.
+
+    Parameters
+    ----------
+    explorer : Explorer
+    alt : str
+        What the image shows, for screen readers.
+    after : Prediction, optional
+        As in :func:`show`.
+    """
+    bundle, about = _image(explorer.to_image(), explorer.summary(), alt)
+    bundle["text/html"] = f'<div class="advad-fallback">{FALLBACK}{bundle["text/html"]}</div>'
+    running().saw(explorer.summary())
+    if after is not None and _is_awaited(after):
+        _hold(lambda handle: handle.update(_view(explorer)), (after,), _waiting("This explorer", after))
+    else:
+        display(explorer)
+    _put(lambda: (bundle, about), after)
+
+
+def _view(explorer: Any) -> Any:
+    """Return an explorer's widgets, to stand where a note stood; a figure inside a box has its state sent only so."""
+    from advad.explorers.base import figures_in
+
+    for figure in figures_in(explorer.view):
+        figure._repr_mimebundle_()
+    return explorer.view
 
 
 def picture(*arguments: Any, **options: Any) -> None:
@@ -205,35 +250,65 @@ def require(condition: Any, rule: str) -> None:
 def predict(question: str, options: Sequence[str], answer: str | None = None) -> Prediction:
     """Ask for a prediction, to be committed before the result is shown.
 
+    A prediction that was committed stays: when the cell is run again, and when the lesson is run again with the same
+    parameters.
+
     Parameters
     ----------
     question : str
     options : sequence of str
+        At least two, each of which may turn out to be true.
     answer : str, optional
         A prediction that is committed at once, so that a run without a reader can replay one; "" is none.
 
     Returns
     -------
     Prediction
-        For :func:`reveal`.
+        For :func:`reveal`, and for what is shown `after` it.
+
+    Raises
+    ------
+    ValueError
+        An empty question, fewer than two options, an empty or repeated one, or an answer that is none of them.
     """
-    prediction = Prediction(question, tuple(map(str, options)))
-    running().predictions[question] = prediction
+    texts = tuple(str(option).strip() for option in options)
+    if not question.strip():
+        reject("lesson", "question", "be a question", question)
+    if len(set(texts)) < max(2, len(texts)) or not all(texts):
+        reject("lesson", "options", "be two or more different texts, none of them empty", list(options))
+    current = running()
+    prediction = current.predictions.get(question) or current.earlier.get(question)
+    if prediction is None or prediction.options != texts:
+        prediction = Prediction(question, texts)
+    current.predictions[question] = prediction
     if answer:
         _commit(prediction, answer)
-        say("predict", "Predicted", f"{question} {prediction.chosen}")
-        return prediction
-    choices = "".join(f"<li>{html.escape(option)}</li>" for option in prediction.options)
-    row = "display:flex;flex-wrap:wrap;gap:.1rem 2.2rem;margin:.3rem 0;padding-left:1.2rem"
-    markup = box("Predict", f"{html.escape(question)}<ul style='{row}'>{choices}</ul>")
-    view = _prediction_widget(prediction)._repr_mimebundle_() or {}
-    bundle = dict(view) | {"text/html": markup, "text/plain": f"Predict: {question} {' / '.join(prediction.options)}"}
-    display(bundle, raw=True, metadata={"advad": {"kind": "predict"}})
+    if prediction.chosen is not None:
+        _put(lambda: _predicted(prediction))
+    else:
+        _ask(prediction)
+    current.release()
     return prediction
 
 
+def _ask(prediction: Prediction) -> None:
+    """Display the question with its controls, which give way to the prediction once it is committed."""
+    choices = "".join(f"<li>{html.escape(option)}</li>" for option in prediction.options)
+    row = "display:flex;flex-wrap:wrap;gap:.1rem 2.2rem;margin:.3rem 0;padding-left:1.2rem"
+    markup = box("Predict", f"{html.escape(prediction.question)}<ul style='{row}'>{choices}</ul>")
+    view = _prediction_widget(prediction)._repr_mimebundle_() or {}
+    text = f"Predict: {prediction.question} {' / '.join(prediction.options)}"
+    bundle = dict(view) | {"text/html": markup, "text/plain": text}
+    handle = display(bundle, raw=True, metadata={"advad": {"kind": "predict"}}, display_id=True)
+    running().held.append(Held((prediction,), lambda: _update(handle, _predicted(prediction))))
+
+
+def _predicted(prediction: Prediction) -> Output:
+    return _note("predict", "Predicted", f"{prediction.question} {prediction.chosen}")
+
+
 def reveal(prediction: Prediction, truth: str, because: str = "") -> None:
-    """Show the answer beside the prediction; while a reader has committed none, ask for it instead.
+    """Show the answer beside the prediction, once a reader has committed one.
 
     Parameters
     ----------
@@ -246,56 +321,103 @@ def reveal(prediction: Prediction, truth: str, because: str = "") -> None:
     """
     check_choice("lesson", "truth", truth, prediction.options)
     prediction.truth = truth
-    if prediction.chosen is None and UNATTENDED not in os.environ:
-        say("reveal", "Predict first", "Commit a prediction above, then run this cell again.", GREY)
-        return
-    label, colour = "Revealed", BLUE
-    text = f"It is: {truth}."
-    if prediction.chosen is not None:
-        as_predicted = prediction.chosen == truth
-        label, colour = ("✓ As predicted", GREEN) if as_predicted else ("✗ Not as predicted", RED)
-        text = f"Predicted: {prediction.chosen}. {text}"
-    say("reveal", label, f"{text} {because}".strip(), colour)
+
+    def answer() -> Output:
+        label, colour = "Revealed", BLUE
+        text = f"It is: {truth}."
+        if prediction.chosen is not None:
+            as_predicted = prediction.chosen == truth
+            label, colour = ("✓ As predicted", GREEN) if as_predicted else ("✗ Not as predicted", RED)
+            text = f"Predicted: {prediction.chosen}. {text}"
+        return _note("reveal", label, f"{text} {because}".strip(), colour)
+
+    _put(answer, prediction, "The answer")
     running().save()
 
 
-def check(name: str, answer: Any, correct: Any, hint: str = "", *, tolerance: float = 1e-6) -> None:
-    """Say whether an exercise's answer is right, wrong (with the hint), or not attempted; and record it.
+def check(
+    name: str,
+    answer: Any,
+    correct: Any = None,
+    hint: str | tuple[str, str] = "",
+    *,
+    tolerance: float = 1e-6,
+) -> Any:
+    """Say whether an exercise's answer is right, wrong (with hints), or not attempted; and record it.
 
     Parameters
     ----------
     name : str
         The exercise, unique in the lesson.
     answer : object
-        None or `...` counts as not attempted. Else a value, or a function that the exercise asked for.
-    correct : object or callable
+        None, `...` or a function whose body is `...` counts as not attempted. Else a value, or a function that the
+        exercise asked for.
+    correct : object or callable, optional
         The value; or a test of the answer that returns true or false. An exception inside it makes the answer
-        wrong, and is shown; NotImplementedError makes it not attempted.
-    hint : str
-        Shown with a wrong answer.
+        wrong, and is shown; NotImplementedError makes it not attempted. By default what `advad.lessons.answers` says
+        of the exercise of this name, so that the notebook does not show it.
+    hint : str or (str, str)
+        Shown with a wrong answer: a nudge, and folded under it a recipe.
     tolerance : float
         How far numbers may be off: this much, and this share of the correct value.
+
+    Returns
+    -------
+    object
+        What the lesson goes on with: the answer where it is right, else the library's own.
     """
-    current, detail = running(), ""
-    if answer is None or answer is ...:
+    current, detail, fallback = running(), "", correct
+    exercise = EXERCISES[current.name, name] if correct is None else None
+    if exercise is not None:
+        correct, hint, fallback = exercise.accepts, exercise.hints, exercise.own
+    if answer is None or answer is ... or _is_left_open(answer):
         state = "not attempted"
     else:
         try:
-            right = correct(answer) if callable(correct) else _equal(answer, correct, tolerance)
+            right = correct(answer) if callable(correct) else equal(answer, correct, tolerance)
             state = "right" if right else "wrong"
         except NotImplementedError:
             state = "not attempted"
         except Exception as error:  # a reader's code may fail in any way, and is told how
-            state, detail = "wrong", f"It raised {type(error).__name__}: {error}."
+            state, detail = "wrong", _what_failed(error, answer)
     label, colour = {
         "right": ("✓ Right", GREEN),
         "wrong": ("✗ Not right yet", RED),
         "not attempted": ("○ Not attempted", GREY),
     }[state]
-    advice = hint if state == "wrong" else "Replace the dots and run the cell." if state == "not attempted" else ""
-    say("check", label, " ".join(filter(None, [f"Exercise “{name}”.", detail, advice])), colour)
+    nudge, recipe = (hint, "") if isinstance(hint, str) else hint
+    advice = {"wrong": nudge, "not attempted": "Replace the dots and run the cell."}.get(state, "")
+    parts = [f"Exercise “{name}”.", detail, advice]
+    if exercise is not None and state != "right":
+        parts.append("Until then the lesson goes on with the library's own.")
+    text = " ".join(filter(None, parts))
+    markup = html.escape(text)
+    if recipe and state == "wrong":
+        markup += f"<details><summary>A second hint</summary>{html.escape(recipe)}</details>"
+    bundle = {"text/html": box(label, markup, colour), "text/plain": f"{label}. {text}"}
+    _put(lambda: (bundle, {"kind": "check"}))
     current.checks[name] = state
     current.save()
+    return answer if state == "right" else fallback
+
+
+def _is_left_open(answer: Any) -> bool:
+    """Return whether an answer is a function whose body is still `...`."""
+
+    def left_open() -> None: ...
+
+    code = getattr(answer, "__code__", None)
+    return code is not None and code.co_code == left_open.__code__.co_code
+
+
+def _what_failed(error: Exception, answer: Any) -> str:
+    """Return what was raised, and in which line of a reader's function, where it is in one."""
+    code = getattr(answer, "__code__", None)
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    lines = [line - own.co_firstlineno + 1 for own, line in frames if own is code]
+    place = f" in line {lines[-1]} of {code.co_name}" if code is not None and lines else ""
+    message = str(error)
+    return f"It raised {type(error).__name__}{place}: {message}" + "." * (not message.endswith((".", "?", "!")))
 
 
 def record(finding: str, **metrics: Any) -> None:
@@ -317,8 +439,64 @@ def record(finding: str, **metrics: Any) -> None:
     lesson.finding, lesson.metrics = finding, plain(metrics, "metrics")
     lesson.seconds = time.perf_counter() - lesson.began
     lesson.save()
-    text = f"{finding} ({lesson.seconds:.0f} s on {lesson.device}; {lesson.output_dir.name}/{FILE})"
-    say("record", "Recorded", text)
+    facts = f"({lesson.seconds:.0f} s on {lesson.device}; {lesson.output_dir.name}/{FILE})"
+    waiting = tuple(each for each in lesson.predictions.values() if _is_awaited(each))
+    if waiting:
+        note = _note("record", "Recorded", f"The finding shows when you have committed your predictions. {facts}", GREY)
+        _hold(lambda handle: _update(handle, _note("record", "Recorded", f"{finding} {facts}")), waiting, note)
+    else:
+        _put(lambda: _note("record", "Recorded", f"{finding} {facts}"))
+
+
+# ---------------------------------------------------------------- outputs, and how they are held back
+
+
+def _note(kind: str, label: str, text: str, colour: str = BLUE) -> Output:
+    """Return a note's bundle, and what it is."""
+    return {"text/html": box(label, html.escape(text), colour), "text/plain": f"{label}. {text}"}, {"kind": kind}
+
+
+def _image(image: Any, finding: str, alt: str, width: int | None = None) -> Output:
+    """Return an image's bundle, and what it is."""
+    (element, _), caption = image_markup(image, alt, width), box("Finding", html.escape(finding))
+    bundle = {
+        "text/html": f'<figure style="margin:.6rem 0">{element}<figcaption>{caption}</figcaption></figure>',
+        "text/plain": f"[Image: {alt}] {finding}",
+    }
+    return bundle, {"kind": "image", "alt": alt, "finding": finding}
+
+
+def _is_awaited(prediction: Prediction | None) -> bool:
+    return prediction is not None and prediction.chosen is None and UNATTENDED not in os.environ
+
+
+def _put(output: Callable[[], Output], after: Prediction | None = None, what: str = "") -> None:
+    """Display an output, or hold it back behind a note that names `what` waits; without a name the note is empty."""
+    if after is None or not _is_awaited(after):
+        bundle, about = output()
+        display(bundle, raw=True, metadata={"advad": about})
+    else:
+        _hold(lambda handle: _update(handle, output()), (after,), _waiting(what, after))
+
+
+def _waiting(what: str, after: Prediction) -> Output:
+    """Return the note that stands where something is held back."""
+    if not what:
+        return {"text/html": "", "text/plain": ""}, {"kind": "held"}
+    text = f"{what} appears here when you have committed your prediction: {after.question}"
+    return _note("held", "Predict first", text, GREY)
+
+
+def _hold(release: Callable[[Any], object], predictions: tuple[Prediction, ...], note: Output) -> None:
+    """Display a note, which gives way to what `release` puts in its place once all predictions are committed."""
+    bundle, about = note
+    handle = display(bundle, raw=True, metadata={"advad": about}, display_id=True)
+    running().held.append(Held(predictions, lambda: release(handle)))
+
+
+def _update(handle: Any, output: Output) -> None:
+    bundle, about = output
+    handle.update(bundle, raw=True, metadata={"advad": about})
 
 
 def _commit(prediction: Prediction, answer: str) -> None:
@@ -334,7 +512,6 @@ def _prediction_widget(prediction: Prediction) -> Any:
     wide = widgets.Layout(width="auto")
     choice = widgets.RadioButtons(options=prediction.options, value=None, layout=wide)
     button = widgets.Button(description="Commit my prediction", disabled=True, layout=wide, button_style="primary")
-    note = widgets.HTML()
     errors = widgets.Output()
 
     def choose(change: Any) -> None:
@@ -344,21 +521,14 @@ def _prediction_widget(prediction: Prediction) -> Any:
         with errors:
             _commit(prediction, str(choice.value))
             choice.disabled = button.disabled = True
-            note.value = f"✓ Committed: <strong>{html.escape(str(choice.value))}</strong>. Go on to see."
+            running().release()
 
     choice.observe(choose, "value")
     button.on_click(commit)
     title = widgets.HTML(f"<strong>Predict.</strong> {html.escape(prediction.question)}")
-    box = widgets.VBox([title, choice, widgets.HBox([button, note]), errors])
+    box = widgets.VBox([title, choice, button, errors])
     box.layout = widgets.Layout(max_width="46rem", padding=".4rem .9rem", border_left=f"4px solid {BLUE}")
     return box
-
-
-def _equal(answer: Any, correct: Any, tolerance: float) -> bool:
-    if isinstance(correct, (str, bool, set, dict)):
-        return bool(answer == correct)
-    values, wanted = (np.asarray(plain(value, "answer"), dtype=float) for value in (answer, correct))
-    return values.shape == wanted.shape and np.allclose(values, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def _describe(device: Any) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,9 +34,21 @@ class Prediction:
     committed_at: str | None = None
 
 
+@dataclass(frozen=True)
+class Held:
+    """An output that waits for predictions; `release` puts it where its note stands."""
+
+    predictions: tuple[Prediction, ...]
+    release: Callable[[], object]
+
+
 @dataclass
 class Lesson:
-    """What a lesson has shown, asked and measured so far."""
+    """What a lesson has shown, asked and measured so far.
+
+    `earlier` are the predictions that its last run recorded, by question: what was committed stays committed. `held`
+    are the outputs that wait for a prediction.
+    """
 
     name: str
     parameters: dict[str, Any]
@@ -47,11 +61,20 @@ class Lesson:
     metrics: dict[str, Any] = field(default_factory=dict)
     checks: dict[str, str] = field(default_factory=dict)
     predictions: dict[str, Prediction] = field(default_factory=dict)
+    earlier: dict[str, Prediction] = field(default_factory=dict)
+    held: list[Held] = field(default_factory=list)
 
     def saw(self, finding: str) -> None:
         """Remember the finding of a figure; a cell that is run again adds none."""
         if finding not in self.findings:
             self.findings.append(finding)
+
+    def release(self) -> None:
+        """Show the outputs whose predictions are all committed."""
+        ready = [held for held in self.held if all(each.chosen is not None for each in held.predictions)]
+        self.held = [held for held in self.held if held not in ready]
+        for held in ready:
+            held.release()
 
     def results(self) -> dict[str, Any]:
         """Return the content of `results.json`."""
@@ -73,6 +96,23 @@ class Lesson:
         if self.seconds is None:
             return
         write_json(self.output_dir / FILE, self.results())
+
+
+def earlier_predictions(folder: Path, parameters: Mapping[str, Any]) -> dict[str, Prediction]:
+    """Return the predictions that a lesson's last run recorded as committed, by question.
+
+    Empty where it ran with other parameters (then it asks about something else), or where there is no record.
+    """
+    try:
+        results = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        if results["parameters"] != plain(parameters, "parameters"):
+            return {}
+        keys = ("question", "chosen", "committed_at")
+        committed = [each for each in results["predictions"] if each["chosen"] in each["options"]]
+        made = (Prediction(options=tuple(each["options"]), **{key: each[key] for key in keys}) for each in committed)
+        return {prediction.question: prediction for prediction in made}
+    except (OSError, ValueError, LookupError, TypeError):  # none, or a damaged one
+        return {}
 
 
 def output_folder(owner: str, folder: str | os.PathLike[str]) -> Path:

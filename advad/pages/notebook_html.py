@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import html
 
-from IPython.display import display
-
 BLUE, GREEN, RED, GREY = "#0072B2", "#009E73", "#D55E00", "#8A8A8A"  # Okabe-Ito, legible on white and on black
 
 
@@ -16,9 +14,3 @@ def box(label: str, markup: str, colour: str = BLUE) -> str:
         f"border-left:4px solid {colour};background:{colour}14"
     )
     return f'<div class="advad-note" style="{style}"><strong>{html.escape(label)}.</strong> {markup}</div>'
-
-
-def say(kind: str, label: str, text: str, colour: str = BLUE) -> None:
-    """Display a note; `kind` is the kind of note, for a page."""
-    bundle = {"text/html": box(label, html.escape(text), colour), "text/plain": f"{label}. {text}"}
-    display(bundle, raw=True, metadata={"advad": {"kind": kind}})

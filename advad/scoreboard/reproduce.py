@@ -243,15 +243,16 @@ def command_of(plan: Plan) -> str:
 def _placed(printed: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, Mapping[str, Any]]]:
     """Return section, column and entry of each printed value.
 
-    Classes are the columns, and the conditions tell sections apart; where a table has one class only, the conditions
-    are the columns.
+    Classes are the columns, and the conditions tell sections apart; where a table has one class only, or means only,
+    the conditions are the columns.
     """
     conditions = [{**entry["settings"], **entry} for entry in printed]
     for row in conditions:
         if row["normal"] == "mean-of-pairs":
             del row["normal_classes"]  # the column says it
     varied = [name for name in CONDITIONS if len({row.get(name, "") for row in conditions}) > 1]
-    many_classes = len({entry["normal"] for entry in printed}) > 1
+    classes = {entry["normal"] for entry in printed}
+    many_classes = len(classes) > 1 and not all(name.startswith("mean") for name in classes)
     tells = [name for name in SECTION if len({row[name] for row in conditions}) > 1] or ["dataset"]
     cells = []
     for entry, row in zip(printed, conditions, strict=True):

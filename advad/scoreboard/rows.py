@@ -49,7 +49,7 @@ class Row:
     ----------
     method, dataset, protocol, normal, contamination, labelled, metric : str
         As in `data/README.md`; "" for none. `normal` is "mean" over `n_classes` classes, or "mean-of-pairs" over
-        `n_classes` pairs, too.
+        `n_classes` pairs, "mean-of-4" over so many draws of four classes, too.
     n_classes : int
         1 unless a mean.
     value : float
@@ -159,18 +159,28 @@ def measured_rows(path: Path = MEASURED) -> list[Row]:
     return rows + _means(rows)
 
 
+def mean_of(normal: str) -> str:
+    """Return the name of the mean that a normal class counts in, or classes: "8" in "mean", "0+8" in "mean-of-pairs".
+
+    Three classes and more count in "mean-of-3" and so on.
+    """
+    n = normal.count("+") + 1
+    return {1: "mean", 2: "mean-of-pairs"}.get(n, f"mean-of-{n}")
+
+
 def _means(rows: Sequence[Row]) -> list[Row]:
-    """Return the means over single classes of rows that differ in the class only, where all have as many seeds."""
+    """Return the means over classes, pairs and so on of rows that differ in them only, where all have as many seeds."""
     grouped: dict[str, list[Row]] = {}
     for row in rows:
-        if row.normal.isdigit():
-            same = [row.method, row.dataset, row.protocol, row.contamination, row.contaminants, row.labelled]
+        if row.normal.replace("+", "").isdigit():
+            same = [mean_of(row.normal)]
+            same += [row.method, row.dataset, row.protocol, row.contamination, row.contaminants, row.labelled]
             same += [row.metric, row.settings, row.sizes, row.hardware, row.command, row.n]
             grouped.setdefault(json.dumps(same, sort_keys=True), []).append(row)
     return [
         replace(
             group[0],
-            normal="mean",
+            normal=mean_of(group[0].normal),
             n_classes=len(group),
             value=statistics.mean(row.value for row in group),
             spread=None
@@ -223,10 +233,11 @@ def rows_of(runs: Iterable[Mapping[str, Any]], source: str) -> list[Row]:
             for normal, by_seed in of_class.items():
                 values = [run["metrics"][metric]["value"] for run in by_seed.values()]
                 rows.append(_row(source, list(by_seed.values()), settings, metric, normal, values, 1))
-            single = {normal: by_seed for normal, by_seed in of_class.items() if "+" not in normal}
-            pairs = {normal: by_seed for normal, by_seed in of_class.items() if normal.count("+") == 1}
-            for name, group in (("mean", single), ("mean-of-pairs", pairs)):
-                seeds = sorted(set.intersection(*map(set, group.values()))) if group else []
+            of_mean: dict[str, dict[str, Any]] = {}
+            for normal, by_seed in of_class.items():
+                of_mean.setdefault(mean_of(normal), {})[normal] = by_seed
+            for name, group in of_mean.items():
+                seeds = sorted(set.intersection(*map(set, group.values())))
                 if len(group) < 2 or not seeds:
                     continue
                 means = [
@@ -311,6 +322,8 @@ def printed_metric(method: str, metric: str) -> str:
     """
     if metric.startswith("auroc_attacked_"):
         return "auroc_attacked"
+    if metric == "best_f1":
+        return "f1"
     if metric.startswith("balanced_accuracy_either_or_"):
         return metric.replace("_either_or", "")
     return "" if method in EITHER_OR and metric.startswith("balanced_accuracy_") else metric

@@ -10,7 +10,7 @@ import ast
 import pytest
 
 from advad.lessons.catalogue import lessons
-from tests.browser.conftest import ASK, leave, wait_for
+from tests.browser.conftest import ASK, TOKEN, leave, wait_for, write_notebook
 from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
 PATHS = {path.stem: path for path in lessons()}
@@ -94,3 +94,70 @@ def test_the_other_lessons_explorers_say_what_their_kernel_says(lesson, request)
         hands.press(selector, *keys)
         sees_another_sentence(hands, ask, explorer, before)
     check_all_looks(page, name[:2], len(EXPLORERS[name]))
+
+
+LESSON = [
+    """
+import advad, numpy as np
+import plotly.graph_objects as go
+from advad import explorers
+from advad.lessons import lesson
+lesson.start("00_test", {{"seed": 0, "device": "cpu"}}, output_dir="held")
+detector = advad.load_detector({path!r})
+split = advad.one_class(advad.load("digits"), normal=8, seed=0, test_size=240)
+""",
+    'guess = lesson.predict("Up or down?", ["up", "down"])',
+    """
+lesson.show(go.Figure(go.Scatter(y=[1, 2])), "It goes up by one.", alt="A rising line", after=guess)
+lesson.reveal(guess, "up", because="Two is more than one.")
+""",
+    """
+explorer = explorers.ThresholdExplorer(detector, split.test, is_anomaly=split.test_is_anomaly, holdout=split.holdout)
+lesson.explore(explorer, alt="Images beside the threshold", after=guess)
+""",
+    'lesson.record("The line rises.")',
+]
+
+
+def test_a_figure_appears_when_the_prediction_is_committed_and_is_there_the_next_day(
+    lab, run_notebook, open_page, detector_file
+):
+    write_notebook(lab.folder / "held.ipynb", LESSON[0].format(path=detector_file), *LESSON[1:])
+    page = run_notebook("held.ipynb")
+    page.get_by_text("Recorded.").wait_for()
+    page.set_default_timeout(ANSWER)
+    cells, outputs = page.locator(".jp-CodeCell"), page.locator(".jp-OutputArea-output")
+    plot, fallback = cells.nth(2).locator(".js-plotly-plot"), page.get_by_alt_text("Images beside the threshold")
+    assert outputs.get_by_text("Predict first.").count() == 3
+    assert plot.count() == page.locator(ROOT).count() == 0
+    assert outputs.get_by_text("by one").count() == outputs.get_by_text("The line rises").count() == 0
+
+    page.get_by_label("down", exact=True).check()
+    page.get_by_role("button", name="Commit my prediction").click()
+    plot.wait_for()
+    for text in ("It goes up by one.", "Predicted: down. It is: up. Two is more than one.", "The line rises."):
+        outputs.get_by_text(text).wait_for()
+    assert outputs.get_by_text("Predict first.").count() == 0
+    assert cells.nth(1).get_by_text("Up or down? down").is_visible()
+    hands = Hands(page)
+    before = page.evaluate(ASK, "explorer.summary()")
+    hands.press(SLIDER, "End")
+    wait_for(lambda: page.evaluate(ASK, "explorer.summary()") != before, ANSWER / 1000, "the explorer is not alive")
+    assert fallback.is_hidden(), "the explorer is alive"
+
+    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")  # what is committed stays
+    page.wait_for_function("() => document.querySelectorAll('.jp-InputPrompt')[4].textContent.includes('10')")
+    plot.wait_for()
+    assert page.get_by_role("button", name="Commit my prediction").count() == 0
+    page.screenshot(path=SHOTS / "lesson_predicted.png", full_page=True)
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    leave(page)
+
+    page = open_page(f"{lab.url}lab/tree/held.ipynb?token={TOKEN}&reset")
+    page.locator(".jp-CodeCell").nth(2).locator(".js-plotly-plot").wait_for()
+    page.locator(".jp-OutputArea-output").get_by_text("Predicted: down. It is: up.").wait_for()
+    page.get_by_alt_text("Images beside the threshold").wait_for()
+    visible = [each for each in page.get_by_text("Error displaying widget").all() if each.is_visible()]
+    page.screenshot(path=SHOTS / "lesson_reopened.png", full_page=True)
+    assert not visible
+    leave(page)

@@ -111,3 +111,14 @@ def test_masks_of_the_test_part_give_the_metrics_of_pixels():
     contradicting = masks.clone()
     contradicting[int((~truth).nonzero()[0]), 0, 0] = 1  # a normal image with a mark: nothing is measured
     assert not set(names) & set(measure(detector, replace(shown, masks=parts | {"test": contradicting})))
+
+
+def test_the_largest_f1_is_measured_where_the_splits_are_merged():
+    detector, images = advad.PCA(n_components=4), advad.load("digits")
+    for protocol, there in ((advad.merged, True), (advad.one_class, False)):
+        split = protocol(images, normal=0, seed=0, holdout=0.0)
+        metrics = measure(detector.fit(split.train), split)
+        assert ("best_f1" in metrics) == there
+        if there:
+            scores = detector.anomaly_score(split.test)
+            assert metrics["best_f1"].value == advad.best_f1(split.test_is_anomaly, scores)[0]

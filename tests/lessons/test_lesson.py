@@ -16,24 +16,37 @@ from PIL import Image
 
 from advad import files
 from advad.environment import UNATTENDED
-from advad.lessons import lesson
+from advad.lessons import answers, lesson
+from advad.lessons.answers import EXERCISES
 from advad.lessons.parameters import ParameterError
-from advad.pages import notebook_html
+
+
+class Handle:
+    """Of an output that can be replaced where it stands."""
+
+    def __init__(self, outputs, place):
+        self.outputs, self.place = outputs, place
+
+    def update(self, bundle, *, raw, metadata):
+        assert raw
+        self.outputs[self.place] = (bundle, metadata["advad"])
 
 
 @pytest.fixture
 def shown(monkeypatch):
     """Return the list of what the lesson displays: (bundle, metadata)."""
-    found = []
+    outputs = []
 
-    def display(bundle, *, raw, metadata):
-        assert raw
-        found.append((bundle, metadata["advad"]))
+    def display(bundle, *, raw=False, metadata=None, display_id=None):
+        if not raw:  # a widget
+            outputs.append((bundle, {"kind": "explorer"}))
+            return None
+        outputs.append((bundle, metadata["advad"]))
+        return Handle(outputs, len(outputs) - 1) if display_id else None
 
     monkeypatch.setattr(lesson, "display", display)
-    monkeypatch.setattr(notebook_html, "display", display)
     monkeypatch.delenv(UNATTENDED, raising=False)
-    return found
+    return outputs
 
 
 @pytest.fixture
@@ -265,11 +278,11 @@ def test_a_prediction_is_committed_by_hand_before_the_answer_shows(shown, begun)
     assert "Which &lt;digit&gt;?" in bundle["text/html"]
     assert about == {"kind": "predict"}
     lesson.reveal(guess, "3", because="Two bows.")
-    assert "Predict first" in text_of(shown)
-    assert "3" not in text_of(shown)
+    assert text_of(shown).startswith("Predict first. The answer appears here when")
+    assert "bows" not in text_of(shown)
 
     box = lesson._prediction_widget(guess)
-    choice, button = box.children[1], box.children[2].children[0]
+    choice, button = box.children[1:3]
     assert button.disabled
     choice.value = "3"
     assert not button.disabled
@@ -278,9 +291,110 @@ def test_a_prediction_is_committed_by_hand_before_the_answer_shows(shown, begun)
     assert guess.chosen == "3"
     assert choice.disabled
     assert button.disabled
+    assert text_of(shown) == "✓ As predicted. Predicted: 3. It is: 3. Two bows."
     assert written(begun)["predictions"][0]["chosen"] == "3"
     lesson.reveal(guess, "3")
     assert text_of(shown).startswith("✓ As predicted.")
+
+
+def kinds(shown):
+    return [about["kind"] for _, about in shown]
+
+
+def commit(guess, option):
+    """Commit a prediction as a reader does."""
+    choice, button = lesson._prediction_widget(guess).children[1:3]
+    choice.value = option
+    button.click()
+
+
+def test_what_follows_a_prediction_appears_when_it_is_committed(shown, begun):
+    figure = go.Figure(go.Scatter(y=[1.0, 2.0]), layout={"title": {"text": "Two points"}})
+    guess = lesson.predict("Which digit?", ["1", "3"])
+    lesson.show(figure, "Threes do.", after=guess)
+    lesson.image(np.eye(2), "Two threes.", "A three", after=guess)
+    lesson.finding("Three.", after=guess)
+    lesson.reveal(guess, "3")
+    lesson.record("Threes look like it.")
+    assert kinds(shown) == ["predict", "held", "held", "held", "held", "held", "record"]
+    assert not re.search("[Tt]hree", json.dumps([bundle for bundle, _ in shown[1:]])), "nothing is given away"
+    assert [bundle["text/plain"].partition(" appears")[0] for bundle, _ in shown[1:6]] == [
+        "Predict first. This figure",
+        "",
+        "Predict first. This image",
+        "Predict first. This finding",
+        "Predict first. The answer",
+    ]
+    commit(guess, "1")
+    assert kinds(shown) == ["predict", "figure", "finding", "image", "statement", "reveal", "record"]
+    assert shown[0][0]["text/plain"] == "Predicted. Which digit? 1"
+    assert "application/vnd.jupyter.widget-view+json" not in shown[0][0], "a saved notebook shows the prediction"
+    assert shown[1][0][lesson.PLOTLY]["data"][0]["type"] == "scatter"
+    assert text_of(shown).startswith("Recorded. Threes look like it.")
+    assert not begun.held
+
+
+def test_an_output_waits_for_its_own_prediction_only(shown, begun):
+    first, second = (lesson.predict(question, ["yes", "no"]) for question in ("First?", "Second?"))
+    lesson.finding("of the first", after=first)
+    lesson.finding("of the second", after=second)
+    lesson.record("of both")
+    commit(second, "yes")
+    assert kinds(shown) == ["predict", "predict", "held", "statement", "record"]
+    assert "of both" not in text_of(shown)
+    commit(first, "no")
+    assert "of both" in text_of(shown)
+    lesson.finding("of the first again", after=first)
+    assert text_of(shown) == "Finding. of the first again"
+
+
+def test_without_a_reader_nothing_is_held_back(shown, begun, monkeypatch):
+    monkeypatch.setenv(UNATTENDED, "1")
+    guess = lesson.predict("Which digit?", ["1", "3"])
+    lesson.finding("Threes.", after=guess)
+    lesson.record("done")
+    assert kinds(shown) == ["predict", "statement", "record"]
+
+
+def test_a_commitment_outlives_its_cell_and_its_kernel(shown, begun):
+    guess = lesson.predict("Which digit?", ["1", "3"])
+    lesson.finding("Threes.", after=guess)
+    assert lesson.predict("Which digit?", ["1", "3"]) is guess, "what is held waits for the cell that was run last"
+    commit(guess, "1")
+    assert text_of(shown) == "Predicted. Which digit? 1"
+    lesson.record("done")
+    when = guess.committed_at
+
+    for parameters, chosen in (({"seed": 3}, "1"), ({"seed": 4}, None)):
+        lesson.start("00_test", {"device": "cpu"} | parameters, output_dir=begun.output_dir)
+        again = lesson.predict("Which digit?", ["1", "3"])
+        assert again.chosen == chosen, "other parameters ask about something else"
+        assert again.committed_at == (when if chosen else None)
+    lesson.start("00_test", {"seed": 3, "device": "cpu"}, output_dir=begun.output_dir)
+    assert lesson.predict("Which digit?", ["1", "5"]).chosen is None, "the options are others"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"parameters": {"seed": 3, "device": "cpu"}, "predictions": [{}]}'])
+def test_a_damaged_record_holds_no_commitment(shown, begun, content):
+    (begun.output_dir / "results.json").write_text(content)
+    lesson.start("00_test", {"seed": 3, "device": "cpu"}, output_dir=begun.output_dir)
+    assert lesson.running().earlier == {}
+
+
+@pytest.mark.parametrize(
+    ("question", "options", "message"),
+    [
+        (" ", ["a", "b"], "lesson: question must be a question"),
+        ("Which?", ["a"], "lesson: options must be two or more different texts, none of them empty; got"),
+        ("Which?", ["a", "a"], "lesson: options must be two or more different"),
+        ("Which?", ["a", " "], "lesson: options must be two or more different"),
+        ("Which?", [], "lesson: options must be two or more different"),
+    ],
+)
+def test_a_question_without_a_possible_answer_is_refused(shown, begun, question, options, message):
+    with pytest.raises(ValueError, match=message):
+        lesson.predict(question, options)
+    assert not shown
 
 
 def test_without_a_reader_the_answer_is_shown(shown, begun, monkeypatch):
@@ -316,7 +430,7 @@ def not_done(answer):
         ({1, 2}, {2, 1}, "right", "✓ Right"),
         (lambda x: 2 * x, lambda f: f(3) == 6, "right", "✓ Right"),
         (lambda x: 3 * x, lambda f: f(3) == 6, "wrong", "✗ Not right yet"),
-        (lambda x: 1 / 0, lambda f: f(3) == 6, "wrong", "It raised ZeroDivisionError: division by zero. Look again."),
+        (lambda x: 1 / 0, lambda f: f(3) == 6, "wrong", "It raised ZeroDivisionError in line 1 of <lambda>: division"),
         ("text", 0.31, "wrong", "It raised ValueError"),
         (None, 0.31, "not attempted", "○ Not attempted. Exercise “it”. Replace the dots and run the cell."),
         (..., 0.31, "not attempted", "○ Not attempted"),
@@ -328,6 +442,71 @@ def test_an_exercise_is_right_wrong_or_not_attempted(shown, begun, answer, corre
     assert text in text_of(shown)
     assert begun.checks == {"it": state}
     assert ("Look again." in text_of(shown)) == (state == "wrong")
+
+
+def left_open(x): ...
+
+
+def noted_but_open(x):
+    """What it should do."""
+
+
+def fails_late(x):
+    y = x
+    return y / 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "text"),
+    [
+        (lambda x: x + x, "right", "✓ Right. Exercise “double”."),
+        (left_open, "not attempted", "○ Not attempted. Exercise “double”. Replace the dots and run the cell. Until"),
+        (noted_but_open, "wrong", "It raised ValueError: the function returns None; is there a `return`? Add. Until"),
+        (lambda x: x, "wrong", "✗ Not right yet. Exercise “double”. Add. Until then the lesson goes on with the"),
+        (fails_late, "wrong", "It raised ZeroDivisionError in line 3 of fails_late: division by zero. Add."),
+        (7, "wrong", "It raised TypeError: 'int' object is not callable. Add."),
+    ],
+)
+def test_an_exercise_whose_answer_the_library_has(shown, begun, monkeypatch, answer, state, text):
+    monkeypatch.setattr(lesson, "EXERCISES", EXERCISES.copy())
+    monkeypatch.setattr(answers, "EXERCISES", lesson.EXERCISES)
+    register = answers.function("00_test", "double", "Add.", "Write <x> + x.", lambda: [(1,), (np.arange(3),)])
+    own = register(lambda x: 2 * x)
+    goes_on_with = lesson.check("double", answer)
+    assert goes_on_with is (answer if state == "right" else own)
+    assert begun.checks == {"double": state}
+    assert text in text_of(shown)
+    assert ("A second hint</summary>Write &lt;x&gt; + x." in shown[-1][0]["text/html"]) == (state == "wrong")
+    assert "Write" not in text_of(shown)
+
+
+def test_an_answer_may_change_what_it_gets(shown, begun, monkeypatch):
+    """It is called with copies, so that what it does to them does no harm."""
+
+    def in_place(values):
+        values *= 2
+        return values
+
+    inputs = [(np.arange(3),)]
+    assert answers.results(in_place, inputs)[0].tolist() == [0, 2, 4]
+    assert inputs[0][0].tolist() == [0, 1, 2]
+
+
+def test_an_explorer_is_shown_with_an_image_for_when_it_is_not_alive(shown, begun):
+    class Explorer:
+        def to_image(self):
+            return Image.new("L", (4, 3))
+
+        def summary(self):
+            return "All is black."
+
+    explorer = Explorer()
+    lesson.explore(explorer, alt="Nothing")
+    assert [shown[0][0], kinds(shown)] == [explorer, ["explorer", "image"]]
+    markup = shown[1][0]["text/html"]
+    assert markup.startswith('<div class="advad-fallback"><style>')
+    assert pixels_of(markup).shape == (3, 4)
+    assert begun.findings == ["All is black."]
 
 
 def test_a_tolerance_is_kept(shown, begun):

@@ -249,3 +249,10 @@ def test_the_mean_of_pairs_stands_beside_the_pairs():
     table = reproduce.table_of(reproduce.outline_of("arae", "6"), folder="nowhere")
     assert {cell.section for cell in table.cells} == {"MNIST"}
     assert list(dict.fromkeys(cell.column for cell in table.cells))[-2:] == ["4+9", "mean-of-pairs"]
+
+
+def test_a_table_of_means_has_their_conditions_as_columns():
+    table = reproduce.table_of(reproduce.outline_of("arae", "3"), folder="nowhere")
+    assert {cell.section for cell in table.cells} == {"auroc", "f1"}
+    columns = list(dict.fromkeys(cell.column for cell in table.cells))
+    assert columns == [f"normal classes {k}, tau {tau}" for k, tau in ((1, "0.50"), (4, "0.75"), (7, "0.85"))]

@@ -17,6 +17,7 @@ from advad.experiments.sweep import sweep
 from advad.files import write_json
 from advad.lessons.parameters import SpecError
 from advad.scoreboard import table as board
+from advad.scoreboard.measured import line_of, write_lines
 from advad.scoreboard.rows import Row, changed_settings
 
 TINY = {"method": "AE", "epochs": 2, "widths": [16], "latent_dim": 4}
@@ -120,6 +121,31 @@ def test_a_sweeps_means_are_taken_over_seeds_and_then_over_classes(here):
     assert (found["mean"].n, found["mean"].n_classes) == (2, 2)
     assert found["8"].settings == {"epochs": 2, "latent_dim": 4, "widths": [16]}
     assert found["8"].source == "mine"
+
+
+def test_pairs_and_draws_of_four_have_means_of_their_own(here):
+    drawn = [8, [0, 8], [1, 7], [0, 1, 2, 3], [4, 5, 6, 7]]
+    data = {"dataset": "digits", "protocol": "merged", "normal": drawn, "test_normal_share": 0.9, "holdout": 0.0}
+    pca = {"method": "PCA", "n_components": 4}
+    outcomes = sweep(SPEC | {"seed": 0, "data": data, "methods": [pca]}, folder="drawn", progress=False)
+    one, *others = [outcome.results["metrics"]["best_f1"]["value"] for outcome in outcomes]
+    assert 0 < one < 1
+    wanted = {"mean-of-pairs": statistics.mean(others[:2]), "mean-of-4": statistics.mean(others[2:])}
+    rows = [line for line in board.sweep_rows("drawn") if line.metric == "best_f1"]
+    means = {line.normal: line.value for line in rows if line.normal.startswith("mean")}
+    assert means == pytest.approx(wanted)  # of one class there is no mean
+    path = here / "measured.csv"
+    write_lines([line_of(line, "advad sweep drawn.toml") for line in rows if not line.normal.startswith("mean")], path)
+    again = {line.normal: line for line in board.measured_rows(path) if line.normal.startswith("mean")}
+    assert {normal: line.value for normal, line in again.items()} == pytest.approx(wanted, abs=1e-4)
+    assert {line.n_classes for line in again.values()} == {2}
+
+
+def test_a_mean_over_draws_of_classes_stands_beside_the_printed_one():
+    drawn = {"dataset": "coil100_32", "protocol": "merged", "normal": "mean-of-4", "n_classes": 30}
+    assert board.compare(row(**drawn)).published == 0.997
+    assert board.compare(row(**drawn, metric="best_f1")).published == 0.973
+    assert board.compare(row(**drawn | {"n_classes": 10})).published is None
 
 
 def test_other_settings_are_other_rows_and_subsets_are_flagged(here):
