@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 PLOTLY = "application/vnd.plotly.v1+json"
 IMAGES = ("image", "picture")  # kinds of output; "picture": notebooks of version 0.1
+HEIGHT = 400  # of a plot that names none, in CSS pixels
 THUMBNAIL = (640, 320)  # at most, in pixels; half as large on the page
 
 
@@ -195,12 +196,14 @@ def title(notebook: NotebookNode) -> str:
 def _figure(output: NotebookNode, name: str) -> Markup:
     """Return an output as a card; empty where it is no figure."""
     data, about = output.get("data", {}), output.get("metadata", {}).get("advad", {})
-    values = {"name": name, "finding": about.get("finding", ""), "plot": "", "png": "", "width": 0, "style": ""}
+    values = {"name": name, "finding": about.get("finding", ""), "plot": "", "png": "", "style": ""}
+    values |= {"width": 0, "height": 0}
     if PLOTLY in data:
         layout = dict(data[PLOTLY].get("layout", {}))
         width = layout.pop("width", None)  # the page's own, at most the author's
         alt = about.get("alt") or _plot_title(layout) or "Figure"
-        return render("figure", **values | {"plot": _plot(data[PLOTLY], layout), "alt": alt, "width": int(width or 0)})
+        size = {"width": int(width or 0), "height": int(layout.get("height") or HEIGHT)}
+        return render("figure", **values | size | {"plot": _plot(data[PLOTLY], layout), "alt": alt})
     if about.get("kind") in IMAGES:
         return render("figure", **values | _image(data["text/html"]))
     if "image/png" in data:

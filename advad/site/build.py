@@ -76,7 +76,7 @@ def build(out: str | Path, lessons: list[Lesson]) -> Path:
         pages = sum(path.suffix in (".md", ".ipynb") for path in sources.rglob("*") if path.parent.name != "files")
         with tqdm(total=2 * pages, desc="pages read and written", unit="page") as bar:
             app.connect("source-read", lambda *_: _count(bar))
-            app.connect("html-page-context", lambda *_: _count(bar))
+            app.connect("html-page-context", lambda app, page, *_: _count(bar) if page in app.env.found_docs else None)
             app.build()
         if app.statuscode:
             text = re.sub(r"\x1b\[[\d;]*m", "", warnings.getvalue()).replace(f"{sources}/", "")  # without colours

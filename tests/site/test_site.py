@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # 
 PLOT = {
     "application/vnd.plotly.v1+json": {
         "data": [{"type": "scatter", "x": [0, 1], "y": [0, 1]}],
-        "layout": {"paper_bgcolor": "white", "font": {"color": "#222"}},
+        "layout": {"height": 300, "paper_bgcolor": "white", "font": {"color": "#222"}},
     }
 }
 SHOWN = {"advad": {"finding": "It falls by -0.25.", "alt": "A line."}}
@@ -145,6 +145,10 @@ def test_it_opens_offline_draws_and_finds(site):
             page.goto((site / "lessons" / "00_start.html").as_uri())
             page.wait_for_selector(".plot svg")
             colour = page.evaluate("getComputedStyle(document.querySelector('.plot .xtick text')).fill")
+            page.set_viewport_size({"width": 850, "height": 900})  # as when a phone is turned: the plot stays whole
+            page.wait_for_function("document.querySelector('.plot svg').clientWidth > 420")
+            assert page.evaluate("document.querySelector('.plot').clientHeight") == 300
+            page.set_viewport_size({"width": 420, "height": 900})
             assert ink[0] <= int(re.findall(r"\d+", colour)[0]) < ink[1], (scheme, colour)
             for name in ("lessons/00_start", "methods/arae", "board", "index"):
                 page.goto((site / f"{name}.html").as_uri())
