@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from advad.checks import as_images, check_number, reject
-from advad.engine.base import BaseDetector
 from advad.engine.anomaly_maps import PIXELS
+from advad.engine.base import BaseDetector
 from advad.images import as_float
 
 
