@@ -101,7 +101,9 @@ def labels_of(X):
 def fits_or_refuses(name, X, y):
     """Check what a detector makes of images and labels."""
     detector = DETECTORS[name]()
-    refused_or_finite(lambda: detector.fit(X, y, progress=False).anomaly_score(X), X, name, "X", "y", "n_components", "conv_widths")
+    refused_or_finite(
+        lambda: detector.fit(X, y, progress=False).anomaly_score(X), X, name, "X", "y", "n_components", "conv_widths"
+    )
 
 
 def refused_or_finite(call, X, name, *arguments):
