@@ -21,6 +21,7 @@ from advad.analysis.metrics import auroc
 from advad.checks import check_choice, check_number, reject
 from advad.environment import private_folder
 
+MEBIBYTES = 64  # of distances at a time
 EXACT = 4096  # codes up to which UMAP compares all pairs anyway
 
 
@@ -181,11 +182,27 @@ def trustworthiness(codes: Any, embedding: Any, n_neighbors: int = 5) -> float:
 
     Source : Venna and Kaski 2001; scikit-learn's `sklearn.manifold.trustworthiness`.
     """
-    from sklearn.manifold import trustworthiness as of_scikit_learn
+    from sklearn.metrics import pairwise_distances_chunked
+    from sklearn.neighbors import NearestNeighbors
 
     codes, embedding = _pair("trustworthiness", codes, embedding)
     check_number("trustworthiness", "n_neighbors", n_neighbors, 1, len(codes) / 2, ends="[)", integer=True)
-    return float(of_scikit_learn(codes, embedding, n_neighbors=n_neighbors))
+    n, k = len(codes), int(n_neighbors)
+    on_map = NearestNeighbors(n_neighbors=k).fit(embedding).kneighbors(return_distance=False)  # (N, k)
+
+    def intrusions(distances: np.ndarray, first: int) -> np.ndarray:
+        """Return by how much each code's neighbours on the map rank too low; (B, N) -> (B,)."""
+        rows = np.arange(len(distances))
+        distances[rows, first + rows] = np.inf  # a code is no neighbour of its own
+        order = distances.argsort(axis=1)
+        ranks = np.empty_like(order)
+        np.put_along_axis(ranks, order, np.arange(n)[None], axis=1)  # 0 = nearest
+        beyond = np.take_along_axis(ranks, on_map[first : first + len(rows)], axis=1) - (k - 1)
+        return beyond.clip(0).sum(axis=1)
+
+    parts = pairwise_distances_chunked(codes, reduce_func=intrusions, working_memory=MEBIBYTES)
+    total = sum(float(part.sum()) for part in parts)
+    return 1 - total * 2 / (n * k * (2 * n - 3 * k - 1))
 
 
 def neighbourhood_preservation(codes: Any, embedding: Any, n_neighbors: int = 10) -> float:

@@ -64,7 +64,9 @@ def test_options_reach_the_method_and_small_sets_are_taken():
     assert np.isfinite(embed(CODES[:4], "tsne")).all()
 
 
-def test_trustworthiness_is_scikit_learns(maps):
+@pytest.mark.parametrize("mebibytes", [64, 0.01])
+def test_trustworthiness_is_scikit_learns(maps, mebibytes, monkeypatch):
+    monkeypatch.setattr("advad.analysis.latent.MEBIBYTES", mebibytes)
     expected = manifold.trustworthiness(CODES, maps["pca"].astype(float), n_neighbors=7)
     assert trustworthiness(CODES, maps["pca"], 7) == pytest.approx(expected)
 
