@@ -120,7 +120,9 @@ def table(rows: Sequence[Row]) -> str:
 
 def text(rows: Sequence[Row]) -> str:
     """Return the board as a table for the terminal."""
-    lines: list[tuple[str, ...]] = [("method", "data", "normal", "metric", "published", "ours", "difference", "best statistic", "flags")]
+    lines: list[tuple[str, ...]] = [
+        ("method", "data", "normal", "metric", "published", "ours", "difference", "best statistic", "flags")
+    ]
     lines += [
         (
             row.name,

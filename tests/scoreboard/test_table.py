@@ -261,7 +261,11 @@ def test_a_terminal_of_latin_letters_shows_the_board(here):
 def test_folders_stand_beside_what_is_printed_of_their_sets():
     for changes, figure, paper in (
         ({"method": "ALCN", "dataset": "mvtec_bottle", "normal": "good"}, 0.94, "alcn, table 3"),
-        ({"method": "GANomaly", "dataset": "plantvillage_pepper", "normal": "all-but-bacterial_spot"}, 0.73, "alcn, ta"),
+        (
+            {"method": "GANomaly", "dataset": "plantvillage_pepper", "normal": "all-but-bacterial_spot"},
+            0.73,
+            "alcn, ta",
+        ),
         ({"dataset": "BrainMRI", "protocol": "merged", "normal": "no"}, 0.970, "arae, table 1"),
         ({"dataset": "BrainMRI", "normal": "yes"}, None, ""),
     ):
