@@ -23,10 +23,12 @@ def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[f
     """Return the metrics of a trained detector on the test part, each with its bootstrap interval of 95 %.
 
     "auroc", "auprc" and "fpr_at_tpr" need no threshold. "auroc_of_…" is that of the cheap statistic of the images that
-    separates them best, "auroc_of_sharpness_higher" say: what a detector should exceed, by no merit of the detector. "f1_holdout" and "balanced_accuracy_holdout" take their
-    threshold from held-out normals (5 % false alarms). Where named classes contaminate the training part, balanced
-    accuracies follow Beggel et al. 2019, Sec. 5: against the test anomalies of those classes ("…_observed") and against
-    all other anomalies ("…_unobserved"), with thresholds from the training images, by two rules:
+    separates them best, "auroc_of_sharpness_higher" say: what a detector should exceed, by no merit of the detector.
+
+    "f1_holdout" and "balanced_accuracy_holdout" take their threshold from held-out normals (5 % false alarms). Where
+    named classes contaminate the training part, balanced accuracies follow Beggel et al. 2019, Sec. 5: against the test
+    anomalies of those classes ("…_observed") and against all other anomalies ("…_unobserved"), with thresholds from the
+    training images, by two rules:
 
     - "balanced_accuracy_observed": the score alone exceeds its 90th percentile (the paper's rule for its AE);
     - "balanced_accuracy_either_or_observed": the error exceeds its 90th percentile *or* the likelihood falls below its

@@ -234,7 +234,7 @@ def rows_of(runs: Iterable[Mapping[str, Any]], source: str) -> list[Row]:
         by_class = grouped.setdefault(key, (results, settings, {}))[2]
         by_class.setdefault(_normal(results["data"]), {})[results["seed"]] = results
     rows = []
-    for first, settings, by_class in grouped.values():
+    for _, settings, by_class in grouped.values():
         runs_of_all = [results for by_seed in by_class.values() for results in by_seed.values()]
         for metric in dict.fromkeys(name for results in runs_of_all for name in results["metrics"]):
             of_class = {

@@ -156,7 +156,6 @@ def test_masks_that_do_not_fit(tmp_path):
     with pytest.raises(ValueError, match=r"must fit an image each; got 'ground_truth/crack/1_mask.png'"):
         load(tmp_path)
     (tmp_path / "ground_truth" / "crack" / "1_mask.png").rename(tmp_path / "ground_truth" / "crack" / "0_mask.png")
-    assert load(tmp_path).masks is not None
     save(tmp_path / "ground_truth" / "crack" / "0_mask.png", size=(3, 3))
     with pytest.raises(ValueError, match=r"must have the size of its image, \(6, 8\); got \(3, 3\)"):
         load(tmp_path)

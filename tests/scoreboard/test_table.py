@@ -284,7 +284,7 @@ def test_the_best_statistic_stands_beside_the_auroc_of_its_images_and_below_half
     assert direction in ("higher", "lower")
     assert 0.5 <= float(value) <= 1
     assert eight in board.text(rows)
-    assert not [r.yardstick for r in digits if r.normal == "mean"]
+    assert {r.yardstick for r in digits if r.normal == "mean"} == {""}
     low = board.with_yardstick(row(value=0.4), {})
     assert low.flags == ("below 0.5: no yardstick",)
     assert board.with_yardstick(row(value=0.6), {}).flags == ()
