@@ -102,11 +102,10 @@ def write_overview(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
     folder = expanded(folder)
     notebooks = [_notebook(row) for row in rows]
     shown = [place for place, row in enumerate(rows) if row.page.is_file()]
-    for before, place, after in zip([None, *shown[:-1]], shown, [*shown[1:], None], strict=True):
+    for index, place in enumerate(shown):
         links = [("overview", "index.html")]
-        for arrow, other in (("← {}", before), ("{} →", after)):
-            if other is not None:
-                links.append((arrow.format(title(notebooks[other])), rows[other].page.name))
+        for arrow, other in (("← {}", shown[:index][-1:]), ("{} →", shown[index + 1 :][:1])):
+            links += [(arrow.format(title(notebooks[each])), rows[each].page.name) for each in other]
         write_lesson_page(notebooks[place], rows[place].page, image_folder=shipped("notebooks"), links=links)
     cards = [
         card(row, notebook, row.page.name if row.page.is_file() else "")

@@ -14,7 +14,7 @@ def mathml(formula: str, display: str) -> str:
     Examples
     --------
     >>> mathml("x^2", "inline")
-    '<math display="inline"><msup><mi>x</mi><mn>2</mn></msup></math>'
+    '<math display="inline"><mrow><msup><mi>x</mi><mn>2</mn></msup></mrow></math>'
     """
     from latex2mathml.converter import convert
 
