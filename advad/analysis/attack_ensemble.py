@@ -42,9 +42,9 @@ class Budget:
     Parameters
     ----------
     steps : int
-        Gradient steps of each search by gradient.
+        Gradient steps of each APGD search; of a smoothed ascent, the APGD after it, and a corner search, half as many.
     starts : int
-        Random starts of APGD.
+        Random starts of APGD; of the smoothed ascent, half as many without momentum, and half as many with it.
     queries : int
         Queries of Square.
     draws : int
@@ -313,19 +313,20 @@ def _searches(
 
     if name == SQUARE:
         return [square(objective, x, queries=budget.queries, **ball)]
-    settings: dict[str, Any] = {"steps": budget.steps, "generator": generator}
+    steps, half = budget.steps, -(-budget.steps // 2)
     if name == CORNERS:
-        return [corner_search(objective, x, start, radius, **settings) for start in ends or [x]]
+        return [corner_search(objective, x, end, radius, steps=half, generator=generator) for end in ends or [x]]
     starts: list[Tensor | None]
     if name == FAR_END:
         assert target.reconstruct is not None
         with torch.no_grad():
             starts = [far_end(x, target.reconstruct(x).clamp(0, 1), radius, norm) - x]
     elif name == SMOOTHED:
-        starts = [smoothed_ascent(objective, x, momentum=m, steps=budget.steps, **ball) - x for m in MOMENTA]
+        steps, momenta = half, MOMENTA * -(-budget.starts // 2)
+        starts = [smoothed_ascent(objective, x, momentum=m, steps=steps, **ball) - x for m in momenta]
     else:
         starts = [None] * budget.starts + ([] if first is None else [first])
-    return [apgd(objective, x, steps=budget.steps, start=start, **ball) for start in starts]
+    return [apgd(objective, x, steps=steps, start=start, **ball) for start in starts]
 
 
 def _expected(score: Score, draws: int) -> Score:

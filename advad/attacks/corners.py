@@ -107,9 +107,10 @@ def corner_search(
     for _ in range(steps):
         ahead = torch.where(best - lower > upper - best, lower, upper) - best  # Δ
         gain = (gradient * ahead + per_item(curvature, x) / 2 * ahead.square()).masked_fill(failed, -torch.inf)
-        rank = gain.flatten(1).argsort(dim=1, descending=True).argsort(dim=1)
         count = ((gain > 0).flatten(1).sum(1) * share).ceil()
-        chosen = (rank < count[:, None]).view_as(x)
+        ranked = gain.flatten(1).argsort(dim=1, descending=True)
+        first = torch.arange(ranked.shape[1], device=x.device) < count[:, None]
+        chosen = torch.zeros_like(first).scatter(1, ranked, first).view_as(x)
         moved = best + ahead * chosen
         value, slope = value_and_gradient("corner_search", objective, moved)
         better = value > highest
