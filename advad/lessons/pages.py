@@ -56,6 +56,8 @@ def write_lesson_page(notebook: NotebookNode, path: Path, *, pictures: Path | No
             outputs.append(output)
         if "outputs" in cell:
             cell.outputs = outputs
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):  # folded in JupyterLab; the notebook has it
+            cell.metadata["transient"] = {"remove_source": True}
     exporter = HTMLExporter(template_name="basic")
     exporter.register_filter("markdown2html", lambda source: to_html(source, pictures))
     body, _ = exporter.from_notebook_node(copy)
