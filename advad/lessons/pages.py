@@ -86,6 +86,8 @@ def with_cards(notebook: NotebookNode, prefix: str) -> NotebookNode:
             outputs.append(output)
         if "outputs" in cell:
             cell.outputs = outputs
+        if cell.metadata.get("jupyter", {}).get("source_hidden"):  # folded in JupyterLab; the notebook has it
+            cell.metadata["transient"] = {"remove_source": True}
     return copy
 
 

@@ -22,7 +22,7 @@ EXPLORERS = {
     "03_latent_space": [("game_explorer", SLIDER, ["ArrowRight"]), ("explorer", SLIDER, ["ArrowRight"])],
     "04_saliency": [("explorer", SLIDER, ["ArrowRight"]), ("brush", "canvas", ["ArrowUp", "Space"])],
     "05_noise": [("climb", SLIDER, ["ArrowRight"]), ("explorer", SLIDER, ["ArrowRight"])],
-    "06_attacks": [("explorer", SLIDER, ["Home"])],
+    "06_attacks": [("explorer", SLIDER, ["End"])],
     "07_few_labels": [("explorer", SLIDER, ["Home"])],
     "09_your_images": [("explorer", SLIDER, ["End"])],
 }
@@ -41,8 +41,20 @@ def lesson(request, lab, run_notebook):
     page.get_by_text("Recorded.").last.wait_for()  # by the last cell
     page.set_default_timeout(ANSWER)
     assert page.locator(FAILED).count() == 0
+    commit_predictions(page)
     yield page, lambda expression: ast.literal_eval(page.evaluate(ASK, expression))
     leave(page)
+
+
+def commit_predictions(page):
+    """Commit the first option of every prediction; after that nothing is held back any more."""
+    buttons = page.get_by_role("button", name="Commit my prediction")
+    for left in range(buttons.count(), 0, -1):
+        page.locator(".widget-radio input").first.check()
+        buttons.first.click()
+        wait_for(lambda left=left: buttons.count() == left - 1, ANSWER / 1000, "a prediction is not committed")
+    waiting = page.locator(".jp-OutputArea-output").get_by_text("appears here when you have committed")
+    wait_for(lambda: waiting.count() == 0, ANSWER / 1000, "something is still held back")
 
 
 def check_all_looks(page, name, n):

@@ -43,3 +43,14 @@ def test_an_image_keeps_its_pixels_its_text_and_its_size():
     card = with_cards(notebook, "p").cells[0].outputs[0]["data"]["text/html"]
     assert 'src="data:image/png;base64,aGk=" alt="a &lt;b&gt; eight"' in card
     assert "max-width:84px;image-rendering:pixelated" in card
+
+
+def test_a_page_shows_the_code_that_is_open_in_the_notebook(tmp_path):
+    outputs = [new_output("display_data", {"text/html": "<p>an output</p>", "text/plain": ""})]
+    folded = new_code_cell("plumbing = 1", outputs=outputs, metadata={"jupyter": {"source_hidden": True}})
+    notebook = new_notebook(cells=[folded, new_code_cell("science = 2")])
+    page = write_lesson_page(notebook, tmp_path / "00.html").read_text(encoding="utf-8")
+    assert "plumbing" not in page
+    assert "an output" in page
+    assert "science" in page
+    assert "transient" not in folded.metadata
