@@ -13,10 +13,12 @@ from tests.cases import CASES, CLASSICAL, digits, make
 
 SMALL = Budget(steps=30, starts=2, queries=150, probes=4)
 IMAGES = 12
-# Methods of which Square finds more than all gradient attacks, on more than 2 % of the images and by over 1 % of the
-# gain; with the reason. The evaluation warns, and its figure is not called a robust AUROC.
+# Methods of which Square may find more than all gradient attacks, on more than 2 % of the images and by over 1 % of the
+# gain; with the reason (data/findings/attacks.md). There the evaluation warns, and its figure is no robust AUROC.
 SQUARE_WINS = {
     "Berg": "its extreme pixels scale each image, and a gradient does not see another pixel become the extreme",
+    "GANomaly": "an absolute difference of codes has a local maximum for each pattern of signs",
+    "SkipGANomaly": "an absolute difference of pixels has a gradient that does not say where its kinks are",
 }
 ONE_IMAGE = 1 / IMAGES  # with so few images, and other rounding on other processors, one of them may go either way
 
@@ -47,9 +49,9 @@ def test_the_ensemble_is_the_worst_case_and_gradients_find_it(case, figure):
 
     beaten = {name: found.checks[f"{name}, black box"].value for name in ("normals", "anomalies")}
     figure(f"{case}: AUROC {found.auroc_before:.3f} to {found.auroc:.3f}, Square wins on {beaten}, {found.warnings}")
-    if case in SQUARE_WINS:
+    if max(beaten.values()) > SOME:
         assert not found.is_robust_auroc
-    else:
+    if case not in SQUARE_WINS:
         assert max(beaten.values()) <= max(SOME, ONE_IMAGE), f"Square finds over {MORE:.0%} more on {beaten}: {found}"
     assert SQUARE in found.found
 
