@@ -19,7 +19,7 @@ from torch import Tensor
 
 from advad.checks import as_images, check_number, reject
 from advad.engine.base import BaseDetector
-from advad.engine.maps import PIXELS
+from advad.engine.anomaly_maps import PIXELS
 from advad.images import as_float
 
 
