@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from advad.checks import as_images, check_number, reject
-from advad.engine.base import BaseDetector
 from advad.engine.anomaly_maps import PIXELS
+from advad.engine.base import BaseDetector
 from advad.images import as_float
 
 
@@ -110,8 +110,8 @@ class PatchDetector(BaseDetector):
     def _tiles(self, x: Tensor) -> Tensor:
         """Return the tiles of each image, (B, C, H, W) -> (B·T, C, patch, patch), those of an image one by one."""
         side = self.patch
-        tiles = [x[:, :, row : row + side, column : column + side] for row, column in self._places()]
-        return torch.stack(tiles, 1).flatten(0, 1)
+        crops = [x[:, :, row : row + side, column : column + side] for row, column in self._places()]
+        return torch.stack(crops, 1).flatten(0, 1)
 
     def anomaly_score(self, X: ArrayLike | Tensor) -> np.ndarray:
         images, count = self._images(X), len(self._places())
@@ -161,17 +161,17 @@ def starts(side: int, patch: int, stride: int) -> list[int]:
     return [*range(0, side - patch, stride), side - patch]
 
 
-def blended(tiles: Tensor, places: list[tuple[int, int]], size: tuple[int, int]) -> Tensor:
+def blended(maps: Tensor, places: list[tuple[int, int]], size: tuple[int, int]) -> Tensor:
     """Return whole maps from those of tiles, (B, T, p, p) -> (B, H, W).
 
     Where tiles overlap, a pixel is their mean, in which a tile counts the less the nearer the pixel is to its edge: so
     there are no seams, and tiles that agree are not changed.
     """
-    side = tiles.shape[-1]
+    side = maps.shape[-1]
     ramp = torch.minimum(torch.arange(1, side + 1), torch.arange(side, 0, -1)).double()
     window = ramp[:, None] * ramp  # (p, p), above 0 everywhere
-    total, weight = torch.zeros(len(tiles), *size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
+    total, weight = torch.zeros(len(maps), *size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
     for k, (row, column) in enumerate(places):
-        total[:, row : row + side, column : column + side] += tiles[:, k] * window
+        total[:, row : row + side, column : column + side] += maps[:, k] * window
         weight[row : row + side, column : column + side] += window
     return (total / weight).float()
