@@ -180,11 +180,13 @@ class Hands:
         assert self.root.locator(".advad-errors").inner_text().strip() == ""
         assert self.page.problems == []
         root, whole = self.root.element_handle(), self.page.viewport_size
+        room = root.evaluate(ROOM)
         for width in WIDTHS:
             self._make_room(width)
             self._settle(shot.with_stem(f"{shot.stem}_{width}"))
             beyond = root.evaluate(BEYOND)
             self.page.set_viewport_size(whole)
+            self.page.wait_for_function(f"([root, room]) => Math.abs(({ROOM})(root) - room) < 1", arg=[root, room])
             assert beyond == [], f"beyond the right edge of {width} pixels: {beyond[:5]}"
 
     def _make_room(self, width: int) -> None:
