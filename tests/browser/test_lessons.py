@@ -20,11 +20,15 @@ EXPLORERS = {
     "01_identity_collapse": [("explorer", SLIDER, ["ArrowRight"])],
     "02_contamination": [("rates_explorer", SLIDER, ["Home"]), ("explorer", SLIDER, ["End"])],
     "03_latent_space": [("game_explorer", SLIDER, ["ArrowRight"]), ("explorer", SLIDER, ["ArrowRight"])],
-    "04_saliency": [("explorer", SLIDER, ["ArrowRight"]), ("brush", "canvas", ["ArrowUp", "Space"])],
+    "04_saliency": [
+        ("explorer", SLIDER, ["ArrowRight"]),
+        ("brush", "canvas", ["ArrowUp", "Space"]),
+        ("photo_explorer", SLIDER, ["ArrowRight"]),
+    ],
     "05_noise": [("climb", SLIDER, ["ArrowRight"]), ("explorer", SLIDER, ["ArrowRight"])],
     "06_attacks": [("explorer", SLIDER, ["End"])],
     "07_few_labels": [("explorer", SLIDER, ["Home"])],
-    "09_your_images": [("explorer", SLIDER, ["End"])],
+    "09_your_images": [("explorer", SLIDER, ["End"]), ("map_explorer", SLIDER, ["ArrowRight"])],
 }
 FAILED = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText pre .ansi-red-fg'
 
