@@ -173,7 +173,7 @@ def measured_rows(path: Path = MEASURED) -> list[Row]:
 def mean_of(normal: str) -> str:
     """Return the name of the mean that a normal class counts in, or classes: "8" in "mean", "0+8" in "mean-of-pairs".
 
-    Three classes and more count in "mean-of-3" and so on.
+    Three classes and more count in "mean-of-3" and so on; "all-but-8", where class 8 is anomalous, in "mean".
     """
     n = normal.count("+") + 1
     return {1: "mean", 2: "mean-of-pairs"}.get(n, f"mean-of-{n}")
@@ -183,7 +183,7 @@ def _means(rows: Sequence[Row]) -> list[Row]:
     """Return the means over classes, pairs and so on of rows that differ in them only, where all have as many seeds."""
     grouped: dict[str, list[Row]] = {}
     for row in rows:
-        if row.normal.replace("+", "").isdigit():
+        if row.normal.removeprefix("all-but-").replace("+", "").isdigit():
             same = [mean_of(row.normal)]
             same += [row.method, row.dataset, row.protocol, row.contamination, row.contaminants, row.labelled]
             same += [row.metric, row.settings, row.sizes, row.hardware, row.command, row.n]

@@ -141,6 +141,14 @@ def test_pairs_and_draws_of_four_have_means_of_their_own(here):
     assert {line.n_classes for line in again.values()} == {2}
 
 
+def test_measured_rows_of_left_out_classes_have_a_mean(here):
+    of_class = {"protocol": "leave_one_out", "method": "VAE"}
+    rows = [row(**of_class, normal=f"all-but-{k}", value=0.5 + 0.1 * k) for k in (0, 1)]
+    write_lines([line_of(line, "advad reproduce alcn 1") for line in rows], here / "measured.csv")
+    (mean,) = [line for line in board.measured_rows(here / "measured.csv") if line.normal == "mean"]
+    assert (mean.value, mean.n_classes, mean.protocol) == (pytest.approx(0.55), 2, "leave_one_out")
+
+
 def test_a_mean_over_draws_of_classes_stands_beside_the_printed_one():
     drawn = {"dataset": "coil100_32", "protocol": "merged", "normal": "mean-of-4", "n_classes": 30}
     assert board.compare(row(**drawn)).published == 0.997
