@@ -110,7 +110,8 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
         Who asks, and what the argument is called; both open the message.
     X : ndarray or Tensor of shape (N, H, W) or (N, C, H, W)
         Three dimensions are N grey images. One image is refused as (H, W, C) and (H, W, 1); of (3, H, W) and
-        (4, H, W), where either may be meant, a warning says how it is read. `uint8`, or floating point in [0, 1]; values outside by at most 0.001, as resizing rounds, are clipped.
+        (4, H, W), where either may be meant, a warning says how it is read. `uint8`, or floating
+        point in [0, 1]; values outside by at most 0.001, as resizing rounds, are clipped.
     image_shape : (C, H, W), optional
         The shape that is expected of each image.
 

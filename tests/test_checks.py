@@ -85,7 +85,9 @@ def test_one_colour_image_is_not_taken_for_many_grey_ones(shape):
 @pytest.mark.parametrize("of", [np.zeros, torch.zeros])
 def test_one_grey_image_is_not_taken_for_many_of_one_column(of):
     image = of((16, 24, 1))
-    with pytest.raises(ValueError, match=r"looks like one grey image, \(H, W, 1\); got .*\(16, 24, 1\).*X\[None, ..., 0\]"):
+    with pytest.raises(
+        ValueError, match=r"looks like one grey image, \(H, W, 1\); got .*\(16, 24, 1\).*X\[None, ..., 0\]"
+    ):
         checks.as_images("A", image)
     assert checks.as_images("A", image[None, ..., 0]).shape == (1, 1, 16, 24)
     assert checks.as_images("A", image[:, None]).shape == (16, 1, 24, 1)  # the remedies of the line
@@ -110,7 +112,9 @@ def test_what_was_fitted_settles_what_is_scored():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert checks.as_images("A", three, image_shape=(1, 16, 24)).shape == (3, 1, 16, 24)
-        with pytest.raises(ValueError, match=r"looks like one colour image, \(C, H, W\); got .* One image is X\[None\]"):
+        with pytest.raises(
+            ValueError, match=r"looks like one colour image, \(C, H, W\); got .* One image is X\[None\]"
+        ):
             checks.as_images("A", three, image_shape=(3, 16, 24))
     assert checks.as_images("A", np.zeros((9, 16, 1)), image_shape=(1, 16, 1)).shape == (9, 1, 16, 1)
     assert checks.as_images("A", np.zeros((9, 16, 3)), image_shape=(1, 16, 3)).shape == (9, 1, 16, 3)
