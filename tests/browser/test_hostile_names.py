@@ -15,21 +15,25 @@ NAMES = [
     "two\nlines\tand a tab",
     "long" * 60,
     "שלום \u202e right to left",
-    "$\\frac{1}{2}$ and $math$",
+    "$\\frac{$ and $math$",
     "100 %s %d {0} %(x)s",
     "emoji 🦄👩‍🔬 &amp; &lt;b&gt;",
     f'</style></script><a href="javascript:{HIT}">a link</a>',
 ]
 SETUP = """
 names = {names!r}
-where = np.arange(30)
+where = np.arange(90)
 known = dict(labels=split.test_labels[where], classes=names, is_anomaly=split.test_labels[where] != 8)
 images = split.test[where]
 several = {{names[0]: detector, names[1]: detector, names[4]: detector}}
-from advad.analysis.contamination import sweep
 from advad.analysis.evaluation_pitfalls import EvaluationTable
 table = EvaluationTable(np.random.default_rng(0).uniform(0.5, 0.9, size=(4, 3, 2, 10, 3)))
 codes = np.random.default_rng(1).normal(size=(2, 240, 2))
+def at(rate, seed):
+    return advad.one_class(advad.load("digits"), normal=8, contamination=rate, seed=seed, test_size=240)
+def ae(seed):
+    return advad.AE(epochs=1, latent_dim=2, widths=(4,), seed=seed, device="cpu")
+runs = explorers.contaminated_runs(ae, at, rates=(0, 0.1), seeds=(0, 1), epochs=(1,))
 groups = {{name: split.test_labels.numpy() == k for k, name in enumerate(names[:4])}}
 """
 EXPLORERS = {
@@ -43,6 +47,7 @@ EXPLORERS = {
     "ReconstructionExplorer": "(several, images, **known)",
     "AnomalyMapExplorer": "(several, images, masks=(images[:, 0] > 200), **known)",
     "EvaluationPitfallsExplorer": "(table, names)",
+    "ContaminationExplorer": "({names[0]: runs, names[4]: runs})",
     "AAEPriorExplorer": "({names[0]: codes, names[4]: codes}, (1e-4, 1e-3), groups)",
 }
 OUTER = """() => [...document.querySelectorAll('.advad-explorer')].flatMap(root =>

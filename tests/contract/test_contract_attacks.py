@@ -21,8 +21,6 @@ SLOW = {  # each score is a search, or 72 passes: fewer images, attacked for les
 # gain; with the reason (data/findings/attacks.md). There the evaluation warns, and its figure is no robust AUROC.
 SQUARE_WINS = {
     "Berg": "its extreme pixels scale each image, and a gradient does not see another pixel become the extreme",
-    "GANomaly": "an absolute difference of codes has a local maximum for each pattern of signs",
-    "SkipGANomaly": "an absolute difference of pixels has a gradient that does not say where its kinks are",
 }
 
 BLACK_BOXES = [case for case in CLASSICAL if not hasattr(make(case), "score_tensor")]
