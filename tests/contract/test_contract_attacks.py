@@ -11,12 +11,13 @@ from advad.analysis.attack_ensemble import FAR_END, SQUARE, Budget
 from advad.analysis.robustness import evaluate
 from tests.cases import CASES, CLASSICAL, digits, make
 
-SMALL = Budget(steps=30, starts=2, queries=150, probes=4)
+SMALL = Budget(steps=20, starts=2, queries=150, probes=4)
 IMAGES = 12
-SLOW = {  # each score is a search, or 72 passes: fewer images, attacked for less long
-    "AnoGAN": (4, Budget(steps=12, starts=1, queries=60, probes=2)),
-    "GeoTrans": (4, Budget(steps=12, starts=1, queries=60, probes=2)),
-}
+BRIEF = Budget(steps=5, starts=1, queries=30, probes=2)
+SLOW = {
+    "AnoGAN": {"search_steps": 5},
+    "GeoTrans": {},
+}  # a search for each score, or 72 passes -> settings that shorten it
 # Methods of which Square may find more than all gradient attacks, on more than 2 % of the images and by over 1 % of the
 # gain; with the reason (data/findings/attacks.md). There the evaluation warns, and its figure is no robust AUROC.
 SQUARE_WINS = {
@@ -29,9 +30,9 @@ BLACK_BOXES = [case for case in CLASSICAL if not hasattr(make(case), "score_tens
 @pytest.mark.parametrize("case", [*CASES, *(case for case in CLASSICAL if case not in BLACK_BOXES)])
 def test_the_ensemble_is_the_worst_case_and_gradients_find_it(case, figure):
     split = digits()
-    n, budget = SLOW.get(case, (IMAGES, SMALL))
+    n, budget = (4, BRIEF) if case in SLOW else (IMAGES, SMALL)
     normals, anomalies = split.test[~split.test_is_anomaly][:n], split.test[split.test_is_anomaly][:n]
-    detector = make(case)
+    detector = make(case, **SLOW.get(case, {}))
     detector = detector.fit(split.train, **({"progress": False} if case in CASES else {}))
     found = evaluate(detector, normals, anomalies, 0.1, "both", budget=budget, progress=False)
     assert found.differentiable
