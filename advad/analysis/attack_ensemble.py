@@ -19,7 +19,7 @@ from torch import Tensor
 
 from advad.analysis.inputs import Score, as_pixels, as_score
 from advad.attacks import apgd, corner_search, far_end, random_corner, smoothed_ascent, square
-from advad.attacks.ball import interval
+from advad.attacks.ball import interval, per_item
 from advad.checks import check_choice, check_number, reject
 from advad.files import read_state, to_json, write_state
 
@@ -337,8 +337,11 @@ def _searches(
         steps, momenta = half, MOMENTA * -(-budget.starts // 2)
         starts = [smoothed_ascent(objective, x, momentum=m, steps=steps, **ball) - x for m in momenta]
     elif name == MANY:
-        steps = -(-steps // 4)
-        starts = [random_corner(x, radius, generator) - x for _ in range(CORNER_STARTS * budget.starts)]
+        corners = [random_corner(x, radius, generator) for _ in range(CORNER_STARTS * budget.starts)]
+        ends = [apgd(objective, x, steps=-(-steps // 4), start=corner - x, **ball) for corner in corners]
+        moved = [((end - corner).abs() > SAME).flatten(1).any(1) for end, corner in zip(ends, corners, strict=True)]
+        # a corner that the gradient does not leave was found by chance, and would hide that a gradient is masked
+        return [torch.where(per_item(far, x), end, x) for far, end in zip(moved, ends, strict=True)]
     else:
         starts = [None] * budget.starts + ([] if first is None else [first])
     return [apgd(objective, x, steps=steps, start=start, **ball) for start in starts]
