@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.browser.conftest import DETECTOR, leave, write_notebook
-from tests.browser.hands import ANSWER, BEYOND, ROOT, SHOTS, WIDTHS
+from tests.browser.hands import ANSWER, ROOT, SHOTS, WIDTHS
 
 HIT = "window.hit = (window.hit || 0) + 1"
 NAMES = [
@@ -50,8 +50,19 @@ EXPLORERS = {
     "ContaminationExplorer": "({names[0]: runs, names[4]: runs})",
     "AAEPriorExplorer": "({names[0]: codes, names[4]: codes}, (1e-4, 1e-3), groups)",
 }
-OUTER = """() => [...document.querySelectorAll('.advad-explorer')].flatMap(root =>
+ELEMENTS = """() => [...document.querySelectorAll('.advad-explorer')].flatMap(root =>
   [...root.querySelectorAll('script, [onerror], [onload], a[href^="javascript"]')].map(e => e.outerHTML))"""
+OVERFLOWING = """root => {
+  const edge = root.parentElement.getBoundingClientRect().right + 1, found = [];
+  const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const owner = texts.currentNode.parentElement, range = document.createRange();
+    if (!owner.checkVisibility() || owner.closest('svg, button, select, style')) continue;  // these clip their text
+    range.selectNodeContents(texts.currentNode);
+    if ([...range.getClientRects()].some(box => box.right > edge)) found.push(texts.currentNode.data.slice(0, 60))}
+  for (const element of root.querySelectorAll('button, select, img, .js-plotly-plot'))
+    if (element.checkVisibility() && element.getBoundingClientRect().right > edge) found.push(element.className);
+  return found}"""
 PRESSES = """root => {
   for (const b of [...root.querySelectorAll('.widget-toggle-button')].slice(0, 12)) b.click();
   for (const s of root.querySelectorAll('select')) {
@@ -75,7 +86,7 @@ def test_no_script_of_a_name_runs_and_no_name_becomes_an_element(desk):
         desk.roots.nth(nth).evaluate(PRESSES)
     desk.page.wait_for_function("() => !window.unanswered?.size")
     assert desk.page.evaluate("() => window.hit") is None
-    assert desk.page.evaluate(OUTER) == []
+    assert desk.page.evaluate(ELEMENTS) == []
     assert desk.page.problems == []
     assert desk.page.locator(".advad-errors .jp-RenderedText, .advad-errors pre").all_text_contents() == []
 
@@ -88,4 +99,4 @@ def test_a_long_name_does_not_break_the_layout(desk, width):
         root = desk.roots.nth(nth)
         root.scroll_into_view_if_needed()
         root.screenshot(path=SHOTS / f"hostile-{name}-{width}.png")
-        assert root.evaluate(BEYOND) == [], name
+        assert root.evaluate(OVERFLOWING) == [], name
