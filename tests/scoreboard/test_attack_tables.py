@@ -32,7 +32,8 @@ def test_a_table_is_read(monkeypatch, tmp_path):
 
 
 def test_every_method_has_its_row_on_the_digits():
-    assert [row["method"] for row in attack_table("digits")] == sorted(METHODS)
+    without = {"FeatureKNN"}  # its network takes minutes for the queries of Square
+    assert [row["method"] for row in attack_table("digits")] == sorted(set(METHODS) - without)
     for row in (*attack_table("digits"), *attack_table("MNIST")):
         assert 0 <= row["normals attacked"] <= row["AUROC"] <= 1
         assert 0 <= row["anomalies attacked"] <= row["AUROC"]
