@@ -69,12 +69,12 @@ def random_corner(x: Tensor, radius: float, generator: torch.Generator | None = 
     Returns
     -------
     Tensor of shape (B, C, H, W)
-        Images, in [0, 1].
+        Images, each at a corner, in [0, 1].
 
     Raises
     ------
     TypeError, ValueError
-        Bad images or numbers.
+        No images in [0, 1], or a radius outside (0, 1].
 
     Source : ours; columns as in the first step of Square (Andriushchenko et al. 2020, Sec. 4.2).
     """
