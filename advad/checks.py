@@ -6,6 +6,7 @@ The ground that every other module stands on; it knows none of them.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
@@ -17,6 +18,10 @@ ROUNDING = (
     1e-3  # how far resized floating-point images may lie outside [0, 1]: torchvision's own Resize gives 1.0000002
 )
 LONGEST_SIDE = 2**14  # pixels of an image that `load` or a saved detector may ask for; more is a mistake or damage
+
+
+class AmbiguousImagesWarning(UserWarning):
+    """An array may be one colour image, or as many grey images as a colour image has channels."""
 
 
 def brief(value: Any, length: int = 60) -> str:
@@ -104,7 +109,9 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
     owner, name : str
         Who asks, and what the argument is called; both open the message.
     X : ndarray or Tensor of shape (N, H, W) or (N, C, H, W)
-        `uint8`, or floating point in [0, 1]; values outside by at most 0.001, as resizing rounds, are clipped.
+        Three dimensions are N grey images. One image is refused as (H, W, C) and (H, W, 1); of (3, H, W) and
+        (4, H, W), where either may be meant, a warning says how it is read. `uint8`, or floating
+        point in [0, 1]; values outside by at most 0.001, as resizing rounds, are clipped.
     image_shape : (C, H, W), optional
         The shape that is expected of each image.
 
@@ -113,9 +120,10 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
     TypeError
         `X` is no array of images, or of another dtype.
     ValueError
-        It has no image, another shape, values that are not finite or lie outside [0, 1].
+        It has no image, or seems to be one image; another shape; values that are not finite or lie outside [0, 1].
     """
-    if isinstance(X, (list, tuple)):
+    listed = isinstance(X, (list, tuple))
+    if listed:
         try:
             X = np.asarray(X)
         except ValueError:  # images of different sizes
@@ -136,11 +144,8 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
         reject(owner, name, "hold pixels", "a tensor on the device 'meta', which has none")
     if X.layout != torch.strided:
         reject(owner, name, "be a dense tensor", X, "X.to_dense() is one.")
-    if X.ndim == 3 and X.shape[2] in (3, 4) and X.shape[1] > 4:  # N grey images so narrow would be no images
-        remedy = "One colour image is X[None].transpose(0, 3, 1, 2), without the transparency of RGBA."
-        reject(owner, name, "be several images; this looks like one colour image, (H, W, C)", X, remedy)
     if X.ndim == 3:
-        X = X.unsqueeze(1)  # (N, H, W) -> (N, 1, H, W)
+        X = _grey(owner, name, X, image_shape, listed)
     if X.ndim != 4:
         remedy = "One image is X[None]; flat rows need X.reshape(-1, channels, height, width)."
         reject(owner, name, "have shape (N, H, W) or (N, C, H, W)", X, remedy)
@@ -168,6 +173,30 @@ def as_images(owner: str, X: Any, *, name: str = "X", image_shape: tuple[int, in
         expected = "×".join(map(str, image_shape))
         reject(owner, name, f"hold images of shape {expected}, as in fit", X)
     return X
+
+
+def _grey(owner: str, name: str, X: Tensor, image_shape: tuple[int, int, int] | None, listed: bool) -> Tensor:
+    """Return (N, H, W) as (N, 1, H, W), unless it is one image: that is refused where it shows, else warned of."""
+    if image_shape is not None and tuple(X.shape[1:]) == tuple(image_shape[1:]) and image_shape[0] == 1:
+        return X.unsqueeze(1)  # as in fit, so nothing is ambiguous
+    rule, wide = "be several images; this looks like one {} image, {}", X.shape[1] > 4
+    if wide and X.shape[2] in (3, 4):  # N grey images so narrow would be no images
+        remedy = f"One colour image is {name}[None].transpose(0, 3, 1, 2), without the transparency of RGBA."
+        reject(owner, name, rule.format("colour", "(H, W, C)"), X, remedy)
+    if wide and X.shape[2] == 1:
+        remedy = f"One grey image is {name}[None, ..., 0]; {name}[:, None] is many, one pixel wide."
+        reject(owner, name, rule.format("grey", "(H, W, 1)"), X, remedy)
+    if len(X) in (3, 4) and tuple(X.shape) == image_shape:
+        reject(owner, name, rule.format("colour", "(C, H, W)"), X, f"One image is {name}[None].")
+    if wide and len(X) in (3, 4) and not listed:  # may be either
+        colour = f"{name}[None]" if len(X) == 3 else f"{name}[None, :3]"
+        warnings.warn(
+            f"{owner}: {name} of shape {tuple(X.shape)} is read as {len(X)} grey images, (N, H, W). "
+            f"Write {name}[:, None] for these; one colour image, (C, H, W), is {colour}.",
+            AmbiguousImagesWarning,
+            stacklevel=4,
+        )
+    return X.unsqueeze(1)
 
 
 def as_labels(owner: str, y: Any, n: int, *, name: str = "y") -> Tensor:

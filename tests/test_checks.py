@@ -1,5 +1,7 @@
 """The form of the messages: what, rule, got, remedy, in one line."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -76,5 +78,43 @@ def test_labels():
 def test_one_colour_image_is_not_taken_for_many_grey_ones(shape):
     with pytest.raises(ValueError, match=r"A: X must be several images; this looks like one colour image, \(H, W, C\)"):
         checks.as_images("A", np.zeros(shape, np.uint8))
-    for several in ((5, 4, 3), (20, 3, 3), (3, 16, 24)):  # too small to tell, or not of that form
+    for several in ((5, 4, 3), (20, 3, 3), (5, 16, 24)):  # too small to tell, or not of that form
         assert checks.as_images("A", np.zeros(several, np.uint8)).shape == (several[0], 1, *several[1:])
+
+
+@pytest.mark.parametrize("of", [np.zeros, torch.zeros])
+def test_one_grey_image_is_not_taken_for_many_of_one_column(of):
+    image = of((16, 24, 1))
+    with pytest.raises(
+        ValueError, match=r"looks like one grey image, \(H, W, 1\); got .*\(16, 24, 1\).*X\[None, ..., 0\]"
+    ):
+        checks.as_images("A", image)
+    assert checks.as_images("A", image[None, ..., 0]).shape == (1, 1, 16, 24)
+    assert checks.as_images("A", image[:, None]).shape == (16, 1, 24, 1)  # the remedies of the line
+
+
+@pytest.mark.parametrize("of", [np.zeros, torch.zeros])
+def test_what_may_be_one_colour_image_or_several_grey_ones_is_said(of):
+    for n in (3, 4):
+        X = of((n, 16, 24))
+        with pytest.warns(checks.AmbiguousImagesWarning, match=rf"A: X of shape \({n}, 16, 24\) is read as {n} grey"):
+            assert checks.as_images("A", X).shape == (n, 1, 16, 24)
+        for clear in (X[:, None], list(X), X[:2], of((5, 16, 24))):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                assert len(checks.as_images("A", clear)) == len(clear)
+    assert checks.as_images("A", of((3, 16, 24))[None]).shape == (1, 3, 16, 24)
+    assert checks.as_images("A", of((4, 16, 24))[None, :3]).shape == (1, 3, 16, 24)
+
+
+def test_what_was_fitted_settles_what_is_scored():
+    three = np.zeros((3, 16, 24), np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert checks.as_images("A", three, image_shape=(1, 16, 24)).shape == (3, 1, 16, 24)
+        with pytest.raises(
+            ValueError, match=r"looks like one colour image, \(C, H, W\); got .* One image is X\[None\]"
+        ):
+            checks.as_images("A", three, image_shape=(3, 16, 24))
+    assert checks.as_images("A", np.zeros((9, 16, 1)), image_shape=(1, 16, 1)).shape == (9, 1, 16, 1)
+    assert checks.as_images("A", np.zeros((9, 16, 3)), image_shape=(1, 16, 3)).shape == (9, 1, 16, 3)

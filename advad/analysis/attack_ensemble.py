@@ -2,8 +2,8 @@
 
 Gradient attacks share one blindness or another, so none of them is an evaluation by itself. The members are APGD from
 several random starts, APGD from the far end (for detectors that reconstruct, when scores are raised), APGD from where
-the ascent of a smoothed objective ends, a corner search from the end of each of these (in l∞), and Square, which needs
-no gradient at all.
+the ascent of a smoothed objective ends, short searches of APGD from many random corners (in l∞), a corner search from
+the best ends of all of these (in l∞), and Square, which needs no gradient at all.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ import torch
 from torch import Tensor
 
 from advad.analysis.inputs import Score, as_pixels, as_score
-from advad.attacks import apgd, corner_search, far_end, smoothed_ascent, square
+from advad.attacks import apgd, corner_search, far_end, random_corner, smoothed_ascent, square
+from advad.attacks.ball import interval, per_item
 from advad.checks import check_choice, check_number, reject
 from advad.files import read_state, to_json, write_state
 
-APGD, FAR_END, SMOOTHED, CORNERS, SQUARE = (
+APGD, FAR_END, SMOOTHED, MANY, CORNERS, SQUARE = (
     "APGD",
     "APGD from the far end",
     "APGD, smoothed start",
+    "APGD, many corners",
     "corner search",
     "Square",
 )
 MOMENTA = (0.0, 0.9)  # of the smoothed starts: the first follows kinks, the second passes more local maxima
+CORNER_STARTS = 6  # short searches from random corners, for each random start of APGD
+SEARCHED = 8  # of all searches' ends, the best from which an image's corner search begins
 PIXEL_UNITS = "It is in pixel units of [0, 1], so 0.1 is 10 %."
 FOUND = "found by "  # before an attack's name in a file
 SAME = 1e-6  # relative difference of two calls below which a score is not random: sums on a GPU may differ as much
@@ -42,9 +46,11 @@ class Budget:
     Parameters
     ----------
     steps : int
-        Gradient steps of each APGD search; of a smoothed ascent, the APGD after it, and a corner search, half as many.
+        Gradient steps of each APGD search; of a smoothed ascent, the APGD after it, and a corner search, half as many;
+        of an APGD search from a random corner, a quarter; of a last corner search from the best end, as many.
     starts : int
-        Random starts of APGD; of the smoothed ascent, half as many without momentum, and half as many with it.
+        Random starts of APGD; of the smoothed ascent, half as many without momentum, and half as many with it; six
+        times as many random corners.
     queries : int
         Queries of Square.
     draws : int
@@ -90,7 +96,7 @@ class Target:
         """Names of the attacks that can be run on it."""
         if not self.differentiable:
             return (SQUARE,)
-        return (APGD, *([FAR_END] if self.reconstruct else []), SMOOTHED, CORNERS, SQUARE)
+        return (APGD, *([FAR_END] if self.reconstruct else []), SMOOTHED, MANY, CORNERS, SQUARE)
 
 
 class WorstCase(NamedTuple):
@@ -180,7 +186,7 @@ def worst_case(
     """
     members = members or target.members
     unfit = {FAR_END} if sign < 0 else set()  # it raises errors
-    unfit |= {CORNERS} if norm != "linf" else set()  # a ball of l2 has none
+    unfit |= {MANY, CORNERS} if norm != "linf" else set()  # a ball of l2 has none
     members = tuple(name for name in members if name not in unfit)
     parts: list[WorstCase] = []
     begin = 0
@@ -315,7 +321,13 @@ def _searches(
         return [square(objective, x, queries=budget.queries, **ball)]
     steps, half = budget.steps, -(-budget.steps // 2)
     if name == CORNERS:
-        return [corner_search(objective, x, end, radius, steps=half, generator=generator) for end in ends or [x]]
+        begins = _best(objective, ends or [x], SEARCHED)
+        ends = [corner_search(objective, x, end, radius, steps=half, generator=generator) for end in begins]
+        lower, upper = interval(x, radius)
+        best = _best(objective, ends, 1)[0]
+        corner = torch.where(best - lower > upper - best, upper, lower)  # a search may end inside, a little below one
+        last = [corner_search(objective, x, end, radius, steps=steps, generator=generator) for end in (best, corner)]
+        return ends + last
     starts: list[Tensor | None]
     if name == FAR_END:
         assert target.reconstruct is not None
@@ -324,9 +336,23 @@ def _searches(
     elif name == SMOOTHED:
         steps, momenta = half, MOMENTA * -(-budget.starts // 2)
         starts = [smoothed_ascent(objective, x, momentum=m, steps=steps, **ball) - x for m in momenta]
+    elif name == MANY:
+        corners = [random_corner(x, radius, generator) for _ in range(CORNER_STARTS * budget.starts)]
+        ends = [apgd(objective, x, steps=-(-steps // 4), start=corner - x, **ball) for corner in corners]
+        moved = [((end - corner).abs() > SAME).flatten(1).any(1) for end, corner in zip(ends, corners, strict=True)]
+        # a corner that the gradient does not leave was found by chance, and would hide that a gradient is masked
+        return [torch.where(per_item(far, x), end, x) for far, end in zip(moved, ends, strict=True)]
     else:
         starts = [None] * budget.starts + ([] if first is None else [first])
     return [apgd(objective, x, steps=steps, start=start, **ball) for start in starts]
+
+
+def _best(objective: Score, searches: list[Tensor], count: int) -> list[Tensor]:
+    """Return the best of several searches' ends for each image, best first."""
+    with torch.no_grad():
+        order = torch.stack([objective(images) for images in searches]).argsort(0, descending=True)[:count]
+    items = torch.arange(order.shape[1], device=order.device)
+    return [torch.stack(searches)[which, items] for which in order]
 
 
 def _expected(score: Score, draws: int) -> Score:

@@ -36,7 +36,8 @@ def embed(codes: Any, method: str = "pca", *, seed: int = 0, **options: Any) -> 
     codes : array-like of shape (N, d), N >= 4, d >= 2
         Say, `detector.encode(X)`.
     method : {"pca", "tsne", "umap"}
-        UMAP takes some 10 s to load and compile at its first use in a process.
+        UMAP takes some 10 s to load and compile at its first use in a process. 10,000 codes take t-SNE about 95 s of
+        a processor's core and UMAP 40 s, and 1.1 GB.
     seed : int
         Of t-SNE and UMAP; PCA is the same for all seeds, and t-SNE too when it starts from PCA (`init="pca"`).
     **options

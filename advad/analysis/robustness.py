@@ -303,9 +303,9 @@ def evaluate(
     """Return the worst case of an ensemble of attacks for each image, and checks on whether it was strong enough.
 
     The ensemble: APGD from several starts, from the far end where a detector reconstructs and scores are raised, and
-    from where the ascent of a smoothed objective ends; a corner search from each of these ends in l∞; and Square. A
-    detector without a gradient (a classical one) is attacked by Square alone. A random score is attacked in the mean of
-    several draws.
+    from where the ascent of a smoothed objective ends; in l∞ also short searches from many random corners, and a corner
+    search from the best of these ends; and Square. A detector without a gradient (a classical one) is attacked by
+    Square alone. A random score is attacked in the mean of several draws.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ Plain functions of an objective `(B, C, H, W) -> (B,)`, which is *maximised* for
 
 from advad.attacks.ball import Objective, into_ball, project_l2, project_linf, random_l2, random_linf
 from advad.attacks.black_box import square
-from advad.attacks.corners import corner_search, far_end
+from advad.attacks.corners import corner_search, far_end, random_corner
 from advad.attacks.gradient import apgd, pgd, smoothed_ascent
 from advad.attacks.spatial import transform, worst_transform
 
@@ -18,6 +18,7 @@ __all__ = [
     "pgd",
     "project_l2",
     "project_linf",
+    "random_corner",
     "random_l2",
     "random_linf",
     "smoothed_ascent",

@@ -54,6 +54,38 @@ def far_end(x: Tensor, reconstruction: Tensor, radius: float, norm: str = "linf"
     return torch.where(reconstruction - lower > upper - reconstruction, lower, upper)
 
 
+def random_corner(x: Tensor, radius: float, generator: torch.Generator | None = None) -> Tensor:
+    """Return a random corner of each image's l∞ ball: a start for `apgd`.
+
+    A third of the corners is a coin's toss for each pixel, a third for each row, a third for each column: objectives
+    with many local maxima, such as absolute differences of codes, have some that only smooth changes lead to, and some
+    that only rough ones do.
+
+    Parameters
+    ----------
+    x, radius, generator
+        As in `apgd`.
+
+    Returns
+    -------
+    Tensor of shape (B, C, H, W)
+        Images, each at a corner, in [0, 1].
+
+    Raises
+    ------
+    TypeError, ValueError
+        No images in [0, 1], or a radius outside (0, 1].
+
+    Source : ours; columns as in the first step of Square (Andriushchenko et al. 2020, Sec. 4.2).
+    """
+    check_attack("random_corner", x, "linf", radius)
+    lower, upper = interval(x, radius)
+    kind = torch.randint(3, (len(x), 1, 1, 1), generator=generator, device=x.device)
+    tossed = torch.rand(x.shape, generator=generator, device=x.device)
+    tossed = torch.where(kind == 1, tossed[..., :1], torch.where(kind == 2, tossed[..., :1, :], tossed))
+    return torch.where(tossed < 0.5, lower, upper)
+
+
 def corner_search(
     objective: Objective,
     x: Tensor,
@@ -68,8 +100,9 @@ def corner_search(
     Where an objective is convex in δ, the gradient at one end of a pixel's interval may point out of it although the
     other end, at the distance Δ, is higher. A second-order estimate of the gain sees this: g Δ + ½ h Δ², where h is the
     mean curvature over pixels. Each step moves the pixels with the highest gains; where it fails, half as many, down to
-    single pixels, each of which is tried once between two rises; where it succeeds, twice as many. Only pixels that
-    promise a gain are moved: where the gradient is 0 everywhere, the search stays where it is.
+    single pixels, each of which is tried once between two rises; where it succeeds, twice as many. Pixels that promise
+    no gain are tried last, alone and once: at a kink of the objective the estimate may be wrong. Pixels without a
+    gradient are not moved: where it is 0 everywhere, the search stays where it is.
 
     Parameters
     ----------
@@ -106,15 +139,19 @@ def corner_search(
     failed = torch.zeros_like(x, dtype=torch.bool)  # pixels that were moved alone, and lowered the objective
     for _ in range(steps):
         ahead = torch.where(best - lower > upper - best, lower, upper) - best  # Δ
-        gain = (gradient * ahead + per_item(curvature, x) / 2 * ahead.square()).masked_fill(failed, -torch.inf)
-        count = ((gain > 0).flatten(1).sum(1) * share).ceil()
+        gain = gradient * ahead + per_item(curvature, x) / 2 * ahead.square()
+        promising = gain > 0
+        gain = gain.masked_fill(failed | (gradient == 0), -torch.inf)
+        count = ((gain > 0).flatten(1).sum(1) * share).ceil().clamp_min(1)
+        count = count.where(gain.isfinite().flatten(1).any(1), 0)
         ranked = gain.flatten(1).argsort(dim=1, descending=True)
         first = torch.arange(ranked.shape[1], device=x.device) < count[:, None]
         chosen = torch.zeros_like(first).scatter(1, ranked, first).view_as(x)
         moved = best + ahead * chosen
         value, slope = value_and_gradient("corner_search", objective, moved)
         better = value > highest
-        failed = ~per_item(better, x) & (failed | (chosen & per_item(count == 1, x)))
+        alone = chosen.view_as(x) & per_item(count == 1, x)
+        failed = (failed & ~(promising & per_item(better, x))) | (alone & ~per_item(better, x))
         best, gradient = (torch.where(per_item(better, x), a, b) for a, b in ((moved, best), (slope, gradient)))
         highest = torch.where(better, value, highest)
         share = torch.where(better, (2 * share).clamp_max(1), share / 2)

@@ -17,7 +17,12 @@ SPLITS = {
     **{"test": "test", "testing": "test"},
 }
 GROUND_TRUTH = ("ground_truth", "groundtruth", "ground-truth")
-MASK_FOLDERS = ("annotation", "annotations", "gt", "label", "labels", "mask", "masks", "segmentation")
+# Words of the folder names of public sets that are no classes: `images` and `labels`, `train_img` and `test_lab`,
+# `Defect_images` and `Mask_images`, `JPEGImages` and `SegmentationClass`, `ISIC-2017_Training_Data`, `train2017`
+IMAGE_WORDS = {"data", "image", "images", "img", "imgs", "input", "inputs", "jpegimages", "rgb"}
+MASK_WORDS = {"annotation", "annotations", "gt", "lab", "label", "labels", "manual", "mask", "masks", "seg"} | {
+    *("groundtruth", "segmentation", "segmentations", "segmentationclass", "segmentationobject", "truth")
+}
 COIL = re.compile(r"obj(?P<number>\d+)__\d+", re.IGNORECASE)
 
 
@@ -57,15 +62,17 @@ def find_layout(folder: Path) -> Layout:
     if root != folder:
         layout.notes.append(f"read {root.relative_to(folder).as_posix()}, the only set inside")
     inside = subfolders(root)
-    by_name = {name.lower(): name for name in inside}
-    truth_name = next((by_name[name] for name in GROUND_TRUTH if name in by_name), None)
-    if {"images", "masks"} <= by_name.keys():  # VisA
-        truth_name = by_name["masks"]
-        image_root = root / by_name["images"]
+    truth_name = next((name for name in inside if name.lower() in GROUND_TRUTH), None)
+    image_root = root
+    if pair := _images_and_masks(root, inside):  # VisA
+        image_name, truth_name = pair
+        image_root = root / image_name
+        layout.notes += [f"{name} holds no image" for name in inside if name not in pair]
         inside = subfolders(image_root)
-    else:
-        image_root = root
-        inside = [name for name in inside if name != truth_name]
+        if not _holds_images(root / truth_name):  # boxes as text, say
+            layout.notes.append(f"{truth_name} holds no image, so there are no masks")
+            truth_name = None
+    inside = [name for name in inside if name != truth_name]
     splits = [name for name in inside if name.lower() in SPLITS]
     if splits:
         _check_splits(layout, inside, splits)
@@ -76,10 +83,13 @@ def find_layout(folder: Path) -> Layout:
                 contents = f"{len(files_in(root / split))} images and no folder"
                 remedy = f"Put them in {root / split / 'good'}, say."
                 reject("load", str(root / split), "hold one folder per class", contents, remedy)
+            _refuse_parts_of_a_set(root / split, names)
             for name in names:
                 _add_class(layout, root / split / name, name, is_test=SPLITS[split.lower()] == "test")
+            layout.left_out["beside the class folders"] += len(files_in(root / split))
     elif inside:
         _refuse_sets_inside(image_root, inside)
+        _refuse_parts_of_a_set(image_root, inside)
         for name in inside:
             _add_class(layout, image_root / name, name, is_test=False)
         _refuse_folder_of_masks(layout, inside)
@@ -109,8 +119,45 @@ def _descended(folder: Path) -> Path:
 
 def _is_set(folder: Path) -> bool:
     """Return whether a folder looks like a set of its own: by its splits, or by VisA's two folders."""
-    names = {name.lower() for name in subfolders(folder)}
-    return "train" in {SPLITS.get(name) for name in names} or {"images", "masks"} <= names
+    names = subfolders(folder)
+    return "train" in {SPLITS.get(name.lower()) for name in names} or _images_and_masks(folder, names) is not None
+
+
+def _images_and_masks(folder: Path, names: list[str]) -> tuple[str, str] | None:
+    """Return the names of the two folders of a set that has one of images and one of masks; None if it has not."""
+    holding = [name for name in names if _holds_images(folder / name)]
+    image_names = [name for name in holding if name.lower() in IMAGE_WORDS]
+    mask_names = [name for name in names if name.lower() in {*MASK_WORDS, *GROUND_TRUTH}]
+    if len(image_names) == len(mask_names) == 1 and {*holding} <= {*image_names, *mask_names}:
+        return image_names[0], mask_names[0]
+    return None
+
+
+def _holds_images(folder: Path) -> bool:
+    return bool(files_in(folder)) or count_images(folder) > 0
+
+
+def _words(name: str) -> set[str]:
+    """Return the words of a folder's name in small letters: of "train_img2", {"train", "img"}."""
+    return set(re.findall(r"[^\W\d_]+", name.lower()))
+
+
+def _refuse_parts_of_a_set(folder: Path, names: list[str]) -> None:
+    """Refuse folders whose names say that they are parts of one set, such as images and their masks, not classes."""
+    words = {name: _words(name) for name in names if _holds_images(folder / name)}
+    masks = [name for name in words if words[name] & MASK_WORDS]
+    images = [name for name in words if name not in masks and words[name] & IMAGE_WORDS]
+    rule, take = "hold one folder per class, not {}", f"Take {folder / next(iter(images), '')}"
+    if masks and (images or (len(masks) == len(words) and files_in(folder))):
+        remedy = f"{take} with masks in {GROUND_TRUTH[0]}/ or without, or rename the classes."
+        reject("load", str(folder), rule.format("images beside masks"), images + masks, remedy)
+    parts = [{SPLITS[word] for word in own & SPLITS.keys()} for own in words.values()]
+    of_splits = all(parts) and len(set[str]().union(*parts)) > 1
+    of_images = len(images) == len(words) > 1 and all(words[name] == words[images[0]] for name in images)
+    if of_splits or of_images:
+        remedy = f"Take {folder / next(iter(words))}, say, or call them train/<class> and test/<class>."
+        remedy = remedy if of_splits else "Move their images into one folder, or rename the classes."
+        reject("load", str(folder), rule.format("parts of one set"), list(words), remedy)
 
 
 def _check_splits(layout: Layout, inside: list[str], splits: list[str]) -> None:
@@ -180,7 +227,7 @@ def _refuse_folder_of_masks(layout: Layout, inside: list[str]) -> None:
         own = [image_file for image_file in layout.image_files if image_file.label == name]
         stems = {image_file.path.stem for image_file in layout.image_files if image_file.label != name}
         plain = [(match["stem"] if (match := MASK_NAME.fullmatch(p.path.stem)) else p.path.stem) for p in own]
-        if name.lower() in MASK_FOLDERS and own and all(stem in stems for stem in plain):
+        if name.lower() in MASK_WORDS and own and all(stem in stems for stem in plain):
             if looks_like_mask(own[0].path):
                 other = next(label for label in inside if label != name)
                 remedy = f"If they are, move them to {layout.root / 'ground_truth' / other}."

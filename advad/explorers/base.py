@@ -23,7 +23,7 @@ SHOWN: dict[str, tuple[str, list[Explorer]]] = {}  # cell of a notebook -> its l
 WIDTH = 900  # CSS pixels that an explorer may take: what a notebook's cell has on a small laptop
 STYLE = """<style>
 .advad-explorer{max-width:920px;overflow:visible}
-.advad-explorer .widget-html-content{line-height:1.45;height:auto}
+.advad-explorer .widget-html-content{line-height:1.45;height:auto;overflow-wrap:anywhere}
 .advad-explorer .widget-html{height:auto;overflow:visible}
 .advad-explorer .advad-row{flex-flow:row wrap;gap:4px 8px;overflow:visible}
 .advad-explorer .advad-row,.advad-explorer .advad-row>.widget-hbox{align-items:center;max-width:100%}

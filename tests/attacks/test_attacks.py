@@ -300,6 +300,26 @@ def test_the_corner_search_moves_no_pixel_that_promises_nothing():
     assert torch.equal(attacks.corner_search(masked, x, x, 0.1), x)
 
 
+def test_the_corner_search_tries_last_what_promises_nothing_because_of_a_kink():
+    """|x − r| with x = 0 and kinks at 0.02 or 0.08: slope and mean curvature promise every pixel the same, nothing."""
+    x = torch.zeros(2, 1, 8, 8)
+    reconstruction = torch.where(images(2) < 0.5, 0.02, 0.08)
+    found = attacks.corner_search(lambda moved: (moved - reconstruction).abs().mean((1, 2, 3)), x, x, 0.1, steps=150)
+    assert torch.equal(found, attacks.far_end(x, reconstruction, 0.1))
+
+
+def test_random_corners_are_tossed_for_each_pixel_each_row_or_each_column():
+    x = images(300)
+    corners = attacks.random_corner(x, 0.1, torch.Generator().manual_seed(0))
+    lower, upper = (x - 0.1).clamp(min=0), (x + 0.1).clamp(max=1)
+    assert torch.equal(corners, torch.where(corners - lower > upper - corners, upper, lower))  # at one of two ends
+    up = (corners == upper)[:, 0]
+    rows, columns = ((up == up[:, :1]).all((1, 2)), (up == up[:, :, :1]).all((1, 2)))
+    for share in (rows.float().mean(), columns.float().mean()):
+        assert abs(float(share) - 1 / 3) < 0.1
+    assert abs(float(up.float().mean()) - 0.5) < 0.05
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_the_smoothed_ascent_finds_the_maximum_of_a_linear_objective_and_keeps_its_ball(norm, momentum):

@@ -26,12 +26,22 @@ import torch
 
 import advad
 from advad.analysis.attack_checks import MORE
-from advad.analysis.attack_ensemble import APGD, CORNERS, FAR_END, SMOOTHED, SQUARE, Budget, attackable, worst_case
+from advad.analysis.attack_ensemble import (
+    APGD,
+    CORNERS,
+    FAR_END,
+    MANY,
+    SMOOTHED,
+    SQUARE,
+    Budget,
+    attackable,
+    worst_case,
+)
 from tests.cases import CASES, CLASSICAL, make
 
 NORMAL, RADIUS, IMAGES, TRAINING = 8, 0.1, 50, 1500
 MNIST_EPOCHS = 20  # there are more and larger images than among the digits
-MEMBERS = (APGD, FAR_END, SMOOTHED, CORNERS, SQUARE)
+MEMBERS = (APGD, FAR_END, SMOOTHED, MANY, CORNERS, SQUARE)
 SMALLER = {"AnoGAN": (10, Budget(steps=30, starts=1, queries=300))}  # images of each class, and how long
 METHODS = {case[0].__name__: name for name, case in reversed({**CASES, **CLASSICAL}.items())}  # method -> first case
 

@@ -45,9 +45,9 @@ def main() -> int:
     detector = advad.AE(widths=WIDTHS, latent_dim=128, epochs=5, batch_size=64, device="cpu")
     detector.fit(normals, progress=False)
 
-    start = time.perf_counter()
+    start = time.process_time()  # on one thread: others may share the processor
     found = evaluate(detector, normals, anomalies, 0.1, progress=False)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     print(f"ensemble with checks, 200 images, {Budget()}: {seconds:.0f} s; wanted under {SECONDS}")
     print(found)
 

@@ -11,28 +11,24 @@ from advad.analysis.attack_ensemble import FAR_END, SQUARE, Budget
 from advad.analysis.robustness import evaluate
 from tests.cases import CASES, CLASSICAL, digits, make
 
-SMALL = Budget(steps=30, starts=2, queries=150, probes=4)
+SMALL = Budget(steps=20, starts=2, queries=150, probes=4)
 IMAGES = 12
-# Methods of which Square may find more than all gradient attacks, on more than 2 % of the images and by over 1 % of the
-# gain; with the reason (data/findings/attacks.md). There the evaluation warns, and its figure is no robust AUROC.
-SQUARE_WINS = {
-    "Berg": "its extreme pixels scale each image, and a gradient does not see another pixel become the extreme",
-    "GANomaly": "an absolute difference of codes has a local maximum for each pattern of signs",
-    "SkipGANomaly": "an absolute difference of pixels has a gradient that does not say where its kinks are",
-}
-ONE_IMAGE = 1 / IMAGES  # with so few images, and other rounding on other processors, one of them may go either way
-
-
+BRIEF = Budget(steps=5, starts=1, queries=30, probes=2)
+SLOW = {
+    "AnoGAN": {"search_steps": 5},
+    "GeoTrans": {},
+}  # a search for each score, or 72 passes -> settings that shorten it
 BLACK_BOXES = [case for case in CLASSICAL if not hasattr(make(case), "score_tensor")]
 
 
 @pytest.mark.parametrize("case", [*CASES, *(case for case in CLASSICAL if case not in BLACK_BOXES)])
 def test_the_ensemble_is_the_worst_case_and_gradients_find_it(case, figure):
     split = digits()
-    normals, anomalies = split.test[~split.test_is_anomaly][:IMAGES], split.test[split.test_is_anomaly][:IMAGES]
-    detector = make(case)
+    n, budget = (4, BRIEF) if case in SLOW else (IMAGES, SMALL)
+    normals, anomalies = split.test[~split.test_is_anomaly][:n], split.test[split.test_is_anomaly][:n]
+    detector = make(case, **SLOW.get(case, {}))
     detector = detector.fit(split.train, **({"progress": False} if case in CASES else {}))
-    found = evaluate(detector, normals, anomalies, 0.1, "both", budget=SMALL, progress=False)
+    found = evaluate(detector, normals, anomalies, 0.1, "both", budget=budget, progress=False)
     assert found.differentiable
     assert found.draws == 1  # no method's score is random
 
@@ -51,8 +47,8 @@ def test_the_ensemble_is_the_worst_case_and_gradients_find_it(case, figure):
     figure(f"{case}: AUROC {found.auroc_before:.3f} to {found.auroc:.3f}, Square wins on {beaten}, {found.warnings}")
     if max(beaten.values()) > SOME:
         assert not found.is_robust_auroc
-    if case not in SQUARE_WINS:
-        assert max(beaten.values()) <= max(SOME, ONE_IMAGE), f"Square finds over {MORE:.0%} more on {beaten}: {found}"
+    one_image = 1 / n  # with so few images, and other rounding on other processors, one of them may go either way
+    assert max(beaten.values()) <= max(SOME, one_image), f"Square finds over {MORE:.0%} more on {beaten}: {found}"
     assert SQUARE in found.found
 
 

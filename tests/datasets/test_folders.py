@@ -501,6 +501,60 @@ def test_masks_of_images_without_class_folders(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("masks", ["labels", "masks", "Annotations", "ground_truth", "gt", "SegmentationClass"])
+@pytest.mark.parametrize("images", ["images", "img", "JPEGImages"])
+def test_a_folder_of_images_and_one_of_their_masks(tmp_path, images, masks):
+    make(tmp_path, f"{images}/0.png", f"{images}/1.png")
+    put(tmp_path / masks / "1.png", np.eye(16, dtype=np.uint8))
+    with pytest.warns(LeftOutWarning, match=f"1 of 2 images of '{images}' have no mask"):
+        read = load(tmp_path)
+    assert (read.classes, read.masks is not None) == ((images,), True)
+    assert read.masks.sum((1, 2)).tolist() == [0, 16]
+
+
+PARTS_OF_A_SET = {  # public layouts that are no classes -> the folders, and what the line names
+    "labels as text (YOLO)": (["images/train/0.jpg", "images/val/1.jpg"], "hold one folder per class"),
+    "three kinds (VOC)": (["JPEGImages/0.jpg", "SegmentationClass/0.png", "SegmentationObject/0.png"], "JPEGImages"),
+    "beside in splits (DRIVE)": (["train/images/0.png", "train/1st_manual/0.png", "test/images/1.png"], "train/images"),
+    "beside, with splits (DeepCrack)": (["train_img/0.jpg", "train_lab/0.png", "test_img/0.jpg"], "train_img"),
+    "with longer names (AITEX)": (["Defect_images/0.png", "Mask_images/0.png", "Other_images/1.png"], "Defect_images"),
+    "below the images (DAGM)": (["Train/0.png", "Train/Label/0.png"], "ground_truth"),
+    "flat, with labels": (["0.png", "labels/0.png"], "ground_truth"),
+    "splits by number (COCO)": (["train2017/0.jpg", "val2017/0.jpg"], "train2017"),
+    "splits by name (Severstal)": (["train_images/0.jpg", "test_images/0.jpg"], "test_images"),
+    "parts (HAM10000)": (["HAM_images_part_1/0.jpg", "HAM_images_part_2/1.jpg"], "into one folder"),
+    "both (ISIC)": (["ISIC_Training_Input/0.jpg", "ISIC_Training_GroundTruth/0.png"], "ISIC_Training_Input"),
+}
+
+
+@pytest.mark.parametrize("name", PARTS_OF_A_SET)
+def test_parts_of_a_set_are_no_classes(tmp_path, name):
+    files, said = PARTS_OF_A_SET[name]
+    with pytest.raises(ValueError, match="hold one folder per class") as caught:
+        load(make(tmp_path, *files))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_classes_whose_names_hold_such_words_are_classes(tmp_path):
+    for k, names in enumerate((["good", "label_missing"], ["test_tube_ok", "test_tube_bad"], ["mask", "no_mask"])):
+        assert load(make(tmp_path / str(k), *(f"{name}/0.png" for name in names))).classes == tuple(sorted(names))
+
+
+def test_labels_that_are_text_are_no_masks(tmp_path):
+    make(tmp_path, "images/0.png", "images/1.png")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "0.txt").write_text("0 .5 .5 .1 .1")
+    images = load(tmp_path)
+    assert (images.classes, images.masks) == (("images",), None)
+    assert "labels holds no image, so there are no masks" in images.report
+
+
+def test_images_beside_the_classes_of_a_part_are_said(tmp_path):
+    with pytest.warns(LeftOutWarning, match="left out 2 beside the class folders"):
+        load(make(tmp_path, "train/good/0.png", "train/1.png", "test/good/0.png", "test/1.png"))
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Valid"])
 def test_validation_parts_join_the_training_part(tmp_path, name):
     images = load(make(tmp_path, "train/good/0.png", f"{name}/good/1.png", "test/bad/0.png"))

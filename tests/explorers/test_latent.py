@@ -168,3 +168,16 @@ def test_the_old_name_of_a_method_warns(plane):
     with pytest.warns(FutureWarning, match=r"explorer.show_image\(\)"):
         plane.show_picture(3)
     assert plane.probe.index == 3
+
+
+def test_a_long_layout_is_announced_before_it_begins(explorer, monkeypatch):
+    said = []
+    monkeypatch.setattr(explorer.about, "say", said.append)
+    explorer.map_buttons.value = "tsne"
+    assert said[0] == "Laying out 12 codes by t-SNE, this once …"
+    monkeypatch.setattr("advad.explorers.latent.explorer.MANY", 12)
+    explorer.detector.value = "turned"
+    said.clear()
+    explorer.map_buttons.value = "umap"
+    assert said[0].startswith("Laying out 12 codes by UMAP, this once …")
+    assert said[0].endswith("This takes a minute or two.")

@@ -26,6 +26,7 @@ from advad.plots.images import heat, image_markup, image_row, small, stack
 from advad.plots.to_image import image_of
 
 STRIP, STEPS = 11, 8  # images in a strip, steps of a path
+MANY = 5000  # codes from which t-SNE or UMAP takes longer than half a minute
 NOTHING = np.zeros((0, 2))
 NO_SET = "–"
 
@@ -347,6 +348,7 @@ class LatentExplorer(Explorer):
         """Answer the choice of a map."""
         if method not in self.set.maps:
             wait = " UMAP takes some 20 s to load." if method == "umap" else ""
+            wait += " This takes a minute or two." if len(self.set) >= MANY and method in ("tsne", "umap") else ""
             self.about.say(f"Laying out {len(self.set):,} codes by {NAMES[method]}, this once …{wait}")
         self.refresh()
 
