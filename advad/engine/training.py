@@ -338,7 +338,7 @@ def train(
                     f"at its last good state, epoch {good[1]['epoch']}; try a smaller learning_rate."
                 )
             run.epoch += 1
-            append_row(
+            _append_row(
                 run.history, {"epoch": run.epoch, "stage": stage.name, "seconds": time.monotonic() - start, **means}
             )
             between_epochs = True
@@ -386,7 +386,7 @@ def _copy(run: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {"epoch": run.epoch, "history": {name: list(column) for name, column in run.history.items()}}
 
 
-def append_row(history: dict[str, list], row: Mapping[str, Any]) -> None:
+def _append_row(history: dict[str, list], row: Mapping[str, Any]) -> None:
     """Add a row to the columns; a quantity that an epoch lacks is None there."""
     n = len(next(iter(history.values()), []))
     for name in row:
