@@ -237,6 +237,7 @@ class MethodRun(Run):
             "seed": self.seed,
             "images": {role: len(chosen) for role, chosen in split.indices.items()},
             "indices": hashlib.sha256(b"".join(role.encode() + part for role, part in parts.items())).hexdigest()[:16],
+            **({"precision": detector.precision_} if trained else {}),
             "weights": sum(tensor.numel() for tensor in detector.networks_.parameters()) if trained else 0,
             "metrics": {name: interval._asdict() for name, interval in metrics.items()},
             "seconds": round(seconds or took, 4),
