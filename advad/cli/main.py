@@ -116,6 +116,13 @@ def doctor(root: Path | None) -> None:
     sys.exit(worst == "fail")
 
 
+def _one_per_core() -> int:
+    """Return how many processes to start where nobody says: one per core, 4 at most, for each takes memory."""
+    from joblib import cpu_count
+
+    return min(cpu_count(), 4)
+
+
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[FOLDER] [ARGUMENTS]...")
 def lab(arguments: Sequence[str]) -> None:
@@ -163,8 +170,6 @@ def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: in
     The profiles lab and smoke need no network: their images come with advad. The numbers of smoke mean nothing: it only
     shows that everything runs. A lesson that fails is reported, the others go on, and the exit code is 1.
     """
-    from joblib import cpu_count
-
     from advad.lessons.catalogue import find_lesson, lessons
     from advad.lessons.image_sets import check_image_set
     from advad.lessons.pages import write_overview
@@ -179,7 +184,7 @@ def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: in
             chosen = {name: value for name, value in settings.items() if name in declared}
             parameters[notebook] = check_parameters(notebook, chosen)
             check_image_set(notebook, parameters[notebook])
-        rows = run_lessons(parameters, folder=out, timeout=timeout, workers=workers or min(cpu_count(), 4))
+        rows = run_lessons(parameters, folder=out, timeout=timeout, workers=workers or _one_per_core())
         index = write_overview(out, rows)
     click.echo(table(rows))
     failed = [row.lesson for row in rows if row.error]
@@ -420,10 +425,10 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 @click.option("--normal", multiple=True, metavar="CLASS", help="Only this class, 8 or 0+1; repeat for more.")
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this data set; repeat for more.")
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method; repeat for more.")
-@click.option("--seeds", type=click.IntRange(1), help="Number of seeds  [default: all of the spec]")
+@click.option("--seeds", type=click.IntRange(1), help="Number of seeds  [default: 1 with --normal, else all]")
 @click.option("--missing", is_flag=True, help="Only runs whose results are not in data/results.")
 @click.option("--out", type=PATH, default=Path("runs/reproduce"), show_default=True, help="Where to write the tables.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--workers", type=click.IntRange(1), help="Processes on this machine  [default: one per core, 4 at most]")
 @click.option("--dry-run", is_flag=True, help="Only list the runs, and how long they may take.")
 @click.option("--show", is_flag=True, help="Only show the table with what has been run before.")
 def reproduce(
@@ -436,7 +441,7 @@ def reproduce(
     seeds: int | None,
     missing: bool,
     out: Path,
-    workers: int,
+    workers: int | None,
     dry_run: bool,
     show: bool,
 ) -> None:
@@ -449,7 +454,8 @@ def reproduce(
 
     \b
     advad reproduce arae 2 --dry-run
-    advad reproduce arae 2 --normal 8 --dataset MNIST --seeds 1
+    advad reproduce arae 2 --normal 8
+    advad reproduce arae 2 --normal 8 --method ARAE --seeds 3
     advad reproduce all --show
     """
     from advad.experiments import time_estimate
@@ -457,6 +463,8 @@ def reproduce(
     from advad.lessons.run import shown
     from advad.scoreboard import reproduce as tables
 
+    workers = workers or _one_per_core()
+    seeds = seeds or (1 if normal else None)  # a class alone is asked for by somebody who wants to see it soon
     asked = [*(f"--normal {name}" for name in normal), *(f"--dataset {name}" for name in datasets)]
     asked += [f"--method {name}" for name in methods] + ([f"--seeds {seeds}"] if seeds else [])
     failed, results = [], []

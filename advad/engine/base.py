@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, Self
+from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from advad.engine import anomaly_maps
 from advad.engine.training import choose_device
 from advad.files import expanded, read_state, write_state
 from advad.thresholds import lowest_threshold
+
+D = TypeVar("D", bound="BaseDetector")
 
 
 def renamed(**names: str) -> Callable[[type], type]:
@@ -413,3 +416,21 @@ def saved_path(path: str | Path) -> Path:
     """Return `path` with the ending .safetensors, and ~ replaced by the home folder."""
     path = expanded(path)
     return path if path.suffix == ".safetensors" else path.with_name(path.name + ".safetensors")
+
+
+def inner_state(name: str, detector: BaseDetector) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the state of a detector that is a part of another one: its tensors' names begin with `name` and a dot."""
+    tensors, metadata = detector.state()
+    return {f"{name}.{key}": tensor for key, tensor in tensors.items()}, metadata | {"home": type(detector).__module__}
+
+
+def inner_detector(
+    owner: str, name: str, base: type[D], tensors: Mapping[str, Tensor], metadata: dict[str, Any], device: str | None
+) -> D:
+    """Return the detector that `inner_state` described; ValueError unless it is a method of ours, of class `base`."""
+    home, method = metadata["home"], metadata["method"]
+    kind = getattr(importlib.import_module(home), method, None) if home.startswith("advad.methods.") else None
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        reject(owner, name, "be one of advad's methods, to be saved and loaded", f"{home}.{method}")
+    own = {key.removeprefix(f"{name}."): value for key, value in tensors.items() if key.startswith(f"{name}.")}
+    return kind._from_unchecked(own, metadata, device)

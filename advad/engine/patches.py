@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 from torch import Tensor
 
 from advad.checks import as_images, check_number, reject
 from advad.engine.anomaly_maps import PIXELS
-from advad.engine.base import BaseDetector
+from advad.engine.base import BaseDetector, inner_detector, inner_state
 from advad.images import as_float
 
 
@@ -125,14 +126,29 @@ class PatchDetector(BaseDetector):
         places = self._places()
         return blended(maps.view(len(x), len(places), *maps.shape[1:]), places, (x.shape[2], x.shape[3]))
 
-    def state(self) -> NoReturn:
-        """Refuse: the fitted `detector_` can be saved."""
-        raise NotImplementedError("PatchDetector: it cannot be saved as a whole; save its detector_ instead.")
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, inner = inner_state("detector", self.detector_)
+        metadata = {
+            "method": "PatchDetector",
+            "parameters": {name: value for name, value in self.get_params(deep=False).items() if name != "detector"},
+            "image_shape": self.image_shape_,
+            "threshold": getattr(self, "threshold_", None),
+            "detector": inner,
+        }
+        return tensors, metadata
 
     @classmethod
-    def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> NoReturn:
-        """Refuse, as `state` does."""
-        raise NotImplementedError("PatchDetector: it cannot be loaded; load its detector instead.")
+    def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
+        inner = inner_detector("PatchDetector", "detector", BaseDetector, tensors, metadata["detector"], device)
+        detector = cls(detector=clone(inner), **metadata["parameters"])
+        detector.check()
+        detector.detector_, detector.image_shape_ = inner, tuple(metadata["image_shape"])
+        side = (inner.image_shape_[0], detector.patch, detector.patch)
+        if tuple(inner.image_shape_) != side or min(detector.image_shape_[1:]) < detector.patch:
+            reject("PatchDetector", "detector", f"be fitted on patches of {side}", tuple(inner.image_shape_))
+        if metadata["threshold"] is not None:
+            detector.threshold_ = metadata["threshold"]
+        return detector
 
 
 def random_patches(images: Tensor, patch: int, per_image: int, seed: int) -> Tensor:

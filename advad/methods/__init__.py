@@ -61,7 +61,10 @@ def load_detector(path: str | Path, device: str | None = None) -> BaseDetector:
     from advad.engine.base import saved_path
     from advad.files import read_state
 
+    homes = {name: f"advad.methods.{file}" for name, file in METHODS.items()} | {
+        "PatchDetector": "advad.engine.patches"
+    }
     method = read_state(saved_path(path))[1].get("method")
-    if not isinstance(method, str) or method not in METHODS:
-        raise ValueError(f"load_detector: {path} holds {method!r}, which is none of {', '.join(METHODS)}.")
-    return getattr(importlib.import_module(f"advad.methods.{METHODS[method]}"), method).load(path, device)
+    if not isinstance(method, str) or method not in homes:
+        raise ValueError(f"load_detector: {path} holds {method!r}, which is none of {', '.join(homes)}.")
+    return getattr(importlib.import_module(homes[method]), method).load(path, device)

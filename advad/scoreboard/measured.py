@@ -68,6 +68,11 @@ def archive(folder: Path) -> list[dict[str, Any]]:
     return [results[name] for name in record["runs"] if name in results]
 
 
+def archived_rows(sweep: str) -> list[Row]:
+    """Return the rows of a sweep's runs in `data/results`, with the means that `data/measured.csv` leaves out."""
+    return rows_of(_lines_of(_archive_of(sweep)), f"data/results/{sweep}.jsonl")
+
+
 def archived() -> dict[str, dict[str, Any]]:
     """Return the results of all runs in `data/results`, by the names of the runs."""
     paths = sorted(_archive_of("any").parent.glob("*.jsonl"))

@@ -30,7 +30,7 @@ from advad.experiments.sweep import RECORD, folder_of, sweep
 from advad.files import expanded
 from advad.lessons.parameters import closest
 from advad.pages.html import render, write_html
-from advad.scoreboard.measured import SPECS, archived
+from advad.scoreboard.measured import SPECS, archived, archived_rows
 from advad.scoreboard.published import published
 from advad.scoreboard.rows import Row, is_same, measured_rows, ours, printed_name, signed, sweep_rows
 
@@ -208,14 +208,15 @@ def _class_of(run: MethodRun) -> str:
 
 
 def table_of(plan: Plan, folder: str | Path | None = None) -> Table:
-    """Return the published table with what has been run: in the sweep's folder, and in `data/measured.csv`.
+    """Return the published table with what has been run: in the sweep's folder, `data/results` and `data/measured.csv`.
 
-    Where both have a result, the one of more seeds counts, and of two alike the one in the folder.
+    Where several have a result, the one of most seeds counts, and of those alike the first in this order.
     """
     paper, number = plan.spec["paper"], plan.spec["table"]
     home = folder_of(plan, folder)
     command = command_of(plan)
     rows = sweep_rows(home) if (home / RECORD).is_file() else []
+    rows += archived_rows(plan.name)
     rows += [row for row in measured_rows() if row.command == command]
     printed = [entry for entry in published(paper=paper, table=number) if "unassigned" not in entry["metric"]]
     if not printed:

@@ -10,6 +10,7 @@ import advad
 from advad.engine import patches
 from advad.engine.base import BaseDetector
 from advad.engine.patches import PatchDetector, blended, random_patches, starts
+from advad.files import write_state
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -28,7 +29,7 @@ class Darkness(BaseDetector):
         return (1 - x).square().mean(1)
 
     def state(self):
-        return {}, {}
+        return {}, {"method": "Darkness"}
 
     @classmethod
     def from_state(cls, tensors, metadata, device=None):
@@ -103,7 +104,7 @@ def test_a_defect_of_few_pixels_is_seen_at_full_resolution():
     assert (inside >= limits).all()
 
 
-def test_errors_and_what_cannot_be_saved(tmp_path):
+def test_errors():
     x = photographs()
     for settings, line in (
         ({"detector": "AE"}, "^PatchDetector: detector must be a detector; got 'AE'"),
@@ -113,9 +114,6 @@ def test_errors_and_what_cannot_be_saved(tmp_path):
     ):
         with pytest.raises((ValueError, TypeError), match=line):
             PatchDetector(**settings).fit(x)
-    detector = PatchDetector(detector=Darkness(), patch=8).fit(x)
-    with pytest.raises(NotImplementedError, match="^PatchDetector: it cannot be saved as a whole; save its detector_"):
-        detector.save(tmp_path / "x")
 
 
 def test_the_detector_that_is_given_stays_unfitted():
@@ -123,3 +121,39 @@ def test_the_detector_that_is_given_stays_unfitted():
     detector = PatchDetector(detector=inner, patch=8, per_image=3).fit(photographs())
     assert not hasattr(inner, "image_shape_")
     assert detector.detector_.fitted_on.shape == (12, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "inner", [advad.AE(widths=(8,), latent_dim=2, epochs=1, device="cpu"), advad.PCA(n_components=2)]
+)
+def test_a_saved_one_scores_as_before(inner, tmp_path):
+    x = photographs()
+    detector = PatchDetector(detector=inner, patch=16, stride=12, per_image=3).fit(x, progress=False).calibrate(x, 0.3)
+    again = advad.load_detector(detector.save(tmp_path / "patches"))
+    assert np.array_equal(again.anomaly_score(x), detector.anomaly_score(x))
+    assert np.array_equal(again.anomaly_map(x), detector.anomaly_map(x))
+    assert (again.threshold_, again.stride, again.get_params(deep=False).keys()) == (
+        detector.threshold_,
+        12,
+        detector.get_params(deep=False).keys(),
+    )
+    assert not hasattr(again.detector, "image_shape_")
+    again.fit(x, progress=False)
+
+
+def test_an_edited_file_is_refused_in_one_line(tmp_path):
+    detector = PatchDetector(detector=advad.PCA(n_components=2), patch=16, per_image=3).fit(photographs())
+    tensors, metadata = detector.state()
+    for edited, line in (
+        ({"parameters": metadata["parameters"] | {"patch": 8}}, "detector must be fitted on patches of .3, 8, 8"),
+        ({"parameters": metadata["parameters"] | {"stride": 17}}, "stride must be in"),
+        ({"image_shape": [3, 8, 50]}, "detector must be fitted on patches"),
+        ({"detector": metadata["detector"] | {"home": "os"}}, "detector must be one of advad's methods"),
+        ({"detector": None}, "cannot be loaded"),
+    ):
+        path = write_state(tmp_path / "edited.safetensors", tensors, metadata | edited)
+        with pytest.raises(ValueError, match=f"^PatchDetector: .*{line}"):
+            advad.load_detector(path)
+    foreign = PatchDetector(detector=Darkness(), patch=8).fit(photographs())
+    with pytest.raises(ValueError, match="detector must be one of advad's methods, to be saved and loaded"):
+        advad.load_detector(foreign.save(tmp_path / "foreign"))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import tomllib
 from dataclasses import replace
 
@@ -63,7 +64,7 @@ def row(**given):
 
 
 def call(*arguments):
-    return CliRunner().invoke(main, ["reproduce", *arguments], catch_exceptions=False)
+    return CliRunner().invoke(main, ["reproduce", *arguments, "--workers", "1"], catch_exceptions=False)
 
 
 def test_the_interval_is_students():
@@ -134,7 +135,7 @@ def test_only_what_is_missing_is_run_also_where_another_table_has_it(here, monke
 
 
 def test_the_table_has_the_papers_rows_and_columns_and_ours_beside_them(here):
-    result = call("arae", "2", "--normal", "8")
+    result = call("arae", "2", "--normal", "8", "--seeds", "2")
     assert result.exit_code == 0
     plan = reproduce.plan_of("arae", "2")
     table = reproduce.table_of(plan)
@@ -178,12 +179,12 @@ def test_the_csv_and_the_page_link_each_result_to_what_gave_it(here):
 
 
 def test_it_goes_on_where_it_stopped_and_shows_without_running(here):
-    assert call("arae", "2", "--normal", "8", "--seeds", "1").exit_code == 0
+    assert call("arae", "2", "--normal", "8").exit_code == 0  # one seed, unless more are asked for
     before = {path: path.stat().st_mtime_ns for path in here.glob("runs/sweeps/arae-2-laptop/*/results.json")}
     assert len(before) == 3
     assert call("arae", "2", "--show").exit_code == 0
     assert len(list(here.glob("runs/sweeps/arae-2-laptop/*/results.json"))) == 3
-    assert call("arae", "2", "--normal", "8").exit_code == 0
+    assert call("arae", "2", "--normal", "8", "--seeds", "2").exit_code == 0
     after = {path: path.stat().st_mtime_ns for path in here.glob("runs/sweeps/arae-2-laptop/*/results.json")}
     assert len(after) == 6
     assert before.items() <= after.items()
@@ -203,6 +204,18 @@ def test_kept_results_stand_in_the_table_of_a_fresh_clone(here, monkeypatch):
     table = reproduce.table_of(reproduce.plan_of("arae", "2"))
     assert [cell.row.value for cell in table.cells if cell.row] == [0.86]
     assert [cell.verdict for cell in table.cells if cell.row] == ["agrees"]  # 0.864 is published
+
+
+def test_archived_runs_stand_there_too(here, monkeypatch):
+    monkeypatch.setattr(measured, "MEASURED", here / "measured.csv")
+    assert call("arae", "2", "--normal", "0", "--normal", "8").exit_code == 0
+    plan = reproduce.plan_of("arae", "2")
+    before = reproduce.table_of(plan)
+    measured.archive(here / "runs/sweeps/arae-2-laptop")
+    shutil.rmtree(here / "runs")
+    values = [(cell.method, cell.column, cell.row.value) for cell in reproduce.table_of(plan).cells if cell.row]
+    assert values == [(cell.method, cell.column, cell.row.value) for cell in before.cells if cell.row]
+    assert len(values) == 3 * 2
 
 
 def test_an_unknown_table_is_one_line(here):

@@ -9,7 +9,6 @@ fits again, which is deterministic, and refuses if another version of the librar
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Self
@@ -21,7 +20,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from advad.checks import as_images, reject
-from advad.engine.base import BaseDetector
+from advad.engine.base import BaseDetector, inner_detector, inner_state
 from advad.engine.detector import Detector
 from advad.images import as_float
 
@@ -102,17 +101,14 @@ class Classical(BaseDetector, ABC):
             "codes_of": None,
         }
         if self.codes_of is not None:
-            inner, metadata["codes_of"] = self.codes_of.state()
-            metadata["codes_of"]["home"] = type(self.codes_of).__module__
-            tensors |= {f"codes_of.{name}": tensor for name, tensor in inner.items()}
+            inner, metadata["codes_of"] = inner_state("codes_of", self.codes_of)
+            tensors |= inner
         return tensors, metadata
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], metadata: dict[str, Any], device: str | None = None) -> Self:
-        codes_of, inner = None, metadata["codes_of"]
-        if inner is not None:
-            parts = {k.removeprefix("codes_of."): v for k, v in tensors.items() if k.startswith("codes_of.")}
-            codes_of = _class_of(cls.__name__, inner)._from_unchecked(parts, inner, device)
+        inner = metadata["codes_of"]
+        codes_of = None if inner is None else inner_detector(cls.__name__, "codes_of", Detector, tensors, inner, device)
         detector = cls(**cls._restored(cls._new_names(metadata["parameters"])), codes_of=codes_of)
         detector._settle(tensors["features"], tuple(metadata["image_shape"]))
         again = detector._score(tensors["features"][:PROBES])
@@ -157,12 +153,3 @@ class Classical(BaseDetector, ABC):
 def as_array(features: Tensor) -> np.ndarray:
     """Return features as the libraries expect them: float64, pixels in [0, 1]."""
     return as_float(features).double().numpy()
-
-
-def _class_of(owner: str, metadata: dict[str, Any]) -> type[Detector]:
-    """Return the class of a stored detector; a file can name our own methods only."""
-    home, name = metadata["home"], metadata["method"]
-    kind = getattr(importlib.import_module(home), name, None) if home.startswith("advad.methods.") else None
-    if not (isinstance(kind, type) and issubclass(kind, Detector)):
-        reject(owner, "codes_of", "be one of advad's methods, to be saved and loaded", f"{home}.{name}")
-    return kind
