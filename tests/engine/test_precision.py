@@ -11,8 +11,10 @@ import advad
 from advad.cli import doctor
 from advad.engine import training
 from advad.engine.training import choose_precision, has_bfloat16
+from advad.environment import shipped
 from advad.experiments.spec import read_plan
 from advad.experiments.sweep import sweep
+from advad.methods import METHODS
 from tests.cases import digits
 
 SMALL = {"widths": (16,), "latent_dim": 4, "device": "cpu"}
@@ -116,3 +118,13 @@ def test_results_of_a_sweep_record_both(hardware, tmp_path, monkeypatch):
         names.add(outcome.run.name)
     assert len(names) == 1  # what a run is does not depend on the machine
     assert read_plan(spec | {"methods": [method]}).runs[0].name not in names
+
+
+def test_every_method_says_what_was_measured_of_it():
+    """`python -m tests.benchmarks.precision` printed the table; its last column is what a class says."""
+    text = shipped("data/findings").joinpath("precision.md").read_text(encoding="utf-8")
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    measured = {row[0].rstrip(" ¹²"): row[-1] for row in cells if row[-1] in OF_HARDWARE.values()}
+    trained = {name for name in METHODS if issubclass(getattr(advad, name), advad.Detector)}
+    assert measured.keys() == trained
+    assert measured == {name: OF_HARDWARE[getattr(advad, name).same_in_bfloat16] for name in trained}
