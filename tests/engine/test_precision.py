@@ -124,7 +124,7 @@ def test_every_method_says_what_was_measured_of_it():
     """`python -m tests.benchmarks.precision` printed the table; its last column is what a class says."""
     text = shipped("data/findings").joinpath("precision.md").read_text(encoding="utf-8")
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
-    measured = {row[0].rstrip(" ¹²"): row[-1] for row in cells if row[-1] in OF_HARDWARE.values()}
+    measured = {row[0].rstrip(" ¹²³"): row[-1] for row in cells if row[-1] in OF_HARDWARE.values()}
     trained = {name for name in METHODS if issubclass(getattr(advad, name), advad.Detector)}
     assert measured.keys() == trained
     assert measured == {name: OF_HARDWARE[getattr(advad, name).same_in_bfloat16] for name in trained}
