@@ -17,8 +17,6 @@ from advad.datasets.protocols import leave_one_out as leave_one_out
 from advad.datasets.protocols import merged as merged
 from advad.datasets.protocols import one_class as one_class
 from advad.engine.detector import Detector as Detector
-from advad.engine.stacking import Many as Many
-from advad.engine.stacking import fit_stacked as fit_stacked
 from advad.engine.training import DivergedError as DivergedError
 from advad.methods import load_detector as load_detector
 from advad.methods.aae import AAE as AAE

@@ -12,7 +12,7 @@ NAMED = re.compile(
     r"(?<![\w/.<>-])(?:tests|advad|data|notebooks|\.ci|\.github)/[\w/.-]*\w\.(?:py|md|toml|csv|ipynb|jsonl?|js|yml)\b"
 )
 PLACEHOLDERS = re.compile(r"[A-Z]{2,}")  # data/sweeps/PAPER-TABLE.toml
-MODULES = re.compile(r"`(?:advad\.)?(\w+)\.(\w+)[\w.]*(?:\(\))?`")  # `engine.stacking`, `advad.engine.stacking.fit`
+MODULES = re.compile(r"`(?:advad\.)?(\w+)\.(\w+)[\w.]*(?:\(\))?`")  # `engine.training`, `advad.engine.training.train`
 NOT_PROSE = {Path(__file__).name}
 
 
@@ -52,7 +52,7 @@ def missing_modules(text):
 
 
 def test_every_named_module_exists():
-    assert missing_modules("`engine.stacking.fit_stacked` and `advad.engine.many`") == ["`advad.engine.many`"]
+    assert missing_modules("`engine.training.train` and `advad.engine.many`") == ["`advad.engine.many`"]
     read = (name for name in texts() if name.parts[0] == "advad" or name.suffix == ".md")
     read = (name for name in read if name.name != "CHANGELOG.md")
     faults = {str(name): gone for name in read if (gone := missing_modules((ROOT / name).read_text(encoding="utf-8")))}

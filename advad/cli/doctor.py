@@ -51,15 +51,15 @@ def torch(_: Path | None) -> str:
 
 
 def device(_: Path | None) -> str:
-    """Return the device that "auto" chooses, after a computation on it."""
+    """Return the device and the precision that "auto" chooses, after a computation on the device."""
     import torch
 
-    from advad.engine.training import choose_device
+    from advad.engine.training import choose_device, choose_precision
 
     chosen = choose_device("auto")
     torch.ones(8, 8, device=chosen).mm(torch.ones(8, 8, device=chosen)).sum().item()
     name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{torch.get_num_threads()} threads"
-    return f"{chosen.type} ({name})"
+    return f"{chosen.type} ({name}); precision auto is {choose_precision('auto', chosen)}"
 
 
 def data(root: Path | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,22 @@ from torch import Tensor, nn
 
 from advad.checks import as_images, as_labels, check_choice, check_number, reject
 from advad.engine.base import BaseDetector
-from advad.engine.training import Networks, Stage, TrainingState, Update, choose_device, plain_torch, seeded, train
+from advad.engine.training import (
+    Networks,
+    Stage,
+    TrainingState,
+    Update,
+    choose_device,
+    choose_precision,
+    plain_torch,
+    seeded,
+    train,
+)
 from advad.files import clear_leftovers, expanded, in_use, read_state, to_json, write_state
 from advad.images import as_float
 
 CHECKPOINT = "checkpoint.safetensors"
+PRECISIONS = ("float32", "bfloat16")
 SCORING_PIXELS = 2**22  # in one scoring batch: 5,349 images of 28×28, 64 of 256×256
 
 
@@ -49,8 +61,9 @@ class Detector(BaseDetector, ABC):
         The same seed gives the same weights on the same machine.
     device : str
         "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps".
-    precision : {"float32", "bfloat16"}
-        Precision of the forward pass in training; scores are always computed in float32.
+    precision : {"float32", "bfloat16", "auto"}
+        Precision of the forward pass in training; scores are always computed in float32. "auto" is bfloat16 where the
+        device has it in hardware and the method's AUROC stays the same (`same_in_bfloat16`), else float32.
 
     Attributes
     ----------
@@ -62,6 +75,8 @@ class Detector(BaseDetector, ABC):
         What the method computed beside its weights, such as the centre of a hypersphere.
     device_ : torch.device
         Device of the networks.
+    precision_ : {"float32", "bfloat16"}
+        Precision that it was trained in, which "auto" does not tell.
     image_shape_, threshold_
         See `BaseDetector`.
     """
@@ -77,6 +92,7 @@ class Detector(BaseDetector, ABC):
     optimised: ClassVar[Mapping[str, Sequence[str]]]  # what is optimised on its own: player -> names of its networks
     uses_labels: ClassVar[bool] = False  # whether fit learns from labelled anomalies
     reconstructs: ClassVar[bool] = True
+    same_in_bfloat16: ClassVar[bool] = True  # whether AUROC stays the same in bfloat16, so that "auto" may choose it
     # What a parameter amounted to before it existed, so that a run folder of an earlier version still resumes.
     former_values: ClassVar[dict[str, Any]] = {}
 
@@ -90,7 +106,7 @@ class Detector(BaseDetector, ABC):
         check_number(owner, "learning_rate", self.learning_rate, 0, ends="()", remedy="Adam's usual rate is 1e-3.")
         check_number(owner, "latent_dim", self.latent_dim, 1, integer=True)
         check_number(owner, "seed", self.seed, 0, 2**63 - 1, integer=True)
-        check_choice(owner, "precision", self.precision, ["float32", "bfloat16"])
+        check_choice(owner, "precision", self.precision, [*PRECISIONS, "auto"])
 
     @abstractmethod
     def build(self, image_shape: tuple[int, int, int]) -> dict[str, nn.Module]:
@@ -234,6 +250,7 @@ class Detector(BaseDetector, ABC):
                 metadata = {"method": owner, "parameters": self._identity(), "images": _fingerprint(images, anomalies)}
                 if resume and path.exists():
                     self._resume(run, path, metadata)
+                metadata["parameters"]["precision"] = run.precision  # what "auto" is depends on the machine
 
                 checkpoint = lambda run: write_state(path, run.tensors(), {**metadata, **run.metadata()})  # noqa: E731
             self._train(run, images, image_shape, progress, checkpoint, checkpoint_every, on_epoch)
@@ -313,7 +330,8 @@ class Detector(BaseDetector, ABC):
             player: self.optimiser(player, [p for name in names for p in getattr(networks, name).parameters()])
             for player, names in self.optimised.items()
         }
-        return TrainingState(networks, optimisers, seed=self.seed, precision=self.precision)
+        precision = choose_precision(self.precision, device, self.same_in_bfloat16)
+        return TrainingState(networks, optimisers, seed=self.seed, precision=precision)
 
     def _identity(self) -> dict[str, Any]:
         """Return the parameters that make a run what it is: all but how long, and where."""
@@ -346,9 +364,23 @@ class Detector(BaseDetector, ABC):
                 if name.startswith("networks.") and not bool(torch.isfinite(tensor).all()):
                     raise ValueError(f"{name} is not finite")
             run.restore(tensors, stored)
+            if self.precision == "auto":
+                self._go_on_in(stored["parameters"]["precision"], run, path)
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"{type(self).__name__}: {path} is damaged ({reason}). {remedy}") from error
+
+    def _go_on_in(self, precision: str, run: TrainingState, path: Path) -> None:
+        """Let a run of precision "auto" go on in the one that it began in; say so where "auto" is another one here."""
+        check_choice(type(self).__name__, "precision", precision, PRECISIONS)
+        if precision != run.precision:
+            warnings.warn(
+                f"{type(self).__name__}: the run in {path.parent} goes on in {precision}, as it began; "
+                f"precision='auto' is {run.precision} on this processor. If it began on another one, it cannot be "
+                "bit-equal to an undisturbed run.",
+                stacklevel=2,
+            )
+        run.precision = precision
 
     def _difference(self, stored: dict[str, Any], metadata: dict[str, Any]) -> str:
         """Return in words what makes a stored run another one than this detector's; "" for the same."""
@@ -358,7 +390,7 @@ class Detector(BaseDetector, ABC):
             return "a run on other images"
         old = {**self.former_values, **self._new_names(stored["parameters"])}
         new = metadata["parameters"]
-        changed = [name for name in new if old.get(name) != new[name]]
+        changed = [name for name in new if old.get(name) != new[name] and (name, new[name]) != ("precision", "auto")]
         if changed:
             return ", ".join(f"{name}={old.get(name)!r} (now {new[name]!r})" for name in changed)
         plan = [stage.name for stage in self.stages() for _ in range(stage.epochs)]
@@ -370,7 +402,8 @@ class Detector(BaseDetector, ABC):
     def _adopt(self, run: TrainingState, image_shape: tuple[int, int, int]) -> Self:
         """Make the run's state this detector's."""
         self.networks_, self.buffers_ = run.networks.eval(), run.buffers
-        self.history_, self.image_shape_, self.device_ = run.history, image_shape, run.device
+        self.history_, self.image_shape_ = run.history, image_shape
+        self.device_, self.precision_ = run.device, run.precision
         if hasattr(self, "threshold_"):
             del self.threshold_  # it was another state's
         return self
@@ -463,6 +496,7 @@ class Detector(BaseDetector, ABC):
         metadata = {
             "method": type(self).__name__,
             "parameters": self.get_params(deep=False),
+            "precision": self.precision_,
             "image_shape": self.image_shape_,
             "history": self.history_,
             "threshold": getattr(self, "threshold_", None),
@@ -483,6 +517,8 @@ class Detector(BaseDetector, ABC):
         shape = tuple(metadata["image_shape"])
         detector._check_networks(shape, tensors)
         run = detector._new_run(shape, choose_device(detector.device, cls.__name__))
+        run.precision = metadata.get("precision", detector.precision)
+        check_choice(cls.__name__, "precision", run.precision, PRECISIONS)
         run.restore(tensors, {"epoch": len(metadata["history"].get("epoch", [])), "history": metadata["history"]})
         detector._adopt(run, shape)
         detector.networks_.requires_grad_(False)

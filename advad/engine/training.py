@@ -79,7 +79,7 @@ class TrainingState:
     seed : int
         Together with the epoch, the source of all randomness.
     precision : {"float32", "bfloat16"}
-        Precision of the forward pass; weights and optimisers stay in float32.
+        Precision of the forward pass, as `choose_precision` resolves it; weights and optimisers stay in float32.
     epoch : int
         Epochs done.
     history : dict of str to list
@@ -246,6 +246,24 @@ def choose_device(device: str, owner: str = "advad") -> torch.device:
     return torch.device(device)
 
 
+def choose_precision(precision: str, device: torch.device, allow_bfloat16: bool = True) -> str:
+    """Return the precision that a name asks for; "auto" is bfloat16 where it is allowed and in hardware, else float32.
+
+    Without hardware for it, bfloat16 gives right results, but more slowly than float32.
+    """
+    if precision != "auto":
+        return precision
+    return "bfloat16" if allow_bfloat16 and has_bfloat16(device) else "float32"
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device has bfloat16 in hardware: AVX512-BF16, AMX, or CUDA from compute capability 8.0."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not public, so a later torch may lack them
+    return device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """Return the seed of one epoch's randomness; distinct for distinct (seed, epoch)."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)  # torch takes 63 bits
@@ -338,7 +356,7 @@ def train(
                     f"at its last good state, epoch {good[1]['epoch']}; try a smaller learning_rate."
                 )
             run.epoch += 1
-            append_row(
+            _append_row(
                 run.history, {"epoch": run.epoch, "stage": stage.name, "seconds": time.monotonic() - start, **means}
             )
             between_epochs = True
@@ -386,7 +404,7 @@ def _copy(run: TrainingState) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, {"epoch": run.epoch, "history": {name: list(column) for name, column in run.history.items()}}
 
 
-def append_row(history: dict[str, list], row: Mapping[str, Any]) -> None:
+def _append_row(history: dict[str, list], row: Mapping[str, Any]) -> None:
     """Add a row to the columns; a quantity that an epoch lacks is None there."""
     n = len(next(iter(history.values()), []))
     for name in row:

@@ -23,7 +23,7 @@ import statistics
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -237,6 +237,7 @@ class MethodRun(Run):
             "seed": self.seed,
             "images": {role: len(chosen) for role, chosen in split.indices.items()},
             "indices": hashlib.sha256(b"".join(role.encode() + part for role, part in parts.items())).hexdigest()[:16],
+            **({"precision": detector.precision_} if trained else {}),
             "weights": sum(tensor.numel() for tensor in detector.networks_.parameters()) if trained else 0,
             "metrics": {name: interval._asdict() for name, interval in metrics.items()},
             "seconds": round(seconds or took, 4),
@@ -339,22 +340,14 @@ def attempt(
             begin(home, session)
             if threads is not None:
                 torch.set_num_threads(threads)
-            return complete(run, folder, lambda: run.execute(home, slot), git)
-    except OSError as error:  # its folder cannot be used, which must not stop the other runs
-        return tell(run, home, error)
+            return _finish(run, home, run.execute(home, slot), git)
+    except Exception as error:  # whatever it is, also of its folder, it must not stop the other runs
+        text = "".join(traceback.format_exception(error))
+        return _failed(run, home, f"{type(error).__name__}: {error}", text)
 
 
-def complete(run: Run, folder: Path, execute: Callable[[], dict[str, Any]], git: Mapping[str, Any] | None) -> RunResult:
-    """Execute a run that is begun, and write its results, or its error."""
-    try:
-        return finish(run, folder, execute(), git)
-    except Exception as error:  # whatever it is, it must not stop the other runs
-        return tell(run, folder / run.name, error)
-
-
-def finish(run: Run, folder: Path, report: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
+def _finish(run: Run, home: Path, report: Mapping[str, Any], git: Mapping[str, Any] | None) -> RunResult:
     """Write the results of a run, and delete the files that were only needed until then."""
-    home = folder / run.name
     about = {"run": run.name, "digest": run.digest, "varied": run.varied}
     surroundings = {
         "starts": begun_in(home),
@@ -368,12 +361,8 @@ def finish(run: Run, folder: Path, report: Mapping[str, Any], git: Mapping[str, 
     return RunResult(run, results)
 
 
-def tell(run: Run, home: Path, error: Exception) -> RunResult:
-    """Write an exception, with its traceback, into a run's folder, and return the outcome, which has it in one line."""
-    return _failed(run, home, f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
-
-
 def _failed(run: Run, home: Path, error: str, text: str = "") -> RunResult:
+    """Write into a run's folder why it failed, and return the outcome, which says so in one line."""
     with contextlib.suppress(OSError):  # the disk is full: only the line on the screen reports the error
         (home / ERROR).write_text(text or error + "\n", encoding="utf-8")
     return RunResult(run, error=" ".join(error.split()))

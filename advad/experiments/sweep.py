@@ -24,8 +24,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from advad.environment import git_state
-from advad.experiments.batched import attempt_all, groups
-from advad.experiments.run import Run, RunResult
+from advad.experiments.run import Run, RunResult, attempt
 from advad.experiments.run_files import MISSING, damage_in, fault_of, tidy
 from advad.experiments.spec import Plan, read_plan, refuse
 from advad.files import expanded, read_json, write_json
@@ -190,28 +189,21 @@ def _outcomes(
     session, git = uuid.uuid4().hex[:12], git_state()
     threads = options["threads"]
     left = {run.name: run for run in todo}
-    alone: set[str] = set()  # runs that could not be trained together with others
-    reported: set[str] = set()
     while left:
         tasks = [
-            delayed(attempt_all)(group, home, slot=slot, threads=threads, session=session, git=git)
-            for slot, group in enumerate(groups(list(left.values()), home, alone))
+            delayed(attempt)(run, home, slot=slot, threads=threads, session=session, git=git)
+            for slot, run in enumerate(left.values())
         ]
         parallel: Any = Parallel(return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
         try:
-            for outcomes, rest, why in parallel(tasks):
-                alone.update(rest)
-                if why and why not in reported:
-                    reported.add(why)
-                    tell(f"sweep: {why}.")
-                for outcome in outcomes:
-                    if outcome.fresh and outcome.results and (damaged := outcome.results.get("damaged")):
-                        what = f"the checkpoint of {outcome.run.name} was damaged"
-                        tell(f"sweep: {what}: it is set aside as {damaged}, and the run was begun anew.")
-                    if outcome.results is not None and outcome.run.results(home) is None:
-                        write_json(home / outcome.run.name / FILE, outcome.results)  # its worker wrote elsewhere
-                    del left[outcome.run.name]
-                    yield outcome
+            for outcome in parallel(tasks):
+                if outcome.fresh and outcome.results and (damaged := outcome.results.get("damaged")):
+                    what = f"the checkpoint of {outcome.run.name} was damaged"
+                    tell(f"sweep: {what}: it is set aside as {damaged}, and the run was begun anew.")
+                if outcome.results is not None and outcome.run.results(home) is None:
+                    write_json(home / outcome.run.name / FILE, outcome.results)  # its worker wrote elsewhere
+                del left[outcome.run.name]
+                yield outcome
         except TerminatedWorkerError:
             continue  # a worker was killed, and loky gave up the others: go on with what is left
 

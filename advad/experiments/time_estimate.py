@@ -23,7 +23,6 @@ def estimate(
 
     A run takes as long as finished runs of the same kind (the same but for class and seed). Where there is none, two
     batches are trained and the time of the second is multiplied; lessons without a finished run have no estimate.
-    On a GPU, where runs are trained together (`advad.experiments.batched`), that is more than they will take.
 
     Returns
     -------

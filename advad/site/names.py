@@ -12,7 +12,7 @@ GROUPS = {
     "images": ("Images and splits", ["load", "ImageSet", "one_class", "leave_one_out", "merged", "Split"]),
     "detectors": (
         "What all detectors have",
-        ["Detector", "load_detector", "fit_stacked", "Many", "DivergedError"],
+        ["Detector", "load_detector", "DivergedError"],
     ),
     "classes": ("Methods", list(METHODS)),
     "metrics": (

@@ -70,7 +70,7 @@ def test_threshold_from_held_out_normals(fitted):
         ("latent_dim", True, "latent_dim must be a whole number; got True"),
         ("seed", -3, "seed must be in [0, 9.22337e+18]; got -3"),
         ("device", "tpu", "device must be one of 'auto', 'cpu', 'cuda', 'mps'; got 'tpu'"),
-        ("precision", "half", "precision must be one of 'float32', 'bfloat16'; got 'half'"),
+        ("precision", "half", "precision must be one of 'float32', 'bfloat16', 'auto'; got 'half'"),
     ],
 )
 def test_a_bad_parameter_gets_one_clear_line(name, value, message):

@@ -10,13 +10,14 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 import advad
 from advad.cli.main import main
 from advad.engine.detector import CHECKPOINT
-from advad.experiments.run import STARTS_AT_MOST, attempt
+from advad.experiments.run import STARTS_AT_MOST, RunResult, attempt
 from advad.experiments.run_files import ERROR, STARTS
 from advad.experiments.spec import Plan, read_plan
 from advad.experiments.sweep import collected, sweep
@@ -348,6 +349,21 @@ def test_a_run_that_kills_its_workers_is_given_up(here):
     assert outcome.error == "its worker died 3 times; there may be too little memory"
     assert "died 3 times" in (folder / ERROR).read_text()
     assert attempt(run, here / "out", session="another", **about).results["starts"] == STARTS_AT_MOST + 1
+
+
+def test_runs_are_dealt_to_the_gpus(here, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    seen = []
+
+    def noted(run, folder, *, slot, **_):
+        seen.append(run.detector(slot).device)
+        return RunResult(run, {"method": "none"})
+
+    monkeypatch.setattr("advad.experiments.sweep.attempt", noted)
+    sweep(changed(device="auto"), folder="out", progress=False)
+    assert seen == ["cuda:0", "cuda:1"] * 2
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert read_plan(changed(device="auto")).runs[1].detector(1).device == "auto"  # one is shared
 
 
 # ------------------------------------------------------------------ what a run is

@@ -50,15 +50,3 @@ def test_global_settings_of_torch_do_not_reach_a_fit(case, tmp_path):
         assert np.array_equal(again, scores), name
         assert np.array_equal(loaded, scores), name
     assert torch.get_default_dtype() == torch.float32
-
-
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_nor_a_stacked_one(setting):
-    def train():
-        detectors = [advad.AE(epochs=1, widths=(8,), latent_dim=2, device="cpu", seed=seed) for seed in (0, 1)]
-        fitted = advad.fit_stacked(detectors, [X, X], progress=False, one_by_one=False)
-        return np.stack([detector.anomaly_score(X) for detector in fitted])
-
-    scores = train()
-    with SETTINGS[setting]():
-        assert np.array_equal(train(), scores)
