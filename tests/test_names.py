@@ -23,10 +23,6 @@ NAMES = {
 
 
 WRAPPERS = {"components"}  # of scikit-learn's estimators, which call it n_components; a mixture has components, too
-EXEMPT = {  # fields that hold the scores that each attack found
-    "analysis/attack_ensemble.py": {"found"},
-    "analysis/robustness.py": {"found"},
-}
 
 
 def is_deprecated(node: ast.FunctionDef | ast.ClassDef) -> bool:
@@ -64,7 +60,7 @@ def test_names_say_what_they_are_for(path):
     assert path.stem not in FILES
     names = public_names(ast.parse(path.read_text(encoding="utf-8")))
     banned = NAMES | WRAPPERS if path.stem == "classical" else NAMES
-    assert names & banned == EXEMPT.get(path.relative_to(PACKAGE).as_posix(), set())
+    assert names & banned == set(), path.relative_to(PACKAGE)
 
 
 def test_public_names_of_every_kind_are_read():

@@ -126,8 +126,8 @@ def _zero_gradients(target: Target, x: Tensor, gain: Tensor, norm: str, radius: 
 def _black_box(worst: WorstCase, sign: int) -> Check:
     """Tell on how many images the attack without a gradient found more than all that use it."""
     gain = sign * (worst.after - worst.before)
-    by_gradient = torch.stack([sign * values for name, values in worst.found.items() if name != SQUARE]).amax(0)
-    share = float((sign * worst.found[SQUARE] - by_gradient > MORE * gain).float().mean())
+    by_gradient = torch.stack([sign * values for name, values in worst.by_attack.items() if name != SQUARE]).amax(0)
+    share = float((sign * worst.by_attack[SQUARE] - by_gradient > MORE * gain).float().mean())
     text = f"Square, without a gradient, finds over {MORE:.0%} more than gradient attacks on {share:.0%} of the images."
     return Check("black box", share > SOME, text, share)
 

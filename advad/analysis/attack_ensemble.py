@@ -108,14 +108,14 @@ class WorstCase(NamedTuple):
         In [0, 1]; the image itself where no attack moved its score in the wanted direction.
     before, after : Tensor of shape (N,)
         Its score unattacked and attacked.
-    found : dict of str to Tensor of shape (N,)
+    by_attack : dict of str to Tensor of shape (N,)
         The score that each member reached.
     """
 
     images: Tensor
     before: Tensor
     after: Tensor
-    found: dict[str, Tensor]
+    by_attack: dict[str, Tensor]
 
 
 def target_of(owner: str, detector: Any, x: Tensor, draws: int) -> Target:
@@ -218,7 +218,7 @@ def worst_case(
             continue
         parts.append(worst)
         begin = rows.stop
-    by_member = {name: torch.cat([part.found[name] for part in parts]) for name in members}
+    by_member = {name: torch.cat([part.by_attack[name] for part in parts]) for name in members}
     images, before, after = (torch.cat(column) for column in list(zip(*parts, strict=True))[:3])
     return WorstCase(images, before, after, by_member)
 
@@ -233,7 +233,7 @@ def _digest(settings: list[Any], *tensors: Tensor | None) -> str:
 
 def _write(path: Path | None, worst: WorstCase) -> None:
     if path is not None:
-        scores = {f"{FOUND}{name}": values for name, values in worst.found.items()}
+        scores = {f"{FOUND}{name}": values for name, values in worst.by_attack.items()}
         write_state(path, {"images": worst.images, "before": worst.before, "after": worst.after} | scores, {})
 
 
@@ -261,7 +261,7 @@ def _worse(target: Target, name: str, worst: WorstCase, searches: list[Tensor], 
         torch.where(better[:, None, None, None], images, worst.images),
         worst.before,
         torch.where(better, values, worst.after),
-        worst.found | {name: values},
+        worst.by_attack | {name: values},
     )
 
 

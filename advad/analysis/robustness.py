@@ -203,7 +203,7 @@ class Robustness:
         The worst image that was found for each.
     before, after : ndarray of shape (N,), float32
         The score of each image unattacked and attacked; higher = more anomalous.
-    found : dict of str to ndarray of shape (N,), float32
+    by_attack : dict of str to ndarray of shape (N,), float32
         The score that each attack reached; NaN where it was not run.
     checks : dict of str to Check
         By "normals: zero gradients" and the like.
@@ -222,7 +222,7 @@ class Robustness:
     images: np.ndarray
     before: np.ndarray
     after: np.ndarray
-    found: dict[str, np.ndarray]
+    by_attack: dict[str, np.ndarray]
     checks: dict[str, Check]
     differentiable: bool
     draws: int
@@ -274,7 +274,7 @@ class Robustness:
         sign = np.where(self.is_anomaly, -1, 1)
         best = sign * (self.after - self.before)
         rows = []
-        for name, scores in self.found.items():
+        for name, scores in self.by_attack.items():
             run = np.isfinite(scores)
             gain = (sign * (scores - self.before))[run]
             share = (gain >= best[run] - 1e-6 * np.abs(best[run])).mean()
@@ -378,7 +378,7 @@ def evaluate(
     columns = {key: _joined([getattr(case, key) for case in worst]) for key in ("images", "before", "after")}
     by_attack = {}
     for attack in target.members:
-        values = [case.found.get(attack, torch.full_like(case.before, float("nan"))) for case in worst]
+        values = [case.by_attack.get(attack, torch.full_like(case.before, float("nan"))) for case in worst]
         by_attack[attack] = _joined(values)
     by_attack = {attack: values for attack, values in by_attack.items() if np.isfinite(values).any()}
     is_anomaly = np.repeat([False, True], [len(x["normals"]), len(x["anomalies"])])
@@ -390,7 +390,7 @@ def evaluate(
         budget=budget,
         is_anomaly=is_anomaly,
         attacked=attacked,
-        found=by_attack,
+        by_attack=by_attack,
         checks=checks,
         differentiable=target.differentiable,
         draws=target.draws,

@@ -41,22 +41,24 @@ class Drawing:
 
 
 def test_raising_brightness_finds_the_exact_worst_case():
-    found = run(brightness)
-    assert found.after[:12] == pytest.approx(NORMALS.mean((1, 2, 3)) + 0.1, abs=1e-6)
-    assert np.array_equal(found.images[12:], ANOMALIES)  # they are not attacked
-    assert np.array_equal(found.after[12:], found.before[12:])
-    assert found.auroc_before == 1.0
-    assert found.auroc == advad.auroc(found.is_anomaly, np.r_[NORMALS.mean((1, 2, 3)) + 0.1, ANOMALIES.mean((1, 2, 3))])
-    assert found.warnings == []
-    assert found.is_robust_auroc
-    assert "may be called a robust AUROC" in str(found)
+    result = run(brightness)
+    assert result.after[:12] == pytest.approx(NORMALS.mean((1, 2, 3)) + 0.1, abs=1e-6)
+    assert np.array_equal(result.images[12:], ANOMALIES)  # they are not attacked
+    assert np.array_equal(result.after[12:], result.before[12:])
+    assert result.auroc_before == 1.0
+    assert result.auroc == advad.auroc(
+        result.is_anomaly, np.r_[NORMALS.mean((1, 2, 3)) + 0.1, ANOMALIES.mean((1, 2, 3))]
+    )
+    assert result.warnings == []
+    assert result.is_robust_auroc
+    assert "may be called a robust AUROC" in str(result)
 
 
 def test_both_directions_move_both_classes():
-    found = run(brightness, direction="both")
+    result = run(brightness, direction="both")
     exact = np.r_[NORMALS.mean((1, 2, 3)) + 0.1, (ANOMALIES - 0.1).mean((1, 2, 3))]
-    assert found.after == pytest.approx(exact, abs=1e-6)
-    assert found.attacked.all()
+    assert result.after == pytest.approx(exact, abs=1e-6)
+    assert result.attacked.all()
     lowered = run(brightness, direction="lower")
     assert lowered.after == pytest.approx(np.r_[NORMALS.mean((1, 2, 3)), exact[12:]], abs=1e-6)
     assert lowered.attacked.tolist() == lowered.is_anomaly.tolist()
@@ -64,25 +66,25 @@ def test_both_directions_move_both_classes():
 
 @pytest.mark.parametrize(("norm", "radius"), [("linf", 0.05), ("l2", 0.4)])
 def test_images_have_the_scores_that_are_reported_and_stay_in_the_ball(norm, radius):
-    found = run(Drawing(), radius, "both", norm=norm)
-    assert found.after == pytest.approx(Drawing().score_tensor(torch.tensor(found.images)).numpy(), rel=1e-5)
-    change = (found.images - np.concatenate([NORMALS, ANOMALIES])).reshape(22, -1)
+    result = run(Drawing(), radius, "both", norm=norm)
+    assert result.after == pytest.approx(Drawing().score_tensor(torch.tensor(result.images)).numpy(), rel=1e-5)
+    change = (result.images - np.concatenate([NORMALS, ANOMALIES])).reshape(22, -1)
     size = np.abs(change).max(1) if norm == "linf" else np.linalg.norm(change, axis=1)
     assert size.max() <= radius + 1e-5
-    assert found.images.min() >= 0
-    assert found.images.max() <= 1
+    assert result.images.min() >= 0
+    assert result.images.max() <= 1
 
 
 def test_the_ensemble_is_never_beaten_by_a_member_and_the_table_says_who_found_what():
     black = np.zeros_like(NORMALS)
-    found = evaluate(Drawing(), black, ANOMALIES, 0.1, **SETTINGS)
-    assert list(found.found) == [APGD, FAR_END, SMOOTHED, MANY, CORNERS, SQUARE]
-    for values in found.found.values():
+    result = evaluate(Drawing(), black, ANOMALIES, 0.1, **SETTINGS)
+    assert list(result.by_attack) == [APGD, FAR_END, SMOOTHED, MANY, CORNERS, SQUARE]
+    for values in result.by_attack.values():
         assert np.isnan(values[12:]).all()
-        assert (values[:12] <= found.after[:12]).all()
+        assert (values[:12] <= result.after[:12]).all()
     exact = 0.06**2  # every pixel at 0.1
-    assert found.after[:12] == pytest.approx(np.full(12, exact), abs=1e-7)
-    rows = {row["attack"]: row for row in found.table()}
+    assert result.after[:12] == pytest.approx(np.full(12, exact), abs=1e-7)
+    rows = {row["attack"]: row for row in result.table()}
     assert rows[FAR_END]["best_on"] == 1.0
     assert rows[APGD]["best_on"] == 0.0  # its gradient points below black
     assert rows["ensemble"]["mean_gain"] == pytest.approx(exact - 0.04**2, abs=1e-7)
@@ -103,33 +105,33 @@ class Masked(torch.autograd.Function):
 
 
 def test_a_masked_gradient_warns_twice():
-    found = evaluate(lambda x: brightness(Masked.apply(x)), NORMALS, ANOMALIES + np.float32(0.4), 0.1, **SETTINGS)
-    zero = found.checks["normals, zero gradients"]
+    result = evaluate(lambda x: brightness(Masked.apply(x)), NORMALS, ANOMALIES + np.float32(0.4), 0.1, **SETTINGS)
+    zero = result.checks["normals, zero gradients"]
     assert zero.warns
     assert zero.value > 0.5  # two random points of a ball can be equally bright
     assert "The gradient is exactly 0 on 100% of the images and 100% of the pixels; on" in zero.text
-    assert found.checks["normals, black box"].value == 1.0  # no search by gradient moves but by chance
-    assert found.checks["normals, black box"].warns
-    assert found.checks["normals, unbounded radius"].warns
-    assert not found.is_robust_auroc
-    assert "must not be called a robust AUROC" in found.verdict
+    assert result.checks["normals, black box"].value == 1.0  # no search by gradient moves but by chance
+    assert result.checks["normals, black box"].warns
+    assert result.checks["normals, unbounded radius"].warns
+    assert not result.is_robust_auroc
+    assert "must not be called a robust AUROC" in result.verdict
 
 
 def test_a_gradient_that_is_no_number_warns_and_the_others_find_the_optimum():
     """√(x²) at a black pixel: 0 / 0. Random starts end there where a step leads below 0."""
     black = np.zeros_like(NORMALS)
-    found = evaluate(lambda x: x.square().sqrt().mean((1, 2, 3)), black, ANOMALIES, 0.1, **SETTINGS)
-    assert found.checks["normals, zero gradients"].warns
-    assert found.after[:12] == pytest.approx(np.full(12, 0.1), abs=1e-6)
-    assert not found.is_robust_auroc
+    result = evaluate(lambda x: x.square().sqrt().mean((1, 2, 3)), black, ANOMALIES, 0.1, **SETTINGS)
+    assert result.checks["normals, zero gradients"].warns
+    assert result.after[:12] == pytest.approx(np.full(12, 0.1), abs=1e-6)
+    assert not result.is_robust_auroc
 
 
 def test_pixels_that_the_score_ignores_are_no_masked_gradient():
-    found = run(lambda x: x[..., :3].mean((1, 2, 3)))
-    zero = found.checks["normals, zero gradients"]
+    result = run(lambda x: x[..., :3].mean((1, 2, 3)))
+    zero = result.checks["normals, zero gradients"]
     assert "0% of the images and 50% of the pixels; on 0%" in zero.text
     assert not zero.warns
-    assert found.is_robust_auroc
+    assert result.is_robust_auroc
 
 
 def test_a_random_score_is_attacked_in_expectation_and_says_so():
@@ -140,12 +142,12 @@ def test_a_random_score_is_attacked_in_expectation_and_says_so():
         calls.append(len(x))
         return brightness(x) + 0.01 * torch.randn(len(x), generator=generator)
 
-    found = run(score)
-    assert found.draws == QUICK.draws
-    assert found.checks["random score"].warns
-    assert "the mean of 8 draws (EOT)" in found.warnings[0]
+    result = run(score)
+    assert result.draws == QUICK.draws
+    assert result.checks["random score"].warns
+    assert "the mean of 8 draws (EOT)" in result.warnings[0]
     exact = NORMALS.mean((1, 2, 3)) + 0.1
-    assert np.abs(found.after[:12] - exact).max() < 5 * 0.01 / QUICK.draws**0.5
+    assert np.abs(result.after[:12] - exact).max() < 5 * 0.01 / QUICK.draws**0.5
     single = run(brightness)
     assert single.draws == 1
     assert not single.checks["random score"].warns
@@ -158,10 +160,10 @@ def test_a_narrow_valley_that_a_short_search_misses_warns():
     def score(x):
         return torch.exp(-200 * (x - peak).square().sum((1, 2, 3)))
 
-    found = run(score, 0.2, budget=Budget(steps=2, starts=1, queries=2, probes=12))
-    assert found.checks["normals, longer search"].warns
-    assert found.checks["normals, monotone in the radius"].warns  # half the radius lands nearer to the peak
-    assert not found.is_robust_auroc
+    result = run(score, 0.2, budget=Budget(steps=2, starts=1, queries=2, probes=12))
+    assert result.checks["normals, longer search"].warns
+    assert result.checks["normals, monotone in the radius"].warns  # half the radius lands nearer to the peak
+    assert not result.is_robust_auroc
 
 
 def test_an_unbounded_attack_that_stops_short_warns():
@@ -171,9 +173,9 @@ def test_an_unbounded_attack_that_stops_short_warns():
         return 5.0 * (brightness(x) > 0.9) - brightness(x)
 
     white = np.concatenate([ANOMALIES, np.ones((1, 1, 6, 6), np.float32)])
-    found = evaluate(score, NORMALS, white, 0.05, **SETTINGS)
-    assert found.checks["normals, unbounded radius"].warns
-    assert [name for name, check in found.checks.items() if check.warns] == ["normals, unbounded radius"]
+    result = evaluate(score, NORMALS, white, 0.05, **SETTINGS)
+    assert result.checks["normals, unbounded radius"].warns
+    assert [name for name, check in result.checks.items() if check.warns] == ["normals, unbounded radius"]
 
 
 # ---------------------------------------------------------------------- long evaluations
@@ -203,11 +205,11 @@ def test_an_evaluation_that_was_broken_off_goes_on_and_ends_as_if_undisturbed(tm
     calls.clear()
     again = evaluate(Slow(), NORMALS, ANOMALIES, 0.05, folder=tmp_path, **settings)
     assert len(calls) < 0.1 * needed
-    for found in (resumed, again):
-        assert np.array_equal(found.images, whole.images)
-        assert np.array_equal(found.after, whole.after)
-        assert found.checks == whole.checks
-        assert {name: values.tolist() for name, values in found.found.items()}.keys() == whole.found.keys()
+    for result in (resumed, again):
+        assert np.array_equal(result.images, whole.images)
+        assert np.array_equal(result.after, whole.after)
+        assert result.checks == whole.checks
+        assert {name: values.tolist() for name, values in result.by_attack.items()}.keys() == whole.by_attack.keys()
 
 
 def test_what_is_kept_is_used_for_the_same_evaluation_only(tmp_path):
@@ -228,8 +230,8 @@ def test_a_batch_that_the_memory_cannot_hold_is_halved():
             raise torch.OutOfMemoryError
         return brightness(x)
 
-    found = worst_case(Target(score, None, True, 1), torch.tensor(NORMALS), 1, norm="linf", radius=0.1, budget=QUICK)
-    assert found.after.numpy() == pytest.approx(NORMALS.mean((1, 2, 3)) + 0.1, abs=1e-6)
+    result = worst_case(Target(score, None, True, 1), torch.tensor(NORMALS), 1, norm="linf", radius=0.1, budget=QUICK)
+    assert result.after.numpy() == pytest.approx(NORMALS.mean((1, 2, 3)) + 0.1, abs=1e-6)
     assert sizes[:3] == [12, 6, 3]
     assert set(sizes) == {12, 6, 3}
     with pytest.raises(torch.OutOfMemoryError):
@@ -251,24 +253,24 @@ def test_a_classical_detector_is_attacked_by_square_alone():
     split = advad.one_class(digits, normal=0, holdout=0.1, seed=0)
     pca = advad.PCA(components=4).fit(split.train)
     normals, anomalies = split.test[~split.test_is_anomaly][:20], split.test[split.test_is_anomaly][:20]
-    found = evaluate(pca, normals, anomalies, 0.1, **SETTINGS)
-    assert list(found.found) == [SQUARE]
-    assert (found.gain > 0).all()
-    assert found.after == pytest.approx(pca.anomaly_score(found.images), rel=1e-4)
-    assert not found.differentiable
-    assert not found.is_robust_auroc
-    assert "without a gradient, Square alone was run" in found.verdict
+    result = evaluate(pca, normals, anomalies, 0.1, **SETTINGS)
+    assert list(result.by_attack) == [SQUARE]
+    assert (result.gain > 0).all()
+    assert result.after == pytest.approx(pca.anomaly_score(result.images), rel=1e-4)
+    assert not result.differentiable
+    assert not result.is_robust_auroc
+    assert "without a gradient, Square alone was run" in result.verdict
 
 
 def test_verdicts_change_at_the_radius_that_arithmetic_says():
     normals, anomalies = (np.full((3, 1, 4, 4), level, np.float32) for level in (0.2, 0.6))
     normals[2], anomalies[0] = 0.35, 0.3  # the last two are close to the threshold, or wrong from the start
-    found = decision_curve(brightness, normals, anomalies, [0.04, 0.1, 0.25], threshold=0.33, **SETTINGS)
-    assert found.normals_cross_at.tolist() == [0.25, 0.25, 0.0]
-    assert found.anomalies_cross_at.tolist() == [0.0, np.inf, np.inf]
-    assert found.radii.tolist() == [0.0, 0.04, 0.1, 0.25]
-    assert found.false_alarms == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0])
-    assert found.misses == pytest.approx([1 / 3] * 4)
+    result = decision_curve(brightness, normals, anomalies, [0.04, 0.1, 0.25], threshold=0.33, **SETTINGS)
+    assert result.normals_cross_at.tolist() == [0.25, 0.25, 0.0]
+    assert result.anomalies_cross_at.tolist() == [0.0, np.inf, np.inf]
+    assert result.radii.tolist() == [0.0, 0.04, 0.1, 0.25]
+    assert result.false_alarms == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0])
+    assert result.misses == pytest.approx([1 / 3] * 4)
     with pytest.raises(ValueError, match="decision_curve: radii must be rising numbers"):
         decision_curve(brightness, normals, anomalies, [0.2, 0.1], threshold=0.3)
     with pytest.raises(TypeError, match=r"threshold must be a number; got None. Call calibrate\(holdout\) first"):
@@ -278,20 +280,20 @@ def test_verdicts_change_at_the_radius_that_arithmetic_says():
 def test_the_two_metrics_of_a_table():
     black = np.zeros_like(NORMALS)
     dim = np.full_like(NORMALS, 0.09)
-    found = robust_auroc(Drawing(), black, dim, 0.1, **SETTINGS)
+    result = robust_auroc(Drawing(), black, dim, 0.1, **SETTINGS)
     by_pgd = attack_scores(Drawing(), black, radius=0.1, steps=40, step_size=0.1 / 16).after
-    assert found.auroc == 1.0
+    assert result.auroc == 1.0
     scores = Drawing().score_tensor(torch.tensor(dim)).numpy()
-    assert found.auroc_attacked == advad.auroc([0] * 12 + [1] * 12, np.r_[by_pgd, scores])
-    assert found.auroc_robust == 0.0  # 0.06² for the normals, 0.05² for the anomalies
-    assert found.auroc_attacked > found.auroc_robust
-    assert found.evaluation.auroc == 0.0
+    assert result.auroc_attacked == advad.auroc([0] * 12 + [1] * 12, np.r_[by_pgd, scores])
+    assert result.auroc_robust == 0.0  # 0.06² for the normals, 0.05² for the anomalies
+    assert result.auroc_attacked > result.auroc_robust
+    assert result.evaluation.auroc == 0.0
 
 
 def test_a_result_is_frozen_and_seeds_repeat():
     first, again, other = (run(Drawing(), seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(first.images, again.images)
-    assert not np.array_equal(first.found[SQUARE], other.found[SQUARE])
+    assert not np.array_equal(first.by_attack[SQUARE], other.by_attack[SQUARE])
     with pytest.raises(FrozenInstanceError):
         first.radius = 0.2
 

@@ -81,14 +81,14 @@ def row(method: str, dataset: str, folder: Path | None = None) -> str:
     for member in MEMBERS:
         shares = []
         for sign in (1, -1):
-            values = worst[sign].found.get(member)
+            values = worst[sign].by_attack.get(member)
             shares.append("–" if values is None else f"{share(sign * (values - before[sign]), gain[sign]):.3f}")
         cells.append(" / ".join(shares))
     beaten = []
     for sign in (1, -1):
-        by_gradient = [sign * values for name, values in worst[sign].found.items() if name != SQUARE]
+        by_gradient = [sign * values for name, values in worst[sign].by_attack.items() if name != SQUARE]
         if by_gradient:
-            more = sign * worst[sign].found[SQUARE] - torch.stack(by_gradient).amax(0)
+            more = sign * worst[sign].by_attack[SQUARE] - torch.stack(by_gradient).amax(0)
             beaten.append(f"{float((more > MORE * gain[sign]).float().mean()):.0%}")
     cells += [" / ".join(beaten) or "–", f"{trained - start:.0f} + {seconds - trained:.0f}"]
     return f"| {method} | {' | '.join(cells)} |"

@@ -28,28 +28,28 @@ def test_the_ensemble_is_the_worst_case_and_gradients_find_it(case, figure):
     normals, anomalies = split.test[~split.test_is_anomaly][:n], split.test[split.test_is_anomaly][:n]
     detector = make(case, **SLOW.get(case, {}))
     detector = detector.fit(split.train, **({"progress": False} if case in CASES else {}))
-    found = evaluate(detector, normals, anomalies, 0.1, "both", budget=budget, progress=False)
-    assert found.differentiable
-    assert found.draws == 1  # no method's score is random
+    result = evaluate(detector, normals, anomalies, 0.1, "both", budget=budget, progress=False)
+    assert result.differentiable
+    assert result.draws == 1  # no method's score is random
 
-    sign = np.where(found.is_anomaly, -1, 1)
-    rescored = detector.anomaly_score(found.images)
-    assert found.after == pytest.approx(rescored, rel=1e-4, abs=1e-5)
-    for values in found.found.values():
+    sign = np.where(result.is_anomaly, -1, 1)
+    rescored = detector.anomaly_score(result.images)
+    assert result.after == pytest.approx(rescored, rel=1e-4, abs=1e-5)
+    for values in result.by_attack.values():
         run = np.isfinite(values)
-        assert (sign * found.after >= sign * values)[run].all()
+        assert (sign * result.after >= sign * values)[run].all()
     given = torch.cat([normals, anomalies]).numpy() / np.float32(255)
-    assert np.abs(found.images - given).max() <= 0.1 + 1e-6
-    assert (found.gain > 0).mean() > 0.9
-    assert (FAR_END in found.found) == detector.reconstructs
+    assert np.abs(result.images - given).max() <= 0.1 + 1e-6
+    assert (result.gain > 0).mean() > 0.9
+    assert (FAR_END in result.by_attack) == detector.reconstructs
 
-    beaten = {name: found.checks[f"{name}, black box"].value for name in ("normals", "anomalies")}
-    figure(f"{case}: AUROC {found.auroc_before:.3f} to {found.auroc:.3f}, Square wins on {beaten}, {found.warnings}")
+    beaten = {name: result.checks[f"{name}, black box"].value for name in ("normals", "anomalies")}
+    figure(f"{case}: AUROC {result.auroc_before:.3f} to {result.auroc:.3f}, Square wins on {beaten}, {result.warnings}")
     if max(beaten.values()) > SOME:
-        assert not found.is_robust_auroc
+        assert not result.is_robust_auroc
     one_image = 1 / n  # with so few images, and other rounding on other processors, one of them may go either way
-    assert max(beaten.values()) <= max(SOME, one_image), f"Square finds over {MORE:.0%} more on {beaten}: {found}"
-    assert SQUARE in found.found
+    assert max(beaten.values()) <= max(SOME, one_image), f"Square finds over {MORE:.0%} more on {beaten}: {result}"
+    assert SQUARE in result.by_attack
 
 
 @pytest.mark.parametrize("case", BLACK_BOXES)
@@ -57,11 +57,11 @@ def test_a_classical_detector_is_attacked_by_square_alone_and_its_figure_is_no_r
     split = digits()
     normals, anomalies = split.test[~split.test_is_anomaly][:IMAGES], split.test[split.test_is_anomaly][:IMAGES]
     detector = make(case).fit(split.train)
-    found = evaluate(detector, normals, anomalies, 0.1, "both", budget=SMALL, progress=False)
-    assert list(found.found) == [SQUARE]
-    assert not found.differentiable
-    assert not found.is_robust_auroc
-    assert found.draws == 1
-    assert found.after == pytest.approx(detector.anomaly_score(found.images), rel=1e-4, abs=1e-5)
-    assert (found.gain > 0).mean() > 0.9
-    figure(f"{case}: AUROC {found.auroc_before:.3f} to {found.auroc:.3f} under Square alone")
+    result = evaluate(detector, normals, anomalies, 0.1, "both", budget=SMALL, progress=False)
+    assert list(result.by_attack) == [SQUARE]
+    assert not result.differentiable
+    assert not result.is_robust_auroc
+    assert result.draws == 1
+    assert result.after == pytest.approx(detector.anomaly_score(result.images), rel=1e-4, abs=1e-5)
+    assert (result.gain > 0).mean() > 0.9
+    figure(f"{case}: AUROC {result.auroc_before:.3f} to {result.auroc:.3f} under Square alone")
