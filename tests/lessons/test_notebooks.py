@@ -281,6 +281,7 @@ def test_lessons_are_numbered_in_order_and_named_in_the_readme():
         ("00", ["settings"], {"tiles": "1 2 3 13"}, "00_start: tiles must be four different numbers from 1 to 12"),
         ("00", ["settings"], {"tiles": "<script>"}, "00_start: tiles must be four different numbers"),
         ("01", ["settings"], {"anomalous": 8}, "01_identity_collapse: anomalous must be another digit than normal"),
+        ("03", ["settings"], {"contaminant": 0}, "03_latent_space: contaminant must be another class than normal"),
     ],
 )
 def test_values_that_do_not_fit_each_other_are_told_at_the_start(number, cells, values, message, tmp_path):
@@ -315,6 +316,24 @@ def test_the_papers_settings_in_the_sweep_of_lesson_10(tmp_path):
     methods = in_paper_profile("10", tmp_path, "settings", "spec")["spec"]["methods"]
     for method in methods:
         assert method == {"method": method["method"]} | getattr(advad, method["method"]).paper_settings("MNIST")
+
+
+@pytest.mark.parametrize("number", ["03", "05"])
+def test_a_lesson_takes_another_data_set(number, tmp_path):
+    """Its findings name the class, and no digit."""
+    given = {"profile": "smoke", "dataset": "FashionMNIST", "normal": 8, "mode": "solution"}
+    outcome = run_lesson(find_lesson(number), parameters=given, folder=tmp_path, progress=False)
+    text = " ".join([outcome.finding, *outcome.results["findings"]])
+    assert "the class “Bag”" in text
+    assert "digit" not in text
+
+
+@pytest.mark.parametrize("number", ["03", "05"])
+def test_a_data_set_that_a_lesson_does_not_know_is_told_at_once(number, tmp_path):
+    with pytest.raises(ParameterError, match=r"dataset must be .*FashionMNIST.*; got 'FashionMINST'") as caught:
+        run_lesson(find_lesson(number), parameters={"dataset": "FashionMINST"}, folder=tmp_path)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_lesson_has_planted_wrong_answers():
