@@ -67,14 +67,17 @@ def curves(
             line={"color": colour, "dash": DASHES[k % len(DASHES)], "width": 2.5},
             marker={"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 7},
         )
-    figure.update_xaxes(**log_axis(_values_on(figure, "x"), FEW) if log_x else {"type": "linear"})
-    figure.update_yaxes(**log_axis(_values_on(figure, "y")) if log_y else {"type": "linear"})
+    figure.update_xaxes(**_axis(figure, "x", log_x, FEW))
+    figure.update_yaxes(**_axis(figure, "y", log_y))
     return figure
 
 
-def _values_on(figure: go.Figure, axis: str) -> np.ndarray:
-    """Return all values of a figure on "x" or on "y"."""
-    return np.concatenate([np.zeros(0), *(np.asarray(trace[axis], dtype=float) for trace in figure.data)])
+def _axis(figure: go.Figure, letter: str, log: bool, few: int = 0) -> dict[str, Any]:
+    """Return what an axis of a figure is like; its traces are there already."""
+    if not log:
+        return {"type": "linear"}
+    values = [np.asarray(getattr(trace, letter), dtype=float) for trace in figure.data]
+    return log_axis(np.concatenate([np.zeros(0), *values]), few)
 
 
 def log_axis(values: ArrayLike, few: int = 0) -> dict[str, Any]:
@@ -156,7 +159,7 @@ def scatter(
     for level, add in ((x_line, figure.add_vline), (y_line, figure.add_hline)):
         if level is not None:
             add(level, line={"color": BLACK, "dash": "dash", "width": 1.5})
-    figure.update_xaxes(**log_axis(_values_on(figure, "x")) if log_x else {"type": "linear"})
+    figure.update_xaxes(**_axis(figure, "x", log_x))
     return figure
 
 
