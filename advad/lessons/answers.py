@@ -272,6 +272,66 @@ def path(start: np.ndarray, end: np.ndarray, n: int) -> np.ndarray:
     return np.linspace(start, end, n)
 
 
+# ---------------------------------------------------------------- 04
+
+
+def patches_to_cover() -> list[tuple[Any, ...]]:
+    """Return `uint8` images, grey and coloured, and where to cover them with what."""
+    rng = np.random.default_rng(4)
+    grey, colour = (rng.integers(1, 255, shape, dtype=np.uint8) for shape in ((1, 8, 8), (3, 6, 9)))
+    return [(grey, 2, 3, 4, 128), (grey, 0, 0, 1, 0), (colour, 1, 5, 3, 255)]
+
+
+def covered(image: np.ndarray, row: int, column: int, patch: int, fill: int) -> np.ndarray:
+    """Return a copy of an image in which a square has one grey value."""
+    copied = image.copy()
+    copied[:, row : row + patch, column : column + patch] = fill
+    return copied
+
+
+def covers(answer: Any) -> bool:
+    """Return whether a function covers the square, and nothing else, and leaves the image alone."""
+    for arguments in patches_to_cover():
+        image = arguments[0].copy()
+        value = answer(image, *arguments[1:])
+        if value is None:
+            raise ValueError("the function returns None; is there a `return`?")
+        if not (equal(value, covered(*arguments)) and np.array_equal(image, arguments[0])):
+            return False
+    return True
+
+
+EXERCISES["04_saliency", "cover a patch"] = Exercise(
+    covers,
+    covered,
+    (
+        "Which pixels belong to the square, and is `image` itself as it was, after the call?",
+        "copied = image.copy(); then set copied[:, row : row + patch, column : column + patch], and return it.",
+    ),
+)
+
+
+def maps_and_masks() -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return maps of shape (H, W), and masks of different sizes."""
+    rng = np.random.default_rng(5)
+    maps = [rng.normal(size=shape) for shape in ((8, 8), (6, 9), (7, 7))]
+    masks = [rng.random(m.shape) < share for m, share in zip(maps, (0.1, 0.5), strict=False)]
+    return [*zip(maps, masks, strict=False), (maps[2], maps[2] > 1)]
+
+
+@function(
+    "04_saliency",
+    "IoU by hand",
+    "How many pixels do you mark, and which? What do mask and marked pixels share, and what do they cover in all?",
+    "The k-th highest value is np.sort(values, axis=None)[-k], with k = mask.sum(). Shared: &. In all: |.",
+    maps_and_masks,
+)
+def iou(values: np.ndarray, mask: np.ndarray) -> float:
+    """Return the intersection over union of a mask and as many pixels with the highest values."""
+    marked = values >= np.sort(values, axis=None)[-mask.sum()]
+    return float((marked & mask).sum() / (marked | mask).sum())
+
+
 # ---------------------------------------------------------------- 05
 
 
@@ -404,6 +464,78 @@ def contextual_loss(G: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> flo
 def sad_loss(distance: np.ndarray, y: np.ndarray) -> float:
     """Return Eq. 7 of Deep SAD with η = 1, without the decay of weights."""
     return float(np.where(np.asarray(y) == 1, 1 / distance, distance).mean())
+
+
+# ---------------------------------------------------------------- 08
+
+
+def activations() -> list[tuple[np.ndarray]]:
+    """Return activations of shape (N, d), one column of which does not vary."""
+    rng = np.random.default_rng(11)
+    wide = rng.normal(2.0, 3.0, (16, 5))
+    return [(wide,), (np.hstack([1e-3 * wide, np.ones((16, 1))]),)]
+
+
+@function(
+    "08_how_to_cheat",
+    "the batch decides",
+    "Over which axis lie the images of the batch? And is eps added to the variance, or to its root?",
+    "(h - h.mean(0)) / np.sqrt(h.var(0) + eps): mean and variance along axis 0, eps under the root.",
+    activations,
+)
+def batch_normalised(h: np.ndarray, eps: float = 1e-5) -> np.ndarray:
+    """Return batch normalisation in training mode, without scale and shift."""
+    return (h - h.mean(0)) / np.sqrt(h.var(0) + eps)
+
+
+@function(
+    "08_how_to_cheat",
+    "seeds for a new state of the art",
+    "The best of one seed is expected at 0.5. Where is the best of two, and when is it high enough?",
+    "Go through k = 1, 2, 3, …; return the first with 0.5 + auroc_sd(n_normal, n_other) * expected_best(k) >= goal.",
+    lambda: [(52, 148, 0.55), (100, 900, 0.55), (30, 30, 0.6)],
+)
+def seeds_needed(n_normal: int, n_other: int, goal: float) -> int:
+    """Return how many seeds make the best of them reach an AUROC that nothing earns, in expectation."""
+    from advad.analysis.evaluation_pitfalls import auroc_sd, expected_best
+
+    deviation, k = auroc_sd(n_normal, n_other), 1
+    while 0.5 + deviation * expected_best(k) < goal:
+        k += 1
+    return k
+
+
+# ---------------------------------------------------------------- 09
+
+
+@function(
+    "09_your_images",
+    "how many do you need?",
+    "For each n there is an interval. Which end of it must lie below `limit`?",
+    "Go through range(20, 10000, 20); return the first n with advad.rate_interval(n // 20, n).high < limit.",
+    lambda: [(0.1,), (0.2,), (0.08,)],
+)
+def images_needed(limit: float) -> int:
+    """Return how many held-out images promise a rate below the limit, where one in twenty lies above the threshold."""
+    from advad.analysis.metrics import rate_interval
+
+    return next(n for n in range(20, 10000, 20) if rate_interval(n // 20, n).high < limit)
+
+
+@function(
+    "09_your_images",
+    "a score that people understand",
+    "For each score, how many held-out scores are at least as high? And who is counted as one more?",
+    "scores[:, None] <= held_scores compares each with each: its sum over axis 1 is c; return (1 + c) / (1 + n).",
+    lambda: [
+        (np.array([0.5, 2.0, 2.5, 9.0]), np.array([1.0, 2.0, 3.0])),
+        (gamma_scores(7, 12), gamma_scores(40, 13)),
+    ],
+)
+def p_values(scores: np.ndarray, held_scores: np.ndarray) -> np.ndarray:
+    """Return how often a normal image would score at least as high."""
+    as_high = (np.asarray(scores)[:, None] <= np.asarray(held_scores)).sum(1)
+    return (1 + as_high) / (1 + len(held_scores))
 
 
 # ---------------------------------------------------------------- 10

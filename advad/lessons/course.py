@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 from advad.files import expanded, replacing, write_json
 from advad.lessons.catalogue import lessons
 from advad.lessons.parameters import ParameterError, read_notebook
-from advad.lessons.record import FILE
+from advad.lessons.record import COMMITTED, FILE
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -307,6 +307,11 @@ def progress(course: Path, lesson: str) -> str:
     words += [f"{hits} of {len(predictions)} predicted right"] if predictions else []
     mark = "✓ " if states and all(state == "right" for state in states) else ""
     return mark + ", ".join(words)
+
+
+def committed_in(course: Path, lesson: str) -> dict[str, Any]:
+    """Return the parameters and predictions of a lesson that has recorded nothing yet; empty where there are none."""
+    return _read_json(course / RUNS / lesson / COMMITTED) or {}
 
 
 def results_of(course: Path, lesson: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 import advad
 from advad.files import expanded, replacing
 from advad.lessons.catalogue import lessons
-from advad.lessons.course import LESSONS, CourseError, results_of
+from advad.lessons.course import LESSONS, CourseError, committed_in, results_of
 from advad.lessons.outcome import HandInError
 from advad.lessons.parameters import read_notebook, read_parameters
 
@@ -56,6 +56,7 @@ PER_LESSON = {
 NOT_SAVED = "No other file, no folder's name, no user's or computer's name is saved."
 MAX_ZIP, MAX_CONTENT, MAX_TEXT, MAX_NAME = 2 * 2**20, 4 * 2**20, 20_000, 80  # bytes, bytes, letters, letters
 STATES = ("right", "wrong", "not attempted")
+CHANGED = {"exercise", "parameters", "injected-parameters"}  # tags of cells that differ from student to student
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,8 @@ def contents_text(content: Mapping[str, Any]) -> str:
 def _lesson(course: Path, shipped: Path) -> dict[str, Any]:
     """Return what a student did in one lesson; empty where nothing."""
     lesson, original = shipped.stem, read_notebook(shipped)
-    copy, results = course / LESSONS / shipped.name, results_of(course, shipped.stem)
+    copy = course / LESSONS / shipped.name
+    results = results_of(course, lesson) or committed_in(course, lesson)
     notebook = _read_copy(copy) if copy.is_file() else original
     answers = answers_of(notebook)
     if not results and answers == answers_of(original):
@@ -204,7 +206,7 @@ def digest_of(notebook: NotebookNode) -> str:
 def _fixed_cells(notebook: NotebookNode) -> dict[str, str]:
     """Return the sources of the code cells that are not a student's to change, by their ids."""
     cells = (cell for cell in notebook.cells if cell.cell_type == "code")
-    return {cell.id: cell.source for cell in cells if not {"exercise", "parameters"} & set(_tags(cell))}
+    return {cell.id: cell.source for cell in cells if not CHANGED & set(_tags(cell))}
 
 
 def _tags(cell: NotebookNode) -> list[str]:

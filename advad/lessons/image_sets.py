@@ -2,7 +2,7 @@
 
 | profile | image set | where it is |
 |---|---|---|
-| `smoke` | the 8×8 digits | in scikit-learn |
+| `smoke` | the 8×8 digits; for another data set than MNIST as `lab` | in scikit-learn |
 | `lab`   | the part of the data set that comes with advad, such as `MNIST-lab`; else the data set | in advad |
 | `paper` | the data set itself | on the disk: `advad data MNIST` |
 """
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from advad.datasets.imageset import ImageSet
 from advad.datasets.load import NAMES, data_folder
 from advad.datasets.packaged import PACKAGED
 from advad.datasets.torchvision_sets import check_present
@@ -29,10 +30,16 @@ def image_set(profile: str, dataset: str = DATASET) -> str:
     >>> image_set("lab", "FashionMNIST"), image_set("lab", "CIFAR10"), image_set("paper"), image_set("smoke")
     ('FashionMNIST-lab', 'CIFAR10', 'MNIST', 'digits')
     """
-    if profile == "smoke":
+    if profile == "smoke" and dataset == DATASET:
         return "digits"
     part = f"{dataset}-lab"
-    return part if profile == "lab" and part in PACKAGED else dataset
+    return part if profile != "paper" and part in PACKAGED else dataset
+
+
+def class_name(images: ImageSet, number: int) -> str:
+    """Return what a finding calls a class: "the digit 8", or "the class “Bag”"."""
+    name = images.classes[number]
+    return f"the digit {name}" if name.isdigit() else f"the class “{name}”"
 
 
 def check_image_set(notebook: str | Path, values: Mapping[str, Any]) -> None:

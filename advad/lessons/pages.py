@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 PLOTLY = "application/vnd.plotly.v1+json"
 IMAGES = ("image", "picture")  # kinds of output; "picture": notebooks of version 0.1
 HEIGHT = 400  # of a plot that names none, in CSS pixels
+FOLDER_LINE = re.compile(r"""\w+ = ["'](/|~|[A-Za-z]:\\)""")  # a parameter whose value is a whole path
 THUMBNAIL = (640, 320)  # at most, in pixels; half as large on the page
 
 
@@ -67,6 +68,8 @@ def write_lesson_page(
 def with_cards(notebook: NotebookNode, prefix: str) -> NotebookNode:
     """Return a copy of an executed notebook in which each figure is HTML, with its finding as its caption.
 
+    The cell in which papermill sets parameters shows no folder: that is a place on somebody's machine.
+
     Parameters
     ----------
     notebook : NotebookNode
@@ -75,6 +78,7 @@ def with_cards(notebook: NotebookNode, prefix: str) -> NotebookNode:
         Of the names of its plots, which are unique in a page.
     """
     copy = deepcopy(notebook)
+    copy.cells = list(filter(_without_folders, copy.cells))
     for index, cell in enumerate(copy.cells):
         outputs = []
         for number, output in enumerate(cell.get("outputs", [])):
@@ -89,6 +93,15 @@ def with_cards(notebook: NotebookNode, prefix: str) -> NotebookNode:
         if cell.metadata.get("jupyter", {}).get("source_hidden"):  # folded in JupyterLab; the notebook has it
             cell.metadata["transient"] = {"remove_source": True}
     return copy
+
+
+def _without_folders(cell: NotebookNode) -> bool:
+    """Remove the lines that set a folder from a cell of papermill's, in place; return whether code is left."""
+    if "injected-parameters" not in cell.metadata.get("tags", []):
+        return True
+    lines = [line for line in cell.source.splitlines() if not FOLDER_LINE.match(line)]
+    cell.source = "\n".join(lines)
+    return any(line and not line.startswith("#") for line in lines)
 
 
 def write_overview(folder: str | Path, rows: Sequence[LessonResult]) -> Path:

@@ -18,6 +18,7 @@ from advad.files import expanded, plain, write_json
 from advad.lessons.parameters import ParameterError
 
 FILE = "results.json"
+COMMITTED = "predictions.json"  # what was committed before the first record(); it goes with that
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Held:
 class Lesson:
     """What a lesson has shown, asked and measured so far.
 
-    `earlier` are the predictions that its last run recorded, by question: what was committed stays committed. `held`
+    `earlier` are the predictions of its last run, by question: what was committed stays committed. `held`
     are the outputs that wait for a prediction.
     """
 
@@ -92,27 +93,39 @@ class Lesson:
         }
 
     def save(self) -> None:
-        """Write `results.json`, all or nothing, once record() was called; later checks and predictions renew it."""
-        if self.seconds is None:
-            return
-        write_json(self.output_dir / FILE, self.results())
+        """Write `results.json`, all or nothing, once record() was called; later checks and predictions renew it.
+
+        Before that a prediction is in `predictions.json` as soon as it is committed, for a kernel may be restarted.
+        """
+        early = self.output_dir / COMMITTED
+        if self.seconds is not None:
+            write_json(self.output_dir / FILE, self.results())
+            early.unlink(missing_ok=True)
+        elif any(prediction.chosen is not None for prediction in self.predictions.values()):
+            results = self.results()
+            write_json(early, {key: results[key] for key in ("parameters", "predictions")})
 
 
 def earlier_predictions(folder: Path, parameters: Mapping[str, Any]) -> dict[str, Prediction]:
-    """Return the predictions that a lesson's last run recorded as committed, by question.
+    """Return the predictions that were committed in a lesson's last run, recorded or not, by question.
 
-    Empty where it ran with other parameters (then it asks about something else), or where there is no record.
+    Empty where it ran with other parameters (then it asks about something else), or where there are none.
     """
-    try:
-        results = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if results["parameters"] != plain(parameters, "parameters"):
-            return {}
-        keys = ("question", "chosen", "committed_at")
-        committed = [each for each in results["predictions"] if each["chosen"] in each["options"]]
-        made = (Prediction(options=tuple(each["options"]), **{key: each[key] for key in keys}) for each in committed)
-        return {prediction.question: prediction for prediction in made}
-    except (OSError, ValueError, LookupError, TypeError):  # none, or a damaged one
-        return {}
+    earlier = {}
+    for file in (FILE, COMMITTED):
+        try:
+            results = json.loads((folder / file).read_text(encoding="utf-8"))
+            if results["parameters"] != plain(parameters, "parameters"):
+                continue
+            keys = ("question", "chosen", "committed_at")
+            committed = [each for each in results["predictions"] if each["chosen"] in each["options"]]
+            made = [
+                Prediction(options=tuple(each["options"]), **{key: each[key] for key in keys}) for each in committed
+            ]
+            earlier |= {prediction.question: prediction for prediction in made}
+        except (OSError, ValueError, LookupError, TypeError):  # none, or a damaged one
+            pass
+    return earlier
 
 
 def output_folder(owner: str, folder: str | os.PathLike[str]) -> Path:

@@ -3,6 +3,7 @@
 from advad.plots.charts import (
     bars,
     curves,
+    dots,
     heatmap,
     histograms,
     interval_curves,
@@ -41,6 +42,7 @@ __all__ = [
     "YELLOW",
     "bars",
     "curves",
+    "dots",
     "grid",
     "heat",
     "heatmap",

@@ -6,6 +6,7 @@ Okabe and Ito's, which colour-blind readers can tell apart, and each comes with 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from advad.plots.theme import BLACK, BLUE, DASHES, PALETTE, SYMBOLS, VERMILION, 
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+
+FEW = 8  # positions on a logarithmic axis that all get a tick
 
 
 def curves(
@@ -63,9 +67,46 @@ def curves(
             line={"color": colour, "dash": DASHES[k % len(DASHES)], "width": 2.5},
             marker={"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 7},
         )
-    figure.update_xaxes(type="log" if log_x else "linear")
-    figure.update_yaxes(type="log" if log_y else "linear")
+    figure.update_xaxes(**_axis(figure, "x", log_x, FEW))
+    figure.update_yaxes(**_axis(figure, "y", log_y))
     return figure
+
+
+def _axis(figure: go.Figure, letter: str, log: bool, few: int = 0) -> dict[str, Any]:
+    """Return what an axis of a figure is like; its traces are there already."""
+    if not log:
+        return {"type": "linear"}
+    values = [np.asarray(getattr(trace, letter), dtype=float) for trace in figure.data]
+    return log_axis(np.concatenate([np.zeros(0), *values]), few)
+
+
+def log_axis(values: ArrayLike, few: int = 0) -> dict[str, Any]:
+    """Return a logarithmic axis with plain ticks: at 0.01, 0.1, 1, or within a decade at 1, 2, 5, 10.
+
+    Parameters
+    ----------
+    values : array
+        What is shown on it.
+    few : int
+        Where there are at most so many different values, each has a tick.
+
+    Examples
+    --------
+    >>> log_axis([2, 8, 32], few=5)["ticktext"], log_axis([0.0008, 3])["ticktext"]
+    (['2', '8', '32'], ['0.001', '0.01', '0.1', '1'])
+    """
+    positive = np.unique([value for value in np.ravel(values) if np.isfinite(value) and value > 0])
+    if not len(positive):
+        return {"type": "log"}
+    ticks = positive
+    if len(ticks) > few:
+        powers = range(*(np.floor(np.log10(positive[[0, -1]])).astype(int) + (0, 2)))
+        for digits in ((1,), (1, 2, 5), range(1, 10)):
+            all_ticks = np.array([digit * 10.0**power for power in powers for digit in digits])
+            ticks = all_ticks[(all_ticks >= 0.99 * positive[0]) & (all_ticks <= 1.01 * positive[-1])]
+            if len(ticks) > 2:
+                break
+    return {"type": "log", "tickvals": ticks.tolist(), "ticktext": [f"{tick:.3g}" for tick in ticks]}
 
 
 def interval_curves(
@@ -118,7 +159,7 @@ def scatter(
     for level, add in ((x_line, figure.add_vline), (y_line, figure.add_hline)):
         if level is not None:
             add(level, line={"color": BLACK, "dash": "dash", "width": 1.5})
-    figure.update_xaxes(type="log" if log_x else "linear")
+    figure.update_xaxes(**_axis(figure, "x", log_x))
     return figure
 
 
@@ -207,9 +248,11 @@ def roc(is_anomaly: ArrayLike, scores: Mapping[str, ArrayLike], *, title: str = 
     figure.add_scatter(
         x=[0, 1], y=[0, 1], name="chance", mode="lines", line={"color": "#999", "dash": "dot", "width": 1}
     )
-    figure.update_layout(legend={"x": 0.98, "y": 0.04, "xanchor": "right", "yanchor": "bottom"})
-    figure.update_xaxes(range=[-0.01, 1.01])
-    figure.update_yaxes(range=[-0.01, 1.01])
+    # a square to the left, the legend beside it where there is room, else in the corner where no curve passes
+    figure.update_layout(legend={"x": 1, "y": 0.04, "xanchor": "right", "yanchor": "bottom"}, height=460)
+    square = {"range": [-0.01, 1.01], "constrain": "domain", "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1]}
+    figure.update_xaxes(**square, constraintoward="left")
+    figure.update_yaxes(**square, scaleanchor="x")
     return figure
 
 
@@ -271,38 +314,70 @@ def mark_line(figure: go.Figure, name: str, *, x: float | None = None, y: float 
         figure.add_hline(y=y, line=line, label={"text": name, "font": {"size": 12}, "textposition": "end"})
 
 
-def bars(
+def dots(
     values: Mapping[str, float],
     *,
     title: str,
     y_title: str,
     x_title: str = "",
+    intervals: Mapping[str, tuple[float, float]] | None = None,
     highlight: Sequence[str] = (),
     line: float | None = None,
     line_name: str = "",
 ) -> go.Figure:
-    """Return one bar a name; those in `highlight` differ in colour and hatching, `line` is a level to compare with."""
+    """Return a dot for each name, with its value above it.
+
+    Parameters
+    ----------
+    values : mapping of str to float
+    title, y_title, x_title : str
+        Texts of the title and of the axes.
+    intervals : mapping of str to (low, high), optional
+        Drawn around the dots of these names.
+    highlight : sequence of str
+        Names whose dots differ in colour and symbol.
+    line, line_name : float, str
+        A level to compare with, and what it is called.
+    """
     import plotly.graph_objects as go
 
-    names = list(values)
+    names, heights = list(values), [float(value) for value in values.values()]
     marked = [name in highlight for name in names]
+    ends = [(intervals or {}).get(name, (value, value)) for name, value in values.items()]
+    spread = {
+        "array": [high - value for value, (_, high) in zip(heights, ends, strict=True)],
+        "arrayminus": [value - low for value, (low, _) in zip(heights, ends, strict=True)],
+        "thickness": 1.5,
+        "width": 0,
+        "color": "#888",
+    }
     figure = go.Figure(layout=layout(title, x_title, y_title))
-    figure.add_bar(
+    figure.add_scatter(
         x=names,
-        y=list(values.values()),
-        text=[f"{value:.3g}" for value in values.values()],
-        textposition="outside",
+        y=heights,
+        error_y=spread if intervals else None,
+        text=[f"{value:.3g}" for value in heights],
+        textposition="middle right" if intervals else "top center",
+        mode="markers+text",
         cliponaxis=False,
+        showlegend=False,
         marker={
+            "size": 12,
             "color": [VERMILION if mark else BLUE for mark in marked],
-            "pattern": {"shape": ["/" if mark else "" for mark in marked]},
+            "symbol": ["diamond" if mark else "circle" for mark in marked],
         },
     )
     if line is not None:
         note = {"text": line_name, "bgcolor": "rgba(255,255,255,0.8)"}
         figure.add_hline(y=line, line={"color": BLACK, "dash": "dash"}, annotation=note)
-    figure.update_xaxes(type="category")
+    figure.update_xaxes(type="category", range=[-0.5, len(names) - 0.5])
     return figure
+
+
+def bars(*values: Any, **settings: Any) -> go.Figure:
+    """Return :func:`dots`, under its former name."""
+    warnings.warn("plots: bars() is called dots() now.", DeprecationWarning, stacklevel=2)
+    return dots(*values, **settings)
 
 
 def heatmap(

@@ -101,7 +101,7 @@ def _line(axes: Any, shape: Any) -> None:
 def _scatter(canvas: Any, axes: Any, trace: Any) -> None:
     """Draw a scatter trace: its lines, its markers, what it fills."""
     mode = trace.mode or "lines"
-    x, y = _numbers(trace.x), _numbers(trace.y)
+    x, y = _places(axes, trace.x), _numbers(trace.y)
     label = trace.name if trace.name and trace.showlegend is not False else "_"
     if trace.fill == "toself":
         axes.fill(x, y, color=trace.fillcolor, alpha=trace.opacity or 1, linewidth=0)
@@ -153,6 +153,14 @@ def _markers(canvas: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, l
         points.set_label(label)
         if by_number and marker.showscale:
             canvas.colorbar(points, ax=axes, shrink=0.75, label=marker.colorbar.title.text or "")
+
+
+def _places(axes: Any, values: Any) -> np.ndarray:
+    """Return coordinates across as floats; names get ticks, and lie at 0, 1, 2, …"""
+    if values is None or not any(isinstance(value, str) for value in values):
+        return _numbers(values)
+    axes.set_xticks(range(len(values)), [str(value).replace("<br>", "\n") for value in values])
+    return np.arange(len(values), dtype=float)
 
 
 def _numbers(values: Any) -> np.ndarray:

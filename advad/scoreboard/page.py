@@ -55,29 +55,36 @@ def _section(rows: list[Row], several_machines: bool) -> dict[str, Any]:
     shares = [f"{float(first.contamination):.1%} contamination{classes}"] if first.contamination else []
     shares += [f"{float(first.labelled):.1%} labelled anomalies"] if first.labelled else []
     low, high = _scale(rows)
+    sources = {row.source for row in rows}
+    several = {"source": len(sources) > 1, "hardware": several_machines}
     groups = [list(group) for _, group in itertools.groupby(rows, lambda row: (row.normal, row.n_classes))]
     return {
         "title": f"{first.dataset}: {metric}",
         "short": ", ".join([first.protocol.replace("_", " "), *shares]),
-        "facts": " · ".join([PROTOCOLS.get(first.protocol, first.protocol), *shares]),
+        "facts": " · ".join(
+            [PROTOCOLS.get(first.protocol, first.protocol), *shares, *([] if several["source"] else sources)]
+        ),
+        "count": f"{len(rows)} result{'s' * (len(rows) != 1)}",
         "low": low,
         "high": high,
         "groups": [
             {
                 "normal": f"mean of {group[0].n_classes}" if group[0].normal == "mean" else group[0].normal,
-                "cells": [_cell(row, low, high, several_machines) for row in group],
+                "cells": [_cell(row, low, high, several) for row in group],
             }
             for group in groups
         ],
     }
 
 
-def _cell(row: Row, low: float, high: float, several_machines: bool) -> dict[str, Any]:
+def _cell(row: Row, low: float, high: float, several: dict[str, bool]) -> dict[str, Any]:
+    """Return what the table shows of a row; what all rows of the table share stands above it."""
     value, _, n = ours(row).rstrip(")").partition(" (")
     settings = ", ".join(f"{name}={value}" for name, value in (row.settings | row.sizes).items()) or "defaults"
+    about = filter(None, [getattr(row, name) for name, differs in several.items() if differs])
     return {
         "name": row.name,
-        "about": " · ".join([settings, row.source, *[row.hardware] * several_machines, *_statistic(row)]),
+        "about": " · ".join([settings, *about, *_statistic(row)]),
         "published": row.published,
         "paper": row.paper,
         "value": value,

@@ -104,7 +104,7 @@ def collect(tour: str | Path) -> list[Lesson]:
     for path in lessons():
         executed, results = expanded(tour) / path.name, expanded(tour) / path.stem / FILE
         if executed.is_file() and results.is_file():
-            notebook = _without_injected(read_notebook(executed))
+            notebook = read_notebook(executed)
             if digest_of(notebook) == digest_of(read_notebook(path)):
                 collected.append(Lesson(path, notebook, json.loads(results.read_text(encoding="utf-8"))))
                 continue
@@ -144,12 +144,6 @@ def write_lesson(folder: Path, lesson: Lesson) -> None:
     about = nbformat.v4.new_markdown_cell(_about(lesson), id="about-this-page")
     notebook.cells.insert(1, about)
     nbformat.write(notebook, folder / "lessons" / lesson.path.name)
-
-
-def _without_injected(notebook: NotebookNode) -> NotebookNode:
-    """Remove the cell in which papermill sets parameters, in place: it names folders of the machine."""
-    notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in _tags(cell)]
-    return notebook
 
 
 def _tags(cell: NotebookNode) -> list[str]:

@@ -78,4 +78,8 @@ def test_an_installation_without_images_says_so(monkeypatch, tmp_path):
 
 def test_each_profile_has_its_image_set():
     assert [image_set(profile) for profile in ("smoke", "lab", "paper")] == ["digits", "MNIST-lab", "MNIST"]
+    assert [image_set(profile, "FashionMNIST") for profile in ("smoke", "paper")] == [
+        "FashionMNIST-lab",
+        "FashionMNIST",
+    ]
     assert [image_set("lab", name) for name in ("FashionMNIST", "CIFAR10")] == ["FashionMNIST-lab", "CIFAR10"]

@@ -9,16 +9,38 @@ import pytest
 import torch
 
 import advad
+from advad.analysis.evaluation_pitfalls import auroc_sd, expected_best
+from advad.analysis.saliency import mask_agreement
 from advad.attacks import far_end
 from advad.lessons.answers import EXERCISES
 from advad.lessons.catalogue import lessons
-
-ELSEWHERE = {"04_saliency", "08_how_to_cheat", "09_your_images"}  # their checks still stand in the notebook
 
 
 def in_place(delta, gradient, step, radius):
     delta += step * gradient.sign()
     return delta.clamp_(-radius, radius)
+
+
+def covered_from_scratch(image, row, column, patch, fill):
+    inside = np.zeros(image.shape[1:], dtype=bool)
+    inside[row : row + patch, column : column + patch] = True
+    return np.where(inside, np.uint8(fill), image)
+
+
+def covered_in_place(image, row, column, patch, fill):
+    image[:, row : row + patch, column : column + patch] = fill
+    return image
+
+
+def one_too_many(image, row, column, patch, fill):
+    return covered_in_place(image.copy(), row, column, patch + 1, fill)
+
+
+def first_highest(values, mask):
+    """Mark exactly as many pixels as the mask has: the same, where no two values tie."""
+    marked = np.zeros(mask.size, dtype=bool)
+    marked[np.argsort(values, axis=None)[::-1][: mask.sum()]] = True
+    return np.logical_and(marked, mask.ravel()).sum() / np.logical_or(marked, mask.ravel()).sum()
 
 
 RIGHT = {  # other definitions than the library's own
@@ -53,6 +75,8 @@ RIGHT = {  # other definitions than the library's own
         lambda a, b: len(np.setdiff1d(a, b)),
     ],
     ("03_latent_space", "a path"): [lambda a, b, n: [a + (b - a) * k / (n - 1) for k in range(n)]],
+    ("04_saliency", "cover a patch"): [covered_from_scratch],
+    ("04_saliency", "IoU by hand"): [lambda v, m: mask_agreement(v[None], m[None]).iou, first_highest],
     ("05_noise", "the blend"): [lambda x, n, alpha: n + alpha * (x - n)],
     ("05_noise", "strength"): [
         lambda x, c: np.mean([np.sqrt(np.square(b - a).mean()) for a, b in zip(x, c, strict=True)])
@@ -80,6 +104,18 @@ RIGHT = {  # other definitions than the library's own
     ("07_few_labels", "the loss of Deep SAD"): [
         lambda d, y: np.mean([1 / a if b else a for a, b in zip(d, y, strict=True)]),
         lambda d, y: (d ** (1 - 2 * y.astype(int))).mean(),
+    ],
+    ("08_how_to_cheat", "the batch decides"): [
+        lambda h, eps=1e-5: torch.nn.BatchNorm1d(h.shape[1], eps, affine=False)(torch.as_tensor(h).float()).numpy(),
+    ],
+    ("08_how_to_cheat", "seeds for a new state of the art"): [
+        lambda a, b, goal: next(k for k in range(1, 10**5) if 0.5 + auroc_sd(a, b) * expected_best(k) >= goal),
+    ],
+    ("09_your_images", "how many do you need?"): [
+        lambda limit: min(n for n in range(20, 3000, 20) if advad.rate_interval(n // 20, n).high < limit),
+    ],
+    ("09_your_images", "a score that people understand"): [
+        lambda s, held: [(1 + sum(h >= x for h in held)) / (1 + len(held)) for x in s],
     ],
     ("10_scoreboard", "one number for all classes"): [
         lambda a: [a.mean(), statistics.stdev(a[:, k].mean() for k in range(a.shape[1]))],
@@ -129,6 +165,11 @@ WRONG = {
         lambda a, b, n: np.linspace(a, b, n + 1)[:-1],
         lambda a, b, n: np.linspace(a, b, 7),
     ],
+    ("04_saliency", "cover a patch"): [covered_in_place, one_too_many, lambda image, *_: image],
+    ("04_saliency", "IoU by hand"): [
+        lambda v, m: (v > v.mean()).mean(),
+        lambda v, m: (m & (v >= np.sort(v, axis=None)[-m.sum()])).sum() / m.sum(),
+    ],
     ("05_noise", "the blend"): [lambda x, n, alpha: alpha * n + (1 - alpha) * x, lambda x, n, alpha: x + alpha * n],
     ("05_noise", "strength"): [
         lambda x, c: np.sqrt(((c - x) ** 2).mean()),
@@ -160,6 +201,19 @@ WRONG = {
         lambda d, y: d.mean(),
         lambda d, y: np.where(y == 1, d, 1 / d).mean(),
         lambda d, y: np.where(y == 1, -d, d).mean(),
+    ],
+    ("08_how_to_cheat", "the batch decides"): [
+        lambda h, eps=1e-5: h - h.mean(0),
+        lambda h, eps=1e-5: (h - h.mean(1, keepdims=True)) / np.sqrt(h.var(1, keepdims=True) + eps),
+        lambda h, eps=1e-5: (h - h.mean(0)) / np.sqrt(h.var(0, ddof=1) + eps),
+        lambda h, eps=1e-5: (h - h.mean(0)) / (h.std(0) + eps),
+    ],
+    ("08_how_to_cheat", "seeds for a new state of the art"): [lambda a, b, goal: 1, lambda a, b, goal: 3],
+    ("09_your_images", "how many do you need?"): [lambda limit: 20, lambda limit: round(1 / limit) * 20],
+    ("09_your_images", "a score that people understand"): [
+        lambda s, held: (s[:, None] <= held).mean(1),
+        lambda s, held: (1 + (s[:, None] < held).sum(1)) / (1 + len(held)),
+        lambda s, held: s / max(held),
     ],
     ("10_scoreboard", "one number for all classes"): [
         lambda a: (a.mean(), a.std(ddof=1)),
@@ -198,7 +252,7 @@ def calls(path):
     return [(node.args, {keyword.arg for keyword in node.keywords}) for node in checks]
 
 
-@pytest.mark.parametrize("path", [p for p in lessons() if p.stem not in ELSEWHERE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", lessons(), ids=lambda path: path.stem)
 def test_no_check_shows_its_answer(path):
     """A check names an exercise of the library and the reader's answer, and nothing that shows the right one."""
     names = []

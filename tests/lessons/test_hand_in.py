@@ -105,6 +105,20 @@ def test_a_hand_in_holds_answers_predictions_checks_and_the_lessons_identity(con
     assert lesson["changed_cells"] == []
 
 
+def test_a_prediction_of_a_lesson_that_recorded_nothing_is_handed_in(lessons, tmp_path):
+    folder = worked(lessons, tmp_path / "course") / "runs" / "00_tiny"
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").unlink()
+    early = {key: results[key] for key in ("parameters", "predictions")}
+    (folder / "predictions.json").write_text(json.dumps(early))
+    (lesson,) = hand_in.collect(tmp_path / "course", "Ada")["lessons"]
+    assert lesson["predictions"] == results["predictions"]
+    assert lesson["finding"] == ""
+    (folder / "predictions.json").write_text("{")
+    (lesson,) = hand_in.collect(tmp_path / "course", "Ada")["lessons"]
+    assert lesson["predictions"] == []
+
+
 def test_all_that_is_saved_is_said_and_nothing_else(content, tmp_path, monkeypatch):
     told = hand_in.contents_text(content)
     for keys, part in ((hand_in.CONTENTS, content), (hand_in.PER_LESSON, content["lessons"][0])):

@@ -388,9 +388,33 @@ def test_a_commitment_outlives_its_cell_and_its_kernel(shown, begun):
     assert lesson.predict("Which digit?", ["1", "5"]).chosen is None, "the options are others"
 
 
+def test_a_commitment_before_the_record_outlives_its_kernel(shown, begun):
+    """The file goes when all of it stands in results.json."""
+    commit(lesson.predict("Which digit?", ["1", "3"]), "1")
+    lesson.predict("Which other?", ["1", "3"])
+    early = begun.output_dir / "predictions.json"
+    assert not (begun.output_dir / "results.json").exists()
+    for parameters, chosen in (({"seed": 4}, None), ({"seed": 3}, "1")):
+        lesson.start("00_test", {"device": "cpu"} | parameters, output_dir=begun.output_dir)
+        assert lesson.predict("Which digit?", ["1", "3"]).chosen == chosen
+        assert lesson.predict("Which other?", ["1", "3"]).chosen is None
+    commit(lesson.predict("Which other?", ["1", "3"]), "3")
+    assert [each["chosen"] for each in json.loads(early.read_text())["predictions"]] == ["1", "3"]
+    lesson.record("done")
+    assert not early.exists()
+    assert [each["chosen"] for each in written(lesson.running())["predictions"]] == ["1", "3"]
+
+
+def test_without_a_commitment_nothing_is_written(shown, begun):
+    lesson.predict("Which digit?", ["1", "3"])
+    lesson.check("twice", 2, 2)
+    assert list(begun.output_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", ["results.json", "predictions.json"])
 @pytest.mark.parametrize("content", ["", "[]", '{"parameters": {"seed": 3, "device": "cpu"}, "predictions": [{}]}'])
-def test_a_damaged_record_holds_no_commitment(shown, begun, content):
-    (begun.output_dir / "results.json").write_text(content)
+def test_a_damaged_record_holds_no_commitment(shown, begun, content, file):
+    (begun.output_dir / file).write_text(content)
     lesson.start("00_test", {"seed": 3, "device": "cpu"}, output_dir=begun.output_dir)
     assert lesson.running().earlier == {}
 

@@ -54,3 +54,26 @@ def test_a_page_shows_the_code_that_is_open_in_the_notebook(tmp_path):
     assert "an output" in page
     assert "science" in page
     assert "transient" not in folded.metadata
+
+
+def test_a_page_shows_the_parameters_of_its_run_but_no_folder(tmp_path):
+    """Papermill's cell has whole paths: of the results, and of a folder of images."""
+    notebook = nbformat.v4.new_notebook()
+    lines = [
+        "# Parameters",
+        "normal = 3",
+        'output_dir = "/home/somebody/runs"',
+        "folder = 'C:\\\\photos'",
+        'profile = "lab"',
+    ]
+    cells = ["\n".join(lines), '# Parameters\noutput_dir = "/home/somebody/runs"']
+    for k, source in enumerate(cells):
+        cell = nbformat.v4.new_code_cell(source, id=f"cell-{k}", metadata={"tags": ["injected-parameters"]})
+        notebook.cells.append(cell)
+    page = write_lesson_page(notebook, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "normal" in page
+    assert "lab" in page
+    assert "somebody" not in page
+    assert "photos" not in page
+    assert page.count("# Parameters") == 1, "a cell without a line left is gone"
+    assert notebook.cells[0].source == cells[0], "the executed notebook keeps them"

@@ -141,3 +141,44 @@ def test_lesson_01_calls_no_fall_a_collapse_without_copying():
     assert "no collapse here" in said(
         "01", "collapse-figure", collapse={"a code of 64": seen, "a code of 8": seen}, collapse_guess=None
     )
+
+
+@pytest.mark.parametrize(
+    ("gains", "right", "truth", "yes"),
+    [
+        (
+            (-0.03, 0.06, 0.05),
+            (0.0, 0.2, 0.3),
+            "0.02 or more",
+            ["make the difference", "On clothes it pays", "fewest flags are right"],
+        ),
+        ((0.03, 0.06, 0.0), (0.1, 0.2, 0.3), "0.02 or more", ["pays, short or long", "does not pay", "does not tell"]),
+        ((0.0, 0.01, 0.05), (0.1, 0.2, 0.3), "between −0.02 and 0.02", ["does not pay, short or long", "it pays"]),
+        ((0.03, -0.06, 0.05), (0.3, 0.2, 0.3), "−0.02 or less", ["take the gain away", "fewest flags are right"]),
+    ],
+)
+def test_lesson_02_says_where_refinement_pays(gains, right, truth, yes):
+    keys = [(rule, kind) for rule in ("error alone", "either or") for kind in ("observed", "unobserved")]
+    names = ("digits, short", "digits, longer", "clothes, longer")
+    settings_gain = {name: dict.fromkeys(keys, value) for name, value in zip(names, gains, strict=True)}
+    flags_right = {name: (share, 0.5) for name, share in zip(names, right, strict=True)}
+    names = {"settings_gain": settings_gain, "flags_right": flags_right, "gain": settings_gain["digits, short"]}
+    text = said("02", "second-figure", **names, second_guess=None)
+    assert f"It is: {truth}." in text
+    assert all(part in text for part in yes)
+
+
+@pytest.mark.parametrize(
+    ("in_order", "yes", "no"), [(0.1, "is gone when the batch", "takes little"), (0.9, "takes little away", "is gone")]
+)
+def test_lesson_08_says_what_a_batch_of_one_class_takes_away(in_order, yes, no):
+    normalised = {"shuffled": [-1, 1], "class order": [-in_order, in_order]}
+    text = said("08", "brightness-figure", normalised=normalised)
+    assert yes in text
+    assert no not in text
+
+
+@pytest.mark.parametrize(("seeds", "yes"), [(5, "makes a record cheap"), (500, "a record is dear")])
+def test_lesson_08_says_what_a_record_costs(seeds, yes):
+    names = {"seeds_needed": lambda n, m, goal: seeds, "n_normal": 50, "n_other": 150}
+    assert yes in said("08", "seeds-needed", **names)

@@ -55,6 +55,7 @@ def test_roc_by_hand():
     figure = plots.roc([0, 0, 1, 1], {"m": [1.0, 3.0, 2.0, 4.0]})
     assert figure.data[0].name == "m (AUROC 0.750)"
     assert figure.data[1].name == "chance"
+    assert (figure.layout.yaxis.scaleanchor, figure.layout.xaxis.constrain) == ("x", "domain"), "a square"
     assert list(zip(figure.data[0].x, figure.data[0].y, strict=True)) == [
         (0, 0),
         (0, 0.5),
@@ -74,11 +75,40 @@ def test_histograms_sum_to_one_tail_included():
     assert figure.layout.shapes[0].x0 == 1.0
 
 
-def test_bars_mark_the_highlighted_ones_twice():
-    bar = plots.bars({"1": 0.5, "8": 0.25}, title="", y_title="", highlight=["8"]).data[0]
-    assert list(bar.y) == [0.5, 0.25]
-    assert bar.marker.color[0] != bar.marker.color[1]
-    assert list(bar.marker.pattern.shape) == ["", "/"]
+def test_dots_mark_the_highlighted_ones_twice():
+    dots = plots.dots({"1": 0.5, "8": 0.25}, title="", y_title="", highlight=["8"]).data[0]
+    assert list(dots.y) == [0.5, 0.25]
+    assert list(dots.text) == ["0.5", "0.25"]
+    assert dots.marker.color[0] != dots.marker.color[1]
+    assert dots.marker.symbol[0] != dots.marker.symbol[1]
+    assert dots.error_y.array is None
+    with pytest.warns(DeprecationWarning, match=r"bars\(\) is called dots\(\) now"):
+        assert plots.bars({"1": 0.5}, title="", y_title="").data[0].y == (0.5,)
+
+
+def test_dots_have_intervals_around_those_that_have_one():
+    dots = plots.dots({"a": 0.5, "b": 0.25}, title="", y_title="", intervals={"a": (0.4, 0.7)}).data[0]
+    assert list(dots.error_y.array) == pytest.approx([0.2, 0])
+    assert list(dots.error_y.arrayminus) == pytest.approx([0.1, 0])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "on_x", "on_y"),
+    [
+        ([1, 2, 5, 10, 20, 50], [0.3, 0.012, 0.9, 1, 1, 1], ["1", "2", "5", "10", "20", "50"], ["0.1", "1"]),
+        (np.arange(1, 41), np.geomspace(0.0004, 20, 40), ["1", "10"], ["0.001", "0.01", "0.1", "1", "10"]),
+        (np.arange(1, 10), np.linspace(0.011, 0.06, 9), ["1", "2", "5"], ["0.02", "0.05"]),
+        ([0, 1, 100], [np.nan, 0, 0.5], ["1", "100"], ["0.5"]),
+    ],
+)
+def test_logarithmic_axes_have_plain_ticks(x, y, on_x, on_y):
+    """At the positions themselves, where they are few; never 2 and 5 without their power of ten."""
+    figure = plots.curves(x, {"a": y}, title="", x_title="", y_title="", log_x=True, log_y=True)
+    for axis, texts in ((figure.layout.xaxis, on_x), (figure.layout.yaxis, on_y)):
+        assert axis.type == "log"
+        assert set(texts) <= set(axis.ticktext)
+        assert [float(text) for text in axis.ticktext] == pytest.approx(list(axis.tickvals), rel=1e-2)
+        assert len(axis.ticktext) <= 10
 
 
 def test_heatmap_writes_its_numbers_first_row_on_top():

@@ -56,3 +56,14 @@ def test_captions_wider_than_an_image_are_broken_not_cut():
     assert two_lines.height > one_line.height
     ink = np.asarray(two_lines.convert("L"))[one_line.height - 36 :] < 128
     assert not ink[:, -4:].any()  # nothing at the right edge
+
+
+def test_dots_keep_their_order_whatever_their_symbol():
+    """Names lie across in the order of the figure; matplotlib would put those of one symbol first."""
+    names = {"a": 1.0, "b": 5.0, "c": 3.0}
+    figure = plots.dots(names, title="", y_title="", highlight=["a"])
+    pixels = np.asarray(image_of(figure)).astype(int)
+    vermilion = np.abs(pixels - [0xD5, 0x5E, 0x00]).sum(axis=2) < 12
+    rows, columns = np.nonzero(vermilion)
+    assert columns.mean() < pixels.shape[1] / 3, "the first name, at the left"
+    assert rows.mean() > pixels.shape[0] / 2, "the smallest value, below"

@@ -191,6 +191,21 @@ def test_the_command_writes_a_table_a_csv_and_a_page(here):
     assert advad.__version__ in page
 
 
+@pytest.mark.parametrize(("sources", "beside"), [(["a.csv", "a.csv"], 0), (["a.csv", "b.csv"], 1)])
+def test_a_source_that_all_rows_share_stands_once_above_them(here, sources, beside):
+    rows = [replace(board.compare(row(value=0.9)), source=source) for source in sources]
+    page = board.write(rows, "out").read_text()
+    assert page.count("a.csv") == 1
+    assert page.count("b.csv") == beside
+    assert "2 results</span>" in page
+
+
+@pytest.mark.parametrize(("n", "is_open"), [(4, 4), (5, 0)])
+def test_many_tables_are_folded(here, n, is_open):
+    rows = [replace(board.compare(row(value=0.9)), dataset=f"set {k}") for k in range(n)]
+    assert board.write(rows, "out").read_text().count("<details open>") == is_open
+
+
 def test_a_drawing_keeps_to_its_scale(here):
     rows = [board.compare(row(value=value)) for value in (0.5, 0.95)]
     page = board.write(rows, "out").read_text()
