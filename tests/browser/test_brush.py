@@ -85,7 +85,7 @@ def test_arrows_and_space_do_what_the_pointer_does(explorer):
     answered(hands, here, (3, 3), (4, 3))
 
 
-def test_the_slider_shows_another_picture_uncovered(explorer):
+def test_the_slider_shows_another_image_uncovered(explorer):
     hands, here = explorer
     hands.page.mouse.click(*place(hands, 2, 3))
     answered(hands, here, (2, 3))

@@ -44,7 +44,7 @@ def test_it_shows_what_python_has(explorer):
     hands.check_looks(SHOTS / "latent.png")
 
 
-def test_the_arrow_keys_go_through_the_pictures_by_score(explorer):
+def test_the_arrow_keys_go_through_the_images_by_score(explorer):
     hands, here = explorer
     for _ in range(3):
         here.picker.value += 1
@@ -53,7 +53,7 @@ def test_the_arrow_keys_go_through_the_pictures_by_score(explorer):
     hands.sees_image(TRIPLE, here.triple())
 
 
-def test_the_pointer_over_a_point_shows_its_picture(explorer):
+def test_the_pointer_over_a_point_shows_its_image(explorer):
     hands, here = explorer
     index = loneliest(here.map.points, here.limits)
     hands.hover(*here.map.points[index])
@@ -107,7 +107,7 @@ def test_a_click_on_the_empty_plane_decodes_encodes_and_scores_that_place(explor
     hands.check_looks(SHOTS / "latent_place.png")
 
 
-def test_a_lasso_shows_the_pictures_inside_and_their_statistics(explorer):
+def test_a_lasso_shows_the_images_inside_and_their_statistics(explorer):
     hands, here = explorer
     low, high = clear_box(here.map.points)
     inside = np.flatnonzero(((here.map.points > low) & (here.map.points < high)).all(axis=1))
@@ -133,7 +133,7 @@ def test_a_lasso_shows_the_pictures_inside_and_their_statistics(explorer):
     hands.sees_faded(0)
 
 
-def test_a_path_decodes_the_codes_between_two_pictures(explorer):
+def test_a_path_decodes_the_codes_between_two_images(explorer):
     hands, here = explorer
     hands.press_button("Path from here")
     here.path_switch.value = True
@@ -159,7 +159,7 @@ def test_fields_and_lists_do_by_keyboard_what_click_and_lasso_do(explorer):
     hands.sees_image(here.below_summary, here.strip)
 
 
-def test_tsne_shows_the_nearest_pictures_and_says_that_it_has_no_inverse(explorer):
+def test_tsne_shows_the_nearest_images_and_says_that_it_has_no_inverse(explorer):
     hands, here = explorer
     here.map_buttons.value = "tsne"
     hands.press_button("t-SNE")

@@ -32,7 +32,7 @@ def test_it_shows_what_python_has(explorer):
     hands.check_looks(SHOTS / "noise.png")
 
 
-def test_the_arrow_keys_climb_the_ladder(explorer):
+def test_the_arrow_keys_change_the_noise_level(explorer):
     hands, here = explorer
     for _ in range(3):
         here.rung.value += 1
@@ -44,7 +44,7 @@ def test_the_arrow_keys_climb_the_ladder(explorer):
     assert "of strength 0.000" in here.summary()
 
 
-def test_the_arrow_keys_choose_a_picture(explorer):
+def test_the_arrow_keys_choose_an_image(explorer):
     hands, here = explorer
     before = here.table()
     here.picker.value += 1

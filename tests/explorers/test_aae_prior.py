@@ -64,7 +64,7 @@ def test_sides():
     assert [side_of(value) for value in (0.61, 0.6, 0.4, 0.39)] == ["outside", "neither", "neither", "inside"]
 
 
-def test_the_twin_is_a_picture_of_both_plots(explorer):
+def test_the_static_image_is_an_image_of_both_plots(explorer):
     assert explorer.to_image().width >= 2 * 2 * 400
 
 

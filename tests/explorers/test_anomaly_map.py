@@ -64,7 +64,7 @@ def test_an_image_without_a_defect_has_false_alarms_only(explorer):
     assert "once" not in one.summary()  # one detector needs no name
 
 
-def test_every_control_moves_text_and_picture(explorer):
+def test_every_control_moves_text_and_image(explorer):
     seen = []
     for control, value in [(explorer.slider, 2), (explorer.share, 5.0), (explorer.share, 1.0), (explorer.slider, 1)]:
         control.value = value
@@ -98,7 +98,7 @@ def test_maps_are_made_once_for_each_detector_that_is_shown():
     assert (detectors["first"].calls, detectors["second"].calls) == (1, 1)
 
 
-def test_without_masks_there_is_neither_precision_nor_a_fourth_picture(explorer):
+def test_without_masks_there_is_neither_precision_nor_a_fourth_image(explorer):
     without = AnomalyMapExplorer(Detector(), IMAGES)
     assert without.rates() is None
     assert "recall" not in without.summary().lower()

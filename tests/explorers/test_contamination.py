@@ -82,7 +82,7 @@ def test_each_control_is_answered_in_all_views(runs, explorer):
     assert len(set(seen)) == 4
 
 
-def test_the_sentence_has_the_mean_and_the_range_over_seeds(runs, explorer):
+def test_the_summary_has_the_mean_and_the_range_over_seeds(runs, explorer):
     auroc, missed, _ = by_hand(runs, 2, 1)
     assert explorer.summary() == (
         f"α = 20%, epoch 5: AUROC {auroc.mean():.3f} ({auroc.min():.3f} to {auroc.max():.3f}); at 10% false alarms "
@@ -144,7 +144,7 @@ def test_methods_can_be_switched(runs):
         ContaminationExplorer({"AE": runs, "short": dataclasses.replace(runs, rates=runs.rates / 2)})
 
 
-def test_the_twin_is_both_plots_over_the_strip(explorer):
+def test_the_static_image_is_both_plots_over_the_strip(explorer):
     twin, strip = explorer.to_image(), explorer.strip()
     assert twin.width == max(4 * 440, strip.width)
     assert np.array_equal(np.asarray(twin)[-strip.height :, : strip.width], np.asarray(strip))

@@ -36,7 +36,7 @@ def choose(game, picks):
         button.value = bool(picked)
 
 
-def test_a_seed_draws_twelve_different_pictures_of_which_the_budget_is_anomalous(game):
+def test_a_seed_draws_twelve_different_images_of_which_the_budget_is_anomalous(game):
     for number in range(4):
         game.deal(number)
         assert len(set(game.shown)) == TILES
@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_refused(given, message):
         GuessingGame(Detector(), IMAGES, is_anomaly=TRUTH, **given)
 
 
-def test_there_must_be_pictures_enough_to_draw():
+def test_there_must_be_images_enough_to_draw():
     with pytest.raises(ValueError, match="GuessingGame: is_anomaly must leave 4 anomalous images to draw; got 3"):
         GuessingGame(Detector(), IMAGES, is_anomaly=np.arange(N) < 3)
 

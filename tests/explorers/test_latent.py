@@ -44,7 +44,7 @@ def test_it_starts_with_the_last_detector(explorer):
     assert list(explorer.map_buttons.options.values()) == ["pca", "tsne", "umap"]
 
 
-def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_picture(explorer):
+def test_another_detector_brings_its_own_codes_and_scores_and_keeps_the_image(explorer):
     explorer.show_image(7)
     explorer.path_switch.value = True
     five = explorer.to_image()

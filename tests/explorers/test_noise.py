@@ -89,7 +89,7 @@ def test_each_control_is_answered(ladder):
     assert len(set(seen)) == 5
 
 
-def test_the_sentence_says_how_far_and_when_it_is_called_anomalous(ladder):
+def test_the_summary_says_how_far_and_when_it_is_called_anomalous(ladder):
     ladder.detector.value, ladder.noise.value, ladder.rung.value = "grey", "Gaussian", 2
     clean, shown, _, score = ladder.current()
     before = float(np.square(clean - 0.5).mean())
@@ -116,7 +116,7 @@ def test_corruptions_can_be_given():
     assert shown == pytest.approx(IMAGES[0] + 0.2, abs=1e-5)
 
 
-def test_the_twin_is_the_pictures_beside_the_curves(ladder):
+def test_the_static_image_is_the_images_beside_the_curves(ladder):
     tiles = ladder.table()
     twin = ladder.to_image()
     assert np.array_equal(np.asarray(twin)[: tiles.height, : tiles.width], np.asarray(tiles))

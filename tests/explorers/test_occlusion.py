@@ -65,7 +65,7 @@ def test_each_control_is_answered(explorer):
     assert np.array_equal(explorer.map(), expected)
 
 
-def test_the_sentence_names_the_place_and_its_agreement_with_the_truth(explorer):
+def test_the_summary_names_the_place_and_its_agreement_with_the_truth(explorer):
     explorer.slider.value = 1
     score = 0.75**2 / 36
     fall = 1 - (0.25**2 / 36) / score  # black is 0.25 away from the grey, white 0.75
@@ -76,7 +76,7 @@ def test_the_sentence_names_the_place_and_its_agreement_with_the_truth(explorer)
     assert said.endswith("100% are common (IoU).")
 
 
-def test_the_twin_shows_the_truth_only_where_there_is_one(explorer):
+def test_the_static_image_shows_the_truth_only_where_there_is_one(explorer):
     without = explorer.to_image().size
     explorer.slider.value = 1
     assert explorer.to_image().size[0] > without[0]

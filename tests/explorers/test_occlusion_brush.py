@@ -51,7 +51,7 @@ def brush():
     return OcclusionBrush(Detector(), IMAGES, labels=[8, 3, 8])
 
 
-def test_it_starts_uncovered_on_the_first_picture(brush):
+def test_it_starts_uncovered_on_the_first_image(brush):
     assert brush.canvas.covered == []
     said = "Image 0 (class 8): score 0, higher than 0% of the 3 images. It is called normal. Nothing is covered."
     assert brush.summary() == said
@@ -75,7 +75,7 @@ def test_covered_pixels_change_the_score_as_computed_by_hand(brush):
     assert html.escape(brush.summary()) in brush.text.value
 
 
-def test_the_maps_are_those_of_the_picture_as_it_is_and_as_it_is_covered(brush):
+def test_the_maps_are_those_of_the_image_as_it_is_and_as_it_is_covered(brush):
     brush.picker.value = 1
     brush.canvas.covered = [SPOT, 0]
     covered = IMAGES[1].copy()
@@ -143,7 +143,7 @@ def test_each_control_is_answered(brush):
     assert (brush.canvas.side, brush.canvas.erasing) == (2, True)
 
 
-def test_another_picture_comes_uncovered_and_is_shown(brush):
+def test_another_image_comes_uncovered_and_is_shown(brush):
     brush.canvas.covered = [3]
     brush.picker.value = 1
     assert brush.canvas.covered == []
@@ -152,7 +152,7 @@ def test_another_picture_comes_uncovered_and_is_shown(brush):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), plots.to_pixels(IMAGES[1]))
 
 
-def test_brushes_are_not_larger_than_half_the_picture(brush):
+def test_brushes_are_not_larger_than_half_the_image(brush):
     assert [side for _, side in brush.side.options.items()] == [1, 2]
 
 
@@ -190,7 +190,7 @@ def test_a_detector_that_draws_nothing_still_scores():
     assert without.after.score == pytest.approx(0.25 / 24)
 
 
-def test_the_twin_is_one_picture_that_changes_with_the_brush(brush):
+def test_the_static_image_is_one_that_changes_with_the_brush(brush):
     before = brush.to_image()
     brush.canvas.covered = [7, 8]
     assert brush.to_image().size == before.size

@@ -42,7 +42,7 @@ def test_the_threshold_is_the_one_of_threshold_at_and_calibrate(threshold):
         assert (HOLDOUT[:, 0, 0, 0] > threshold.threshold).mean() <= rate / 100
 
 
-def test_the_sentence_and_the_line_by_hand(threshold):
+def test_the_summary_and_the_line_by_hand(threshold):
     said = "Threshold 0.4000: 100.0% of the anomalies are found, and 25.0% of the normal test images are false alarms."
     assert threshold.summary() == said
     threshold.slider.value = 0

@@ -226,7 +226,7 @@ def test_a_figure_is_shown_once_as_json_with_its_finding(shown, begun):
         (Image.fromarray(np.array([[0, 255], [128, 7]], np.uint8)), "L"),
     ],
 )
-def test_a_picture_keeps_its_pixels_and_has_its_texts(shown, begun, image, mode):
+def test_an_image_keeps_its_pixels_and_has_its_texts(shown, begun, image, mode):
     lesson.image(image, 'Half of it is "dark".', alt='A "checkerboard" & more')
     bundle, about = shown[0]
     pixels = pixels_of(bundle["text/html"])
@@ -249,7 +249,7 @@ def test_a_picture_keeps_its_pixels_and_has_its_texts(shown, begun, image, mode)
         (np.zeros((2, 2), int), TypeError, r"must be uint8 or float in \[0, 1\]; got ndarray of shape \(2, 2\)"),
     ],
 )
-def test_what_is_no_picture_is_refused(shown, begun, image, error, message):
+def test_what_is_no_image_is_refused(shown, begun, image, error, message):
     with pytest.raises(error, match=message):
         lesson.image(image, "finding", "alt")
     assert not shown

@@ -227,7 +227,7 @@ def test_an_exercise_without_a_solution_is_named(after):
         solved(notebook, "00_tiny")
 
 
-def test_a_tidy_notebook_keeps_twins_and_drops_bars():
+def test_a_tidy_notebook_keeps_static_images_and_drops_bars():
     def output(**data):
         return nbformat.v4.new_output("display_data", {key.replace("_", "/"): value for key, value in data.items()})
 

@@ -112,7 +112,7 @@ def test_a_step_trains_the_generator_and_then_the_discriminator_on_the_images_of
     assert torch.equal(calls[1][3], X)
 
 
-def test_the_two_encoders_are_twins_with_weights_of_their_own():
+def test_the_two_encoders_have_one_shape_with_weights_of_their_own():
     networks = Networks(**advad.GANomaly(**DCGAN).build((1, 8, 8)))
     first, second = networks.generator.encoder.state_dict(), networks.second_encoder.state_dict()
     assert {name: t.shape for name, t in first.items()} == {name: t.shape for name, t in second.items()}

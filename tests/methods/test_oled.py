@@ -98,7 +98,7 @@ def test_without_a_mask_it_is_the_autoencoder_bit_for_bit(settings, score):
     assert np.array_equal(limit.encode(x), plain.encode(x))
 
 
-def test_masks_and_masked_pictures():
+def test_masks_and_masked_images():
     detector, x = trained(mask_share=0.25, fill=0.4), digits(normal=8).test[:6]
     masks, masked = detector.masks(x), detector.masked(x)
     assert masks.shape == (6, 1, 8, 8)

@@ -100,7 +100,7 @@ def test_losses_by_hand():
     assert torch.isfinite(same.grad).all()  # also where the norm has a corner
 
 
-def test_twin_and_frozen_batch_norm():
+def test_copied_and_frozen_batch_norm():
     network = nn.Sequential(nn.Conv2d(1, 2, 1), AuxiliaryBatchNorm2d(2)).train()
     norm, x = network[1], torch.rand(8, 1, 4, 4) + 3
 

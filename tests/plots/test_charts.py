@@ -128,7 +128,7 @@ def test_pixels():
     assert plots.to_pixels(colour)[0, 0].tolist() == [0, 9, 0]
 
 
-def test_grid_places_each_picture():
+def test_grid_places_each_image():
     white, black = np.full((2, 1, 4, 4), 255, np.uint8), np.zeros((1, 4, 4), np.uint8)
     image = plots.grid({"first row": white, "second": black}, captions={"second": ["0.5"]}, columns=["a", "b"])
     pixels = np.asarray(image.convert("L")).astype(int)
