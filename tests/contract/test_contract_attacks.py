@@ -48,7 +48,9 @@ def test_the_ensemble_is_the_worst_case_and_gradients_find_it(case, figure):
     if max(beaten.values()) > SOME:
         assert not result.is_robust_auroc
     one_image = 1 / n  # with so few images, and other rounding on other processors, one of them may go either way
-    assert max(beaten.values()) <= max(SOME, one_image), f"Square finds over {MORE:.0%} more on {beaten}: {result}"
+    assert max(beaten.values()) <= max(SOME, one_image) + 1e-6, (
+        f"Square finds over {MORE:.0%} more on {beaten}: {result}"
+    )
     assert SQUARE in result.by_attack
 
 
