@@ -6,6 +6,7 @@ Okabe and Ito's, which colour-blind readers can tell apart, and each comes with 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -356,7 +357,7 @@ def dots(
         x=names,
         y=heights,
         error_y=spread if intervals else None,
-        text=[f"{value:.3g}" for value in heights],
+        text=with_equal_decimals(heights),
         textposition="middle right" if intervals else "top center",
         mode="markers+text",
         cliponaxis=False,
@@ -380,6 +381,24 @@ def bars(*values: Any, **settings: Any) -> go.Figure:
     return dots(*values, **settings)
 
 
+def with_equal_decimals(values: ArrayLike) -> list[str]:
+    """Return numbers as texts of equal decimals, so that the largest has three digits; "" for NaN.
+
+    Examples
+    --------
+    >>> with_equal_decimals([0.7, 0.0677, -0.2])
+    ['0.700', '0.068', '−0.200']
+    >>> with_equal_decimals([12, 3])
+    ['12', '3']
+    """
+    numbers = np.asarray(values, dtype=float)
+    finite = np.abs(numbers[np.isfinite(numbers)])
+    largest = finite.max(initial=0.0)
+    whole = bool((finite == finite.round()).all()) and largest > 1
+    decimals = 0 if whole or largest == 0 else max(0, 3 - math.ceil(math.log10(largest)))
+    return ["" if np.isnan(number) else f"{number:.{decimals}f}".replace("-", "−") for number in numbers]
+
+
 def heatmap(
     values: ArrayLike,
     rows: Sequence[str],
@@ -389,9 +408,8 @@ def heatmap(
     x_title: str,
     y_title: str,
     limits: tuple[float, float] | None = None,
-    number_format: str = ".3g",
 ) -> go.Figure:
-    """Return a table of numbers as coloured cells, each with its number; the first row is at the top.
+    """Return a table of numbers as coloured cells, each with its number, of equal decimals; the first row is at the top.
 
     Parameters
     ----------
@@ -403,8 +421,6 @@ def heatmap(
         Texts of the title and of the axes.
     limits : (low, high), optional
         Ends of the colour scale (cividis, bright = high); by default the smallest and the largest value.
-    number_format : str
-        Format of the numbers in the cells.
     """
     import plotly.graph_objects as go
 
@@ -412,7 +428,7 @@ def heatmap(
     low, high = limits or (None, None)
     figure = go.Figure(layout=layout(title, x_title, y_title, height=120 + 42 * len(rows)))
     look = {"colorscale": "Cividis", "texttemplate": "%{text}", "xgap": 2, "ygap": 2, "showscale": False}
-    text = [["" if np.isnan(cell) else f"{cell:{number_format}}" for cell in row] for row in cells]
+    text = np.reshape(with_equal_decimals(cells.ravel()), cells.shape).tolist()
     figure.add_heatmap(z=cells, x=list(columns), y=list(rows), text=text, zmin=low, zmax=high, **look)
     bare = {"type": "category", "showline": False, "showgrid": False, "ticks": ""}  # else "5%" is read as the number 5
     figure.update_yaxes(autorange="reversed", **bare)

@@ -78,7 +78,7 @@ def test_histograms_sum_to_one_tail_included():
 def test_dots_mark_the_highlighted_ones_twice():
     dots = plots.dots({"1": 0.5, "8": 0.25}, title="", y_title="", highlight=["8"]).data[0]
     assert list(dots.y) == [0.5, 0.25]
-    assert list(dots.text) == ["0.5", "0.25"]
+    assert list(dots.text) == ["0.500", "0.250"]
     assert dots.marker.color[0] != dots.marker.color[1]
     assert dots.marker.symbol[0] != dots.marker.symbol[1]
     assert dots.error_y.array is None
@@ -114,9 +114,9 @@ def test_logarithmic_axes_have_plain_ticks(x, y, on_x, on_y):
 def test_heatmap_writes_its_numbers_first_row_on_top():
     figure = plots.heatmap([[0.5, np.nan]], ["r"], ["5%", "20%"], title="", x_title="", y_title="")
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "category"  # plotly takes "5%" for a number
-    assert [list(row) for row in figure.data[0].text] == [["0.5", ""]]
+    assert [list(row) for row in figure.data[0].text] == [["0.500", ""]]
     assert figure.layout.yaxis.autorange == "reversed"
-    fixed = plots.heatmap([[5.0]], ["a"], ["b"], title="", x_title="", y_title="", limits=(0, 10), number_format=".2f")
+    fixed = plots.heatmap([[5.0]], ["a"], ["b"], title="", x_title="", y_title="", limits=(0, 10))
     assert (fixed.data[0].zmin, fixed.data[0].zmax, fixed.data[0].text[0][0]) == (0, 10, "5.00")
 
 
