@@ -409,7 +409,7 @@ def heatmap(
     y_title: str,
     limits: tuple[float, float] | None = None,
 ) -> go.Figure:
-    """Return a table of numbers as coloured cells, each with its number, of equal decimals; the first row is at the top.
+    """Return a table of numbers as coloured cells, each with its number (of equal decimals); first row at the top.
 
     Parameters
     ----------

@@ -117,7 +117,7 @@ def test_heatmap_writes_its_numbers_first_row_on_top():
     assert [list(row) for row in figure.data[0].text] == [["0.500", ""]]
     assert figure.layout.yaxis.autorange == "reversed"
     fixed = plots.heatmap([[5.0]], ["a"], ["b"], title="", x_title="", y_title="", limits=(0, 10))
-    assert (fixed.data[0].zmin, fixed.data[0].zmax, fixed.data[0].text[0][0]) == (0, 10, "5.00")
+    assert (fixed.data[0].zmin, fixed.data[0].zmax, fixed.data[0].text[0][0]) == (0, 10, "5")
 
 
 def test_pixels():
