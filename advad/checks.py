@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -222,3 +222,26 @@ def as_labels(owner: str, y: Any, n: int, *, name: str = "y") -> Tensor:
         values = sorted(set(labels.tolist()))[:5]
         reject(owner, name, "be 0 (normal) or 1 (anomalous)", values)
     return labels.bool()
+
+
+def new_name(owner: str, name: str, names: Mapping[str, str], remedy: str) -> str:
+    """Return the name that a module's member has today, for a module's `__getattr__`; warns that it was renamed.
+
+    Parameters
+    ----------
+    owner, name : str
+        The module and the old name.
+    names : mapping of str to str
+        Old names to new ones.
+    remedy : str
+        What to say where `name` is none of them.
+
+    Raises
+    ------
+    AttributeError
+        No such old name.
+    """
+    if name not in names:
+        raise AttributeError(f"{owner} has no {name!r}. {remedy}")
+    warnings.warn(f"{owner}.{name} is now {names[name]}.", FutureWarning, stacklevel=3)
+    return names[name]

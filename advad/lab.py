@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from types import ModuleType
+
+from advad.checks import new_name
 
 NEW_ADDRESS = {
     "board": "advad.scoreboard.table",
@@ -17,7 +18,5 @@ NEW_ADDRESS = {
 
 def __getattr__(name: str) -> ModuleType:
     """Import a module under its old name."""
-    if name not in NEW_ADDRESS:
-        raise AttributeError(f"advad.lab was divided into rooms and has no {name!r}. CONTRIBUTING.md shows the rooms.")
-    warnings.warn(f"advad.lab.{name} is now {NEW_ADDRESS[name]}.", FutureWarning, stacklevel=2)
-    return importlib.import_module(NEW_ADDRESS[name])
+    remedy = "It was divided into rooms, which CONTRIBUTING.md shows."
+    return importlib.import_module(new_name("advad.lab", name, NEW_ADDRESS, remedy))

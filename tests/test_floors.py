@@ -28,7 +28,7 @@ ALLOWED = {  # room -> the rooms that it may import from, besides itself; a room
     "scoreboard": CORE | {"lessons", "experiments"},
     "site": CORE | {"lessons", "experiments", "scoreboard"},
     "cli": CORE | {"lessons", "experiments", "scoreboard", "site"},
-    "lab": set(),  # the old address of a few modules
+    "lab": GROUND,  # the old address of a few modules
 }
 TOP = {"environment", "pages", "lessons", "experiments", "scoreboard", "site", "cli"}  # these may import `advad` itself
 BUILDS_ON = {("itsr", "aae")}  # methods whose paper itself builds on another's
@@ -129,5 +129,5 @@ def test_the_old_address_of_what_notebooks_imported_still_works_and_warns():
     assert figures is plots
     from advad import lab
 
-    with pytest.raises(AttributeError, match="divided into rooms and has no 'nothing'"):
+    with pytest.raises(AttributeError, match="advad.lab has no 'nothing'. It was divided into rooms"):
         _ = lab.nothing

@@ -51,12 +51,12 @@ def decision_curve(
     radii: Sequence[float],
     *,
     threshold: float | None = None,
+    folder: str | Path | None = None,
     norm: str = "linf",
     budget: Budget | None = None,
     seed: int = 0,
     batch_size: int = 256,
     progress: bool = True,
-    folder: str | Path | None = None,
 ) -> DecisionCurve:
     """Attack a detector's verdicts: which share of them is wrong at each radius?
 

@@ -24,9 +24,9 @@ def square(
     objective: Objective,
     x: Tensor,
     *,
+    queries: int = 1000,
     norm: str = "linf",
     radius: float,
-    queries: int = 1000,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Return x + δ that raises the objective, by a random search that only asks for its values.
@@ -41,18 +41,14 @@ def square(
         The function to maximise; it need not be differentiable. The images are independent of each other.
     x : Tensor of shape (B, C, H, W)
         In [0, 1]; x + δ stays there.
+    queries : int
+        Calls of the objective, each for all images at once.
     norm : {"linf", "l2"}
         Norm of the ball.
     radius : float above 0
         Radius of the ball, in pixel units.
-    queries : int
-        Calls of the objective, each for all images at once.
     generator : torch.Generator, optional
         Source of the random choices.
-
-    Returns
-    -------
-    Tensor of shape (B, C, H, W)
 
     Raises
     ------

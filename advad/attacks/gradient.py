@@ -217,10 +217,10 @@ def smoothed_ascent(
     objective: Objective,
     x: Tensor,
     *,
-    norm: str = "linf",
-    radius: float,
     momentum: float = 0.0,
     steps: int = 100,
+    norm: str = "linf",
+    radius: float,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Return x + δ that raises the objective, by the gradient of a smoothed objective which sharpens step by step.

@@ -12,10 +12,10 @@ An explorer is shown when it is the last expression of a cell. Errors in its cal
 `lesson.image(explorer.to_image(), explorer.summary(), alt=...)`.
 """
 
-import warnings
 from typing import Any
 
 from advad.analysis.contamination import ContaminationRuns, contaminated_runs, load_runs
+from advad.checks import new_name
 from advad.explorers.aae_prior import AAEPriorExplorer
 from advad.explorers.anomaly_map import AnomalyMapExplorer
 from advad.explorers.attack import AttackExplorer
@@ -59,7 +59,4 @@ OLD_NAMES = {  # deprecated in 0.2, gone in 0.3
 
 def __getattr__(name: str) -> Any:
     """Return an explorer under its old name, with a warning that names the new one."""
-    if name not in OLD_NAMES:
-        raise AttributeError(f"module 'advad.explorers' has no attribute {name!r}. It has {', '.join(__all__)}.")
-    warnings.warn(f"explorers.{name} is now explorers.{OLD_NAMES[name]}.", FutureWarning, stacklevel=2)
-    return globals()[OLD_NAMES[name]]
+    return globals()[new_name("advad.explorers", name, OLD_NAMES, f"It has {', '.join(__all__)}.")]

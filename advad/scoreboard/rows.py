@@ -57,6 +57,8 @@ class Row:
     method, dataset, protocol, normal, contamination, labelled, metric : str
         As in `data/README.md`; "" for none. `normal` is "mean" over `n_classes` classes, or "mean-of-pairs" over
         `n_classes` pairs, "mean-of-4" over so many draws of four classes, too.
+    contaminants : str
+        The contaminating classes, "2" or "2+3"; "" where that is not known.
     n_classes : int
         1 unless a mean.
     value : float
@@ -77,8 +79,6 @@ class Row:
         Trainable, of all networks.
     date : str
         Of the last run, ISO 8601.
-    contaminants : str
-        The contaminating classes, "2" or "2+3"; "" where that is not known.
     command : str
         What to run to get it again; "" where that is not known.
     splits : tuple of str
@@ -102,6 +102,7 @@ class Row:
     value: float
     n: int
     contamination: str = ""
+    contaminants: str = ""
     labelled: str = ""
     n_classes: int = 1
     spread: float | None = None
@@ -112,7 +113,6 @@ class Row:
     seconds: float = 0.0
     weights: int = 0
     date: str = ""
-    contaminants: str = ""
     command: str = ""
     splits: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
