@@ -226,8 +226,10 @@ def rows_of(runs: Iterable[Mapping[str, Any]], source: str) -> list[Row]:
     for results in runs:
         if "method" not in results:
             continue
-        data = {name: value for name, value in results["data"].items() if name not in ("seed", "normal", "anomalous")}
-        others = {"contaminants", "labelled_classes"} if not (data["contamination"] or data["labelled"]) else set()
+        # What is off counts as absent: runs of earlier versions lack the settings that came later.
+        on = {name: value for name, value in results["data"].items() if value}
+        data = {name: value for name, value in on.items() if name not in ("seed", "normal", "anomalous")}
+        others = {"contaminants", "labelled_classes"} if not ("contamination" in on or "labelled" in on) else set()
         data = {name: value for name, value in data.items() if name not in others}  # without contamination, no matter
         settings = changed_settings(results["method"], results["parameters"])
         key = json.dumps([results["method"], settings, data], sort_keys=True)

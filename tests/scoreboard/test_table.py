@@ -18,7 +18,7 @@ from advad.files import write_json
 from advad.lessons.parameters import SpecError
 from advad.scoreboard import table as board
 from advad.scoreboard.measured import line_of, write_lines
-from advad.scoreboard.rows import Row, changed_settings
+from advad.scoreboard.rows import Row, changed_settings, rows_of
 
 TINY = {"method": "AE", "epochs": 2, "widths": [16], "latent_dim": 4}
 SPEC = {"seed": [0, 1], "device": "cpu", "data": {"dataset": "digits", "normal": [0, 8]}, "methods": [TINY]}
@@ -121,6 +121,13 @@ def test_a_sweeps_means_are_taken_over_seeds_and_then_over_classes(here):
     assert (found["mean"].n, found["mean"].n_classes) == (2, 2)
     assert found["8"].settings == {"epochs": 2, "latent_dim": 4, "widths": [16]}
     assert found["8"].source == "mine"
+
+
+def test_a_seed_of_an_earlier_version_which_knew_fewer_settings_counts_with_the_others(here):
+    results = [outcome.results for outcome in sweep(SPEC, folder="mine", progress=False)]
+    for earlier in (run for run in results if run["seed"] == 0):
+        del earlier["data"]["stratified"], earlier["data"]["by_group"]
+    assert {line.n for line in rows_of(results, "mine")} == {2}
 
 
 def test_pairs_and_draws_of_four_have_means_of_their_own(here):
