@@ -245,7 +245,8 @@ def best_statistic(images: Any, is_anomaly: Any) -> tuple[str, np.ndarray]:
     Examples
     --------
     >>> import numpy as np
-    >>> best_statistic(np.array([10, 20, 30, 5], np.uint8)[:, None, None] * np.ones((8, 8), np.uint8), [0, 0, 0, 1])[0]
+    >>> images = np.array([10, 20, 30, 5], np.uint8)[:, None, None, None] * np.ones((1, 8, 8), np.uint8)
+    >>> best_statistic(images, [0, 0, 0, 1])[0]
     'brightness lower'
     """
     anomalous = as_anomalous(OWNER, is_anomaly, len(images))
