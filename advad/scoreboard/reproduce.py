@@ -34,6 +34,7 @@ from advad.scoreboard.measured import SPECS, archived, archived_rows
 from advad.scoreboard.published import published
 from advad.scoreboard.rows import Row, is_same, measured_rows, ours, printed_name, signed, sweep_rows
 
+TEN, THREE = 10, 3  # classes of a table, seeds of a result: with these, a comparison says most
 NEAR = 0.01  # a difference that counts as none, whatever the seeds say
 ROUNDING = 1e-9  # 0.924 − 0.914 is a little above 0.01 in binary numbers
 MEAN_IMAGE = "mean image"
@@ -58,6 +59,10 @@ class Cell:
         Our result; None where it has not been run.
     cause : str
         Why ours is worse; "" where that is not known or ours is not.
+    ten_classes : bool
+        Whether its part of the table has a column for each of ten classes.
+    three_seeds : bool
+        Whether our result is of three seeds or more, or of a method in which nothing depends on the seed.
     """
 
     section: str
@@ -66,6 +71,8 @@ class Cell:
     published: float | None
     row: Row | None = None
     cause: str = ""
+    ten_classes: bool = False
+    three_seeds: bool = False
 
     @property
     def verdict(self) -> str:
@@ -223,14 +230,24 @@ def table_of(plan: Plan, folder: str | Path | None = None) -> Table:
         refuse("the table", "be one of data/published.csv", f"{paper} {number}")
     placed = _placed(printed)
     causes = plan.spec.get("causes", [])
+    seedless = {method["method"] for method in plan.spec["methods"] if method.get("seeds") == 1}
     cells: list[Cell] = []
     for section in dict.fromkeys(section for section, _, _ in placed):
         entries = [(column, entry) for where, column, entry in placed if where == section]
+        classes = {entry["normal"] for _, entry in entries if not entry["normal"].startswith("mean")}
         used: list[Row] = []
         for column, entry in entries:
             row = _best([row for row in rows if is_same(row, entry)])
             used += [row] if row else []
-            cell = Cell(section=section, column=column, method=entry["method"], published=entry["value"], row=row)
+            cell = Cell(
+                section=section,
+                column=column,
+                method=entry["method"],
+                published=entry["value"],
+                row=row,
+                ten_classes=len(classes) == TEN,
+                three_seeds=row is not None and (row.n >= THREE or row.method in seedless),
+            )
             cells.append(_with_cause(cell, entry, causes))
         cells += _yardsticks(section, entries, [row for row in rows if row not in used])
     return Table(paper=paper, table=number, budget=plan.budget, cells=cells)
@@ -305,18 +322,31 @@ def _with_cause(cell: Cell, entry: Mapping[str, Any], causes: Sequence[Mapping[s
 
 
 def summary(*several: Table) -> str:
-    """Return in one sentence how many cells of tables agree, are better, are worse, and have not been run."""
+    """Return in a sentence how many cells of tables agree, are better, are worse, and have not been run.
+
+    A second sentence, where there are such cells, counts those of ten-class tables with three seeds.
+    """
     cells = [cell for table in several for cell in table.cells if cell.published is not None]
+    done = [cell for cell in cells if cell.row is not None]
+    sentences = [f"{len(done)} of {len(cells)} published cells have a result of ours: {_verdicts(done)}."]
+    strict = [cell for cell in done if cell.ten_classes and cell.three_seeds]
+    if strict:
+        what = "are of ten-class tables and rest on three seeds, or on a method in which nothing depends on the seed"
+        sentences.append(f"{len(strict)} of these {what}: {_verdicts(strict)}.")
+    return " ".join(sentences)
+
+
+def _verdicts(cells: Sequence[Cell]) -> str:
+    """Return the verdicts of published cells that have a result, counted."""
     counts = Counter(cell.verdict for cell in cells)
     near = sum(
         cell.row is not None and cell.published is not None and abs(cell.row.value - cell.published) <= NEAR + ROUNDING
         for cell in cells
     )
     caused = sum(cell.verdict == "worse" and bool(cell.cause) for cell in cells)
-    run = len(cells) - counts["not run"]
     return (
-        f"{run} of {len(cells)} published cells have a result of ours: {counts['agrees']} agree, {near} within {NEAR}, "
-        f"{counts['better']} are better, {counts['worse']} are worse ({caused} with a stated cause)."
+        f"{counts['agrees']} agree, {near} within {NEAR}, {counts['better']} are better, {counts['worse']} are worse "
+        f"({caused} with a stated cause)"
     )
 
 

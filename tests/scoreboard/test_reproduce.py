@@ -206,6 +206,22 @@ def test_kept_results_stand_in_the_table_of_a_fresh_clone(here, monkeypatch):
     assert [cell.verdict for cell in table.cells if cell.row] == ["agrees"]  # 0.864 is published
 
 
+@pytest.mark.parametrize(
+    ("method", "n", "counted"), [("VAE", 3, True), ("VAE", 2, False), ("OCSVM", 1, True), ("VAE", 1, False)]
+)
+def test_ten_class_cells_of_three_seeds_are_counted_on_their_own(here, monkeypatch, method, n, counted):
+    (here / "arae-2.toml").write_text(SPEC + '[[methods]]\nmethod = "OCSVM"\nseeds = 1\n')
+    kept = row(method=method, dataset="digits", value=0.1, n=n, command="advad reproduce arae 2 --budget laptop")
+    monkeypatch.setattr(reproduce, "measured_rows", lambda: [kept])
+    summary = reproduce.summary(reproduce.table_of(reproduce.plan_of("arae", "2")))
+    said = "1 of these are of ten-class tables and rest on three seeds, or on a method in which nothing depends on the"
+    assert summary.startswith("1 of 88 published cells have a result of ours: 0 agree")
+    assert (said in summary) == counted
+    assert not counted or summary.endswith(
+        ": 0 agree, 0 within 0.01, 0 are better, 1 are worse (1 with a stated cause)."
+    )
+
+
 def test_archived_runs_stand_there_too(here, monkeypatch):
     monkeypatch.setattr(measured, "MEASURED", here / "measured.csv")
     assert call("arae", "2", "--normal", "0", "--normal", "8").exit_code == 0
