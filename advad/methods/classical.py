@@ -26,8 +26,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import logsumexp
 from sklearn.decomposition import PCA as SkPCA
 from sklearn.ensemble import IsolationForest
+from sklearn.metrics import pairwise_distances_chunked
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
 from sklearn.svm import OneClassSVM
 from torch import Tensor
@@ -35,6 +37,8 @@ from torch import Tensor
 from advad.checks import check_number, reject
 from advad.engine.base import renamed
 from advad.engine.bases.library import Classical, as_array
+
+CHUNK = 64  # MiB of distances at a time
 
 
 @renamed(components="n_components")
@@ -188,6 +192,20 @@ class KDE(Classical):
     def build(self, features: np.ndarray) -> KernelDensity:
         n, d = features.shape
         width = self.bandwidth * n ** (-1 / (d + 4)) * max(float(features.std()), 1e-6)
-        # One leaf, so every distance is taken: in hundreds of dimensions the tree's bounds prune nothing, take twice
-        # the time, and their rounding errors spoil log p (scikit-learn 1.9, MNIST: 125 nats instead of −118).
         return KernelDensity(bandwidth=width, leaf_size=n)
+
+    def score_features(self, features: np.ndarray) -> np.ndarray:
+        # Not by `score_samples`: in hundreds of dimensions the tree's bounds prune nothing, and their rounding errors
+        # spoil log p (scikit-learn 1.9, MNIST: 125 nats instead of −118); in a tree of one leaf, every distance is
+        # taken in a loop. A matrix product needs less than a tenth of that time.
+        fitted, width = np.asarray(self.estimator_.tree_.data), float(self.estimator_.bandwidth_)
+        n, d = fitted.shape
+        constant = np.log(n) + d * np.log(width * np.sqrt(2 * np.pi))
+        chunks = pairwise_distances_chunked(
+            features,
+            fitted,
+            reduce_func=lambda squared, _: constant - logsumexp(-squared / (2 * width**2), axis=1),
+            squared=True,
+            working_memory=CHUNK,
+        )
+        return np.concatenate(list(chunks))
