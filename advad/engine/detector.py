@@ -87,7 +87,7 @@ class Detector(BaseDetector, ABC):
     latent_dim: int = 64
     seed: int = 0
     device: str = "auto"
-    precision: str = "float32"
+    precision: str = "auto"
 
     optimised: ClassVar[Mapping[str, Sequence[str]]]  # what is optimised on its own: player -> names of its networks
     uses_labels: ClassVar[bool] = False  # whether fit learns from labelled anomalies

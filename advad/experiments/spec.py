@@ -382,6 +382,8 @@ def _data(table: dict[str, Any]) -> dict[str, Any]:
 def _settings(method: str, settings: dict[str, Any]) -> dict[str, Any]:
     """Return all parameters of a method but seed and device, checked by the method itself."""
     defaults = getattr(advad, method)().get_params(deep=False)
+    if "precision" in defaults:
+        defaults["precision"] = "float32"  # "auto" would be another one on another machine
     settings = with_new_names(method, settings)
     for name in ("seed", "device"):
         defaults.pop(name, None)  # the classical methods have no device, and few have a seed

@@ -306,8 +306,8 @@ def _normal(data: Mapping[str, Any]) -> str:
 
 
 def changed_settings(method: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters that differ from the method's defaults."""
-    defaults = json.loads(json.dumps(getattr(advad, method)().get_params(deep=False)))
+    """Return the parameters that differ from the method's defaults, or a precision other than float32."""
+    defaults = json.loads(json.dumps(getattr(advad, method)().get_params(deep=False))) | {"precision": "float32"}
     return {
         name: value
         for name, value in with_new_names(method, parameters).items()

@@ -117,7 +117,10 @@ def test_results_of_a_sweep_record_both(hardware, tmp_path, monkeypatch):
         assert outcome.results["precision"] == precision
         names.add(outcome.run.name)
     assert len(names) == 1  # what a run is does not depend on the machine
-    assert read_plan(spec | {"methods": [method]}).runs[0].name not in names
+    (silent,) = read_plan(spec | {"methods": [method]}).runs
+    assert silent.name not in names
+    assert silent.settings["precision"] == "float32"
+    assert advad.AE().precision == "auto"
 
 
 def test_every_method_says_what_was_measured_of_it():

@@ -234,6 +234,15 @@ def test_archived_runs_stand_there_too(here, monkeypatch):
     assert len(values) == 3 * 2
 
 
+@pytest.mark.parametrize("method", ["VAE", "LSA", "OCSVM"])
+def test_a_run_of_an_earlier_version_is_still_a_run_of_its_table(real_data, method):
+    """Neither a new parameter nor a new default of a method may change the names of finished runs."""
+    names = {run.name for run in reproduce.plan_of("arae", "2").runs}
+    finished = [name for name in measured.archived() if name.startswith(f"{method}-MNIST-8-")]
+    assert finished
+    assert names.issuperset(finished)
+
+
 def test_an_unknown_table_is_one_line(here):
     result = call("arae", "9")
     assert (result.exit_code, result.stdout) == (2, "")
