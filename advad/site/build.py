@@ -8,6 +8,7 @@ Sphinx's settings are `notebooks/conf.py`. The sources are written anew each tim
     guide/          the instructor's guide and the expected findings
     methods/        one page a method file
     board.md        our results beside the published values
+    measured/       what was measured of attacks, photographs, precision and speed
     reference/      the library, sweeps and data, and the public names
 """
 
@@ -30,6 +31,7 @@ from advad.site.lessons import Lesson, front_page, write_lesson
 SETTINGS = "notebooks"  # the folder of conf.py
 GUIDE = {"guide": "notebooks/guide.md", "expected_findings": "notebooks/expected_findings.md"}
 REFERENCE = {"library": "notebooks/library.md", "data": "data/README.md", "images/README": "data/images/README.md"}
+MEASURED = {name: f"data/findings/{name}.md" for name in ("attacks", "mvtec_bottle", "precision", "speed")}
 LICENCE = "data/images/LICENSE-FashionMNIST"  # linked from the last
 
 
@@ -97,6 +99,7 @@ def write_sources(folder: Path, lessons: list[Lesson]) -> None:
     """Write all that Sphinx reads."""
     pages = {"index.md": front_page(lessons), "board.md": board_page()}
     pages |= {f"guide/{name}.md": _text(path) for name, path in GUIDE.items()}
+    pages |= {f"measured/{name}.md": _text(path) for name, path in MEASURED.items()}
     pages |= {f"reference/{name}.md": _text(path) for name, path in REFERENCE.items()}
     pages |= {f"methods/{name}.md": text for name, text in methods.pages().items()}
     pages |= {f"reference/{name}.md": text for name, text in names.pages().items()}

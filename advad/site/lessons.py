@@ -53,6 +53,10 @@ guide/expected_findings
 
 methods/index
 board
+measured/attacks
+measured/mvtec_bottle
+measured/precision
+measured/speed
 ```
 
 ```{{toctree}}

@@ -1,26 +1,44 @@
-"""What advad costs beside what it cannot do without. `python -m tests.benchmarks.ratios [NAME …]` prints a table.
+"""What advad costs beside its peers, and beside what it cannot do without: a table of ratios.
+
+    python -m tests.benchmarks.ratios                 all of them; "tour" and "arae" take minutes
+    python -m tests.benchmarks.ratios dense scoring   these two
+    python -m tests.benchmarks.ratios --write         and puts the rows into data/findings/speed.md
 
 Each ratio comes from one run in which the two are timed in turn, each first in every other round, on one thread; shown
 is the median of the ratios of neighbours, with quartiles. It is processor time, which a busy machine disturbs less.
-The training images are the eights of MNIST-lab, which come with advad.
+The training images are the eights of MNIST-lab, which come with advad. PyOD and Captum are no dependencies of advad:
+`pip install pyod captum`.
 """
 
+import contextlib
+import io
 import multiprocessing
+import platform
+import re
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 
 import click
 import torch
+from sklearn.decomposition import PCA
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 
 import advad
+from advad.environment import shipped
+from tests.benchmarks import arae, explorers, saliency
 
 BATCH = 128
+WIDTHS = (512, 256)  # of the dense autoencoders
+ADVAD = (sys.executable, "-c", "from advad.cli.main import main; main()")
+PAGE = Path("data/findings/speed.md")
 Work = Callable[[], object]
 
 
@@ -72,6 +90,89 @@ def training(precision: str, network: str, images: int, epochs: int, rounds: int
     return in_turn(partial(detector.fit, some, progress=False), bare, rounds)
 
 
+def against_a_loader() -> str:
+    """Return the ratio of AE.fit to a loop over a DataLoader, as tutorials write it, in float32."""
+    some = eights()[:2000]
+    detector = advad.AE(epochs=4, batch_size=BATCH, widths=WIDTHS, precision="float32", device="cpu")
+    networks = detector.build((1, 28, 28))
+    loader = DataLoader(TensorDataset(some.float() / 255), batch_size=BATCH, shuffle=True)
+    optimiser = torch.optim.Adam(networks.parameters(), lr=1e-3)
+
+    def loop():
+        for _ in range(4):
+            for (batch,) in loader:
+                optimiser.zero_grad()
+                F.mse_loss(networks.decoder(networks.encoder(batch)), batch).backward()
+                optimiser.step()
+
+    return in_turn(partial(detector.fit, some, progress=False), loop, 12)
+
+
+def against_pyod() -> str:
+    """Return the ratio of AE.fit to PyOD's AutoEncoder of the same widths, epochs and batches, in float32."""
+    try:
+        from pyod.models.auto_encoder import AutoEncoder
+    except ImportError:
+        return "PyOD is not installed"
+    some = eights()[:2000]
+    settings = {"epochs": 4, "batch_size": BATCH, "widths": WIDTHS, "latent_dim": 64}
+    detector = advad.AE(**settings, precision="float32", device="cpu")
+    theirs = AutoEncoder(
+        epoch_num=4, batch_size=BATCH, hidden_neuron_list=[*WIDTHS, 64], device="cpu", verbose=0, preprocessing=False
+    )
+    pixels = (some.flatten(1).float() / 255).numpy()
+
+    def fit_and_score():  # PyOD's fit also scores the training images
+        detector.fit(some, progress=False).anomaly_score(some)
+
+    return in_turn(fit_and_score, partial(theirs.fit, pixels), 8)
+
+
+def against_sklearn() -> str:
+    """Return the ratio of PCA, fitted and scored, to scikit-learn's called by hand."""
+    some = eights()
+    pixels = (some.flatten(1).double() / 255).numpy()
+
+    def by_hand():
+        pca = PCA(n_components=32).fit(pixels)
+        return ((pixels - pca.inverse_transform(pca.transform(pixels))) ** 2).mean(1)
+
+    return in_turn(lambda: advad.PCA(n_components=32).fit(some).anomaly_score(some), by_hand, 8)
+
+
+def against_captum(noise: bool) -> str:
+    """Return the ratio of an occlusion map's time to that of Captum's best setting, by wall clock, on a dense network.
+
+    It is the median over ten handwritten digits, or that of an image of noise, which has no black pixels to skip.
+    """
+    try:
+        from captum.attr import Occlusion
+    except ImportError:
+        return "Captum is not installed"
+    torch.manual_seed(0)
+    score = partial(saliency.mean_squared_error, saliency.dense().eval())
+    images = [torch.rand(1, 1, 28, 28)] if noise else [image[None] for image in saliency.handwritten()]
+    ratios = [saliency.compare(Occlusion, score, image)[0] for image in images]
+    return f"{statistics.median(ratios):.3f}" + ("" if noise else f" ({min(ratios):.3f} to {max(ratios):.3f})")
+
+
+def events() -> str:
+    """Return the slowest median of the LatentExplorer's events on 10,000 images, as a share of 150 ms."""
+    images, labels = explorers.images_and_classes()
+    plane = advad.AE(epochs=1, latent_dim=2, device="cpu").fit(images[:2000], progress=False)
+    with contextlib.redirect_stdout(io.StringIO()):
+        share = max(explorers.latent(plane, images, labels))
+    return f"{share:.3f} ({share * explorers.LIMIT:.0f} ms)"
+
+
+def tour() -> str:
+    """Return the minutes that `advad tour` takes by the wall clock in the profile lab: no other program may run."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        subprocess.run([*ADVAD, "tour", "--out", folder], capture_output=True, check=True)
+        return f"{(time.perf_counter() - start) / 60:.1f} min"
+
+
 def scoring() -> str:
     """Return the ratio of scoring 60,000 images to passing them through the network, as floats, in batches of 5,000."""
     detector = advad.AE(epochs=1, device="cpu").fit(eights(), progress=False)
@@ -116,7 +217,7 @@ def start(*arguments: str) -> str:
     return f"{statistics.median(processor_time(call) for _ in range(9)):.3f} s"
 
 
-BENCHES = {  # name -> (what it is, the most that it should be, how it is measured)
+BENCHES = {  # name -> (what it is, the most that it should be or "" for none, how it is measured)
     "dense": ("dense AE, float32 / bare loop", "1.03", partial(training, "float32", "dense", 2000, 8, 12)),
     "dense-bf16": ("dense AE, bfloat16 / bare loop", "0.70", partial(training, "bfloat16", "dense", 2000, 8, 12)),
     "conv-bf16": (
@@ -124,24 +225,50 @@ BENCHES = {  # name -> (what it is, the most that it should be, how it is measur
         "0.35",
         partial(training, "bfloat16", "conv", 512, 1, 6),
     ),
+    "loader": ("dense AE, float32 / loop over a DataLoader", "1", against_a_loader),
+    "pyod": ("dense AE, float32, fitted and scored / PyOD's AutoEncoder", "1", against_pyod),
+    "sklearn": ("PCA, fitted and scored / scikit-learn's by hand", "1.10", against_sklearn),
+    "occlusion": ("occlusion map of a digit / Captum's best setting", "0.33", partial(against_captum, noise=False)),
+    "occlusion-noise": ("the same of an image without black pixels", "", partial(against_captum, noise=True)),
+    "events": ("click or hover on 10,000 codes, to its images / 150 ms", "1", events),
     "scoring": ("60,000 scores / the network alone", "1.10", scoring),
     "memory": ("memory of a fit beside images and 3 × weights / 200 MB", "1", memory),
     "import": ("import advad", "0.1 s", partial(start, "-c", "import advad")),
-    "help": ("advad --help", "0.6 s", partial(start, "-c", "from advad.cli.main import main; main(['--help'])")),
+    "help": ("advad --help", "0.6 s", partial(start, *ADVAD[1:], "--help")),
 }
 
 
+LONG = {
+    "arae": ("ARAE to AUROC 0.92 on MNIST 8 / the released recipe", "1/20; 1/10", arae.ratios),
+    "tour": ("advad tour in the profile lab, two idle cores", "8 min", tour),
+}
+
+
+def write(rows: dict[str, str]) -> None:
+    """Put rows of the table into the page, in place of older ones; name -> row."""
+    text = shipped(PAGE).read_text(encoding="utf-8")
+    names = {f"| {what} |": name for name, (what, _, _) in (BENCHES | LONG).items()}
+    old = {name: line for line in text.splitlines() for start, name in names.items() if line.startswith(start)}
+    lines = [(old | rows)[name] for name in BENCHES | LONG if name in old | rows]
+    head, rule = "| what | measured (quartiles) | at most | measured on |", "|---|---|---|---|"
+    shipped(PAGE).write_text(
+        re.sub(rf"{re.escape(head)}\n(\|.*\n?)*", "\n".join([head, rule, *lines, ""]), text), encoding="utf-8"
+    )
+
+
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHES)))
-def main(names: tuple[str, ...]) -> None:
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHES, *LONG]))
+@click.option("--write", "store", is_flag=True, help=f"Put the rows into {PAGE}.")
+def main(names: tuple[str, ...], store: bool) -> None:
     """Print the table of NAMES, all unless named."""
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, one thread, {time.strftime('%F')}\n")
-    print("| what | measured (quartiles) | at most |")
-    print("|---|---|---|")
-    for name in names or BENCHES:
-        what, limit, bench = BENCHES[name]
-        print(f"| {what} | {bench()} | {limit} |", flush=True)
+    where = f"torch {torch.__version__}, {platform.machine()}, {time.strftime('%F')}"
+    for name in names or BENCHES | LONG:
+        what, limit, bench = (BENCHES | LONG)[name]
+        row = f"| {what} | {bench()} | {limit or '–'} | {where} |"
+        print(row, flush=True)
+        if store:
+            write({name: row})
 
 
 if __name__ == "__main__":
