@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from advad.analysis.latent import origin_distance
 from advad.files import plain
 from advad.thresholds import lowest_threshold
 
@@ -570,3 +571,63 @@ def summary(aurocs: np.ndarray) -> tuple[float, float]:
 def flattery(aurocs: np.ndarray) -> float:
     """Return by how much the mean rises if only the best seed of each class is told."""
     return float(aurocs.max(1).mean() - aurocs.mean())
+
+
+# ---------------------------------------------------------------- 11
+
+
+def codes_of_two_sizes() -> list[np.ndarray]:
+    """Return codes of shape (N, d), whose mean is not the origin."""
+    rng = np.random.default_rng(11)
+    return [rng.normal(0.3, 1.0, shape) for shape in ((7, 2), (5, 5))]
+
+
+function(
+    "11_where_anomalies_live",
+    "the distance from the origin",
+    "By Pythagoras: what is the length of the code (3, 4)? There is one length for each row.",
+    "The root of (z**2).sum(axis=1); or np.linalg.norm(z, axis=1).",
+    lambda: [(z,) for z in codes_of_two_sizes()],
+)(origin_distance)
+
+
+@function(
+    "11_where_anomalies_live",
+    "in the corners",
+    "-0.95 is as near to a corner as 0.95. And what are you taking the share of: codes, or coefficients?",
+    "abs(z) > size is True or False for each coefficient; its mean is the share.",
+    lambda: [(z, size) for z in codes_of_two_sizes() for size in (0.4, 0.9)],
+)
+def share_beyond(z: np.ndarray, size: float) -> float:
+    """Return the share of all coefficients whose absolute value is above a size."""
+    return float((abs(z) > size).mean())
+
+
+def generators_and_encoders() -> list[tuple[Any, ...]]:
+    """Return pairs of G, codes of 3 to images of 4×4, and E, images to codes, with codes."""
+    rng = np.random.default_rng(12)
+    cases = []
+    for scale in (0.2, 2.0):
+        to_image, to_code = rng.normal(size=(3, 16)), rng.normal(size=(16, 3))
+
+        def G(z: np.ndarray, weights: np.ndarray = scale * to_image) -> np.ndarray:
+            return np.tanh(z @ weights).reshape(-1, 1, 4, 4)
+
+        def E(x: np.ndarray, weights: np.ndarray = to_code) -> np.ndarray:
+            return x.reshape(len(x), -1) @ weights
+
+        cases.append((G, E, rng.normal(size=(6, 3))))
+    return cases
+
+
+@function(
+    "11_where_anomalies_live",
+    "d_I",
+    "Which two images are compared? One is G(z); the other is what G makes of the code that E finds for it.",
+    "x = G(z); then abs(x - G(E(x))).mean().",
+    generators_and_encoders,
+)
+def d_I(G: Callable[[Any], np.ndarray], E: Callable[[Any], np.ndarray], z: np.ndarray) -> float:
+    """Return Berg's |G(z) - G(E(G(z)))|, a mean over all pixels."""
+    x = G(z)
+    return float(abs(x - G(E(x))).mean())

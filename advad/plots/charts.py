@@ -257,6 +257,35 @@ def roc(is_anomaly: ArrayLike, scores: Mapping[str, ArrayLike], *, title: str = 
     return figure
 
 
+def embeddings(
+    layouts: Mapping[str, Any], groups: Mapping[str, ArrayLike], *, title: str, columns: int = 3
+) -> go.Figure:
+    """Return maps of latent codes beside each other; above each map stand its title and its two quality measures.
+
+    Parameters
+    ----------
+    layouts : mapping of str to Layout
+        What `advad.analysis.latent.lay_out` returns, by title.
+    groups : mapping of str to ndarray of shape (N,), bool
+        Members of each group, the same on all maps; small groups come last, on top.
+    title : str
+        Title above all maps.
+    columns : int
+        Number of maps in a row.
+    """
+    members = {name: np.asarray(mask, dtype=bool) for name, mask in groups.items()}
+
+    def heading(name: str, layout: Any) -> str:
+        neighbours = 10 * layout.neighbourhood_preservation
+        return f"{name}<br>trust {layout.trustworthiness:.3f}, kept {neighbours:.1f} of 10"
+
+    parts = {
+        heading(name, layout): {group: tuple(layout.points[mask].T) for group, mask in members.items()}
+        for name, layout in layouts.items()
+    }
+    return panels(parts, title=title, columns=columns)
+
+
 def histograms(
     groups: Mapping[str, ArrayLike],
     *,

@@ -19,7 +19,7 @@ SLIDER = ".noUi-handle"
 EXPLORERS = {
     "01_identity_collapse": [("explorer", SLIDER, ["ArrowRight"])],
     "02_contamination": [("rates_explorer", SLIDER, ["Home"]), ("explorer", SLIDER, ["End"])],
-    "03_latent_space": [("game_explorer", SLIDER, ["ArrowRight"]), ("explorer", SLIDER, ["ArrowRight"])],
+    "03_latent_space": [("explorer", SLIDER, ["ArrowRight"])],
     "04_saliency": [
         ("explorer", SLIDER, ["ArrowRight"]),
         ("brush", "canvas", ["ArrowUp", "Space"]),
@@ -29,6 +29,7 @@ EXPLORERS = {
     "06_attacks": [("explorer", SLIDER, ["End"])],
     "07_few_labels": [("explorer", SLIDER, ["Home"])],
     "09_your_images": [("explorer", SLIDER, ["End"]), ("map_explorer", SLIDER, ["ArrowRight"])],
+    "11_where_anomalies_live": [("game_explorer", SLIDER, ["ArrowRight"])],
 }
 FAILED = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText pre .ansi-red-fg'
 

@@ -121,6 +121,17 @@ RIGHT = {  # other definitions than the library's own
         lambda a: [a.mean(), statistics.stdev(a[:, k].mean() for k in range(a.shape[1]))],
     ],
     ("10_scoreboard", "the price of honesty"): [lambda a: np.mean([max(row) - np.mean(row) for row in a])],
+    ("11_where_anomalies_live", "the distance from the origin"): [
+        lambda z: np.sqrt((z**2).sum(1)),
+        lambda z: [np.hypot.reduce(row) for row in z],
+    ],
+    ("11_where_anomalies_live", "in the corners"): [
+        lambda z, size: 1 - np.mean((-size <= z) & (z <= size)),
+        lambda z, size: np.mean([np.mean(abs(row) > size) for row in z]),
+    ],
+    ("11_where_anomalies_live", "d_I"): [
+        lambda G, E, z: np.mean([abs(x - y).mean() for x, y in zip(G(z), G(E(G(z))), strict=True)]),
+    ],
 }
 WRONG = {
     ("00_start", "the score by hand"): [
@@ -224,6 +235,25 @@ WRONG = {
         lambda a: a.max(1).mean(),
         lambda a: a.max() - a.mean(),
         lambda a: a.mean(0).max() - a.mean(),
+    ],
+    ("11_where_anomalies_live", "the distance from the origin"): [
+        lambda z: (z**2).sum(1),
+        lambda z: np.linalg.norm(z),
+        lambda z: np.linalg.norm(z, axis=0),
+        lambda z: -np.linalg.norm(z, axis=1),
+        lambda z: np.linalg.norm(z - z.mean(0), axis=1),
+    ],
+    ("11_where_anomalies_live", "in the corners"): [
+        lambda z, size: (z > size).mean(),
+        lambda z, size: (abs(z) > size).sum(),
+        lambda z, size: (abs(z) > size).all(1).mean(),
+        lambda z, size: (abs(z) > 0.9).mean(),
+    ],
+    ("11_where_anomalies_live", "d_I"): [
+        lambda G, E, z: abs(z - E(G(z))).mean(),
+        lambda G, E, z: (G(z) - G(E(G(z)))).mean(),
+        lambda G, E, z: ((G(z) - G(E(G(z)))) ** 2).mean(),
+        lambda G, E, z: abs(G(z) - G(E(G(z)))).sum(),
     ],
 }
 

@@ -73,6 +73,11 @@ WRONG = {  # one planted wrong answer an exercise
         "def my_summary(a): return a.mean(), a.std(ddof=1)",
         "def my_flattery(a): return a.max() - a.mean()",
     ],
+    "11_where_anomalies_live": [
+        "def my_distance(z): return (z**2).sum(1)",
+        "def my_share(z, size): return (z > size).mean()",
+        "def my_d_I(G, E, z): return abs(z - E(G(z))).mean()",
+    ],
 }
 PARAMETERS = {"06_attacks": {"methods": "all"}}  # more than a lesson does by default
 
@@ -281,7 +286,12 @@ def test_lessons_are_numbered_in_order_and_named_in_the_readme():
         ("00", ["settings"], {"tiles": "1 2 3 13"}, "00_start: tiles must be four different numbers from 1 to 12"),
         ("00", ["settings"], {"tiles": "<script>"}, "00_start: tiles must be four different numbers"),
         ("01", ["settings"], {"anomalous": 8}, "01_identity_collapse: anomalous must be another digit than normal"),
-        ("03", ["settings"], {"contaminant": 0}, "03_latent_space: contaminant must be another class than normal"),
+        (
+            "11",
+            ["settings"],
+            {"contaminant": 0},
+            "contaminant must be another class than normal; got 0",
+        ),
     ],
 )
 def test_values_that_do_not_fit_each_other_are_told_at_the_start(number, cells, values, message, tmp_path):
@@ -318,7 +328,7 @@ def test_the_papers_settings_in_the_sweep_of_lesson_10(tmp_path):
         assert method == {"method": method["method"]} | getattr(advad, method["method"]).paper_settings("MNIST")
 
 
-@pytest.mark.parametrize("number", ["03", "05"])
+@pytest.mark.parametrize("number", ["03", "05", "11"])
 def test_a_lesson_takes_another_data_set(number, tmp_path):
     """Its findings name the class, and no digit."""
     given = {"profile": "smoke", "dataset": "FashionMNIST", "normal": 8, "mode": "solution"}
@@ -328,7 +338,7 @@ def test_a_lesson_takes_another_data_set(number, tmp_path):
     assert "digit" not in text
 
 
-@pytest.mark.parametrize("number", ["03", "05"])
+@pytest.mark.parametrize("number", ["03", "05", "11"])
 def test_a_data_set_that_a_lesson_does_not_know_is_told_at_once(number, tmp_path):
     with pytest.raises(ParameterError, match=r"dataset must be .*FashionMNIST.*; got 'FashionMINST'") as caught:
         run_lesson(find_lesson(number), parameters={"dataset": "FashionMINST"}, folder=tmp_path)

@@ -7,6 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 
+from advad.explorers.aae_prior import side_of
 from advad.lessons.catalogue import find_lesson
 
 
@@ -169,6 +170,88 @@ def test_lesson_02_says_where_refinement_pays(gains, right, truth, yes):
 
 
 @pytest.mark.parametrize(
+    ("pca", "tsne", "truth", "yes"),
+    [
+        (0.2, 0.6, "t-SNE", "PCA looks at directions"),
+        (0.7, 0.6, "PCA", "PCA, which was not made for neighbours, is not the last here"),
+    ],
+)
+def test_lesson_03_says_which_map_keeps_most(pca, tsne, truth, yes):
+    layout = SimpleNamespace(trustworthiness=0.9, neighbourhood_preservation=0.5)
+    names = {
+        "images": None,
+        "normal": 8,
+        "class_name": lambda images, normal: "the digit 8",
+        "is_anomaly": np.array([False, True]),
+        "maps": {("AE", "pca"): layout},
+        "NAMES": {"pca": "PCA"},
+        "trustworthiness": {("AE", "pca"): 0.9},
+        "mean_preservation": {"PCA": pca, "t-SNE": tsne, "UMAP": 0.4},
+        "guess": None,
+    }
+    assert f"{truth} keeps most:" in said("03", "maps", **names)
+    text = said("03", "maps-reveal", best=truth, mean_preservation=names["mean_preservation"], guess=None)
+    assert f"It is: {truth}. {yes}" in text
+
+
+@pytest.mark.parametrize(
+    ("in_code", "yes", "no"),
+    [
+        (0.8, "1 of 2 maps set them further apart than the code does", "No map"),
+        (0.95, "No map sets them further apart than the code does", "of 2 maps"),
+    ],
+)
+def test_lesson_03_says_which_maps_exaggerate(in_code, yes, no):
+    maps_apart = {"seed 0": 0.7, "seed 1": 0.9}
+    again = dict.fromkeys(maps_apart)
+    text = said("03", "stability-figure", maps_apart=maps_apart, again=again, apart_in_code=in_code, groups={})
+    assert "from 0.700 to 0.900 over the maps" in text
+    assert yes in text
+    assert no not in text
+
+
+@pytest.mark.parametrize(
+    ("deviation", "yes"), [(1.0, "they fill it"), (0.5, "closer together than it asks"), (2.0, "wider apart than it")]
+)
+def test_lesson_03_says_whether_codes_fill_the_prior(deviation, yes):
+    codes = deviation * np.array([[-1.0, -1.0], [1.0, 1.0], [9.0, 9.0]])
+    is_anomaly = np.array([False, False, True])
+    assert yes in said("03", "aae-plane", codes={"AAE": codes}, is_anomaly=is_anomaly, groups={})
+
+
+@pytest.mark.parametrize(
+    ("score", "yes", "no"),
+    [
+        (0.1, "81 of 81 are as normal", "no normal image"),
+        (9.0, "stands for no normal image", "for normal images"),
+    ],
+)
+def test_lesson_03_says_what_the_plane_stands_for(score, yes, no):
+    scores = SimpleNamespace(anomaly_score=lambda x: np.full(len(x), score) if len(x) == 81 else np.ones(len(x)))
+    split = SimpleNamespace(test=np.zeros((4, 1, 2, 2)))
+    names = {"detectors": {"AE": scores}, "split": split, "is_anomaly": np.array([False, False, True, True])}
+    text = said("03", "grid-figure", decoded=np.zeros((9, 9, 1, 2, 2)), side=np.linspace(-2, 2, 9), **names)
+    assert yes in text
+    assert no not in text
+
+
+@pytest.mark.parametrize(
+    ("code", "yes", "no"),
+    [
+        (0.1, "are the more normal ones", "is not the more"),
+        (0.9, "is not the more normal", "are the more"),
+    ],
+)
+def test_lesson_03_says_which_way_is_the_more_normal_one(code, yes, no):
+    ae = SimpleNamespace(anomaly_score=lambda way: np.asarray(way))
+    ways = {"through the code": [9, code, 9], "through the pixels": [9, 0.5, 9]}
+    names = {"detectors": {"AE": ae}, "class_name": lambda *_: "the digit 8", "images": None, "normal": 8}
+    text = said("03", "path-figure", ways=ways, **names)
+    assert yes in text
+    assert no not in text
+
+
+@pytest.mark.parametrize(
     ("in_order", "yes", "no"), [(0.1, "is gone when the batch", "takes little"), (0.9, "takes little away", "is gone")]
 )
 def test_lesson_08_says_what_a_batch_of_one_class_takes_away(in_order, yes, no):
@@ -182,3 +265,103 @@ def test_lesson_08_says_what_a_batch_of_one_class_takes_away(in_order, yes, no):
 def test_lesson_08_says_what_a_record_costs(seeds, yes):
     names = {"seeds_needed": lambda n, m, goal: seeds, "n_normal": 50, "n_other": 150}
     assert yes in said("08", "seeds-needed", **names)
+
+
+@pytest.mark.parametrize(
+    ("hidden", "all_layers", "truth", "yes", "no"),
+    [
+        ([0.1, 0.5, 0.9], [0.1, 0.1, 0.1], "outside", "Neither paper is wrong", "Over all nine"),
+        ([0.9, 0.9, 0.2], [0.9, 0.9, 0.9], "inside", "Neither paper is wrong", "Over all nine"),
+        ([0.7, 0.8, 0.9], [0.5, 0.7, 0.7], "outside", "Over all nine games here: neither or outside", "Neither paper"),
+    ],
+)
+def test_lesson_11_says_where_the_contaminating_class_lies(hidden, all_layers, truth, yes, no):
+    place = {"batch norm: hidden": hidden, "batch norm: all": all_layers}
+    names = {"place": place, "strengths": (1e-4, 3e-4, 1e-3), "guess": None}
+    text = said("11", "game-figure", side_of=side_of, **names)
+    assert f"{hidden[-1]:.2f} by default ({truth})" in text
+    places = {side_of(value) for value in [*hidden, *all_layers]}
+    text = said("11", "game-reveal", verdict=truth, places=places, guess=None)
+    assert f"It is: {truth}." in text
+    assert yes in text
+    assert no not in text
+
+
+@pytest.mark.parametrize(
+    ("normal", "anomalous", "yes", "no"),
+    [
+        (0.6, 0.5, "normal images and anomalies crowd in the corners, as in", "unlike"),
+        (0.3, 0.1, ": normal images crowd in the corners, as in", "unlike"),
+        (0.1, 0.1, "the corners are not crowded here, unlike", "as in"),
+    ],
+)
+def test_lesson_11_says_whether_the_corners_are_crowded(normal, anomalous, yes, no):
+    in_corners = {"normal images": normal, "anomalies": anomalous, "prior": 0.37}
+    names = {"in_corners": in_corners, "out_of_reach": 0.32, "codes": {"f-AnoGAN": np.eye(2)}}
+    text = said("11", "histograms", is_anomaly=np.array([False, True]), **names)
+    assert f"{normal:.0%} of the coefficients of normal images and {anomalous:.0%} of those of anomalies" in text
+    assert yes in text
+    assert no not in text
+
+
+@pytest.mark.parametrize(
+    ("deviation", "yes", "no"), [(0.5, "nearer to the origin, as in", "unlike"), (1.0, "unlike", "as in")]
+)
+def test_lesson_11_says_whether_bergs_anomalies_are_nearer(deviation, yes, no):
+    normal, anomalies = np.array([-1.0, 1.0]), np.array([-deviation, deviation])
+    coefficients = {name: {"normal images": normal, "anomalies": anomalies} for name in ("Berg", "AE")}
+    text = said("11", "histograms-berg", coefficients=coefficients, berg_guess=None)
+    assert yes in text
+    assert no not in text
+
+
+@pytest.mark.parametrize(
+    ("from_origin", "error", "truth", "parts"),
+    [
+        (
+            {"AE": 0.8, "Berg": 0.1},
+            0.85,
+            "inside",
+            ["shorter codes for Berg", "for AE", "for 1 of 2", "As the"],
+        ),
+        ({"AE": 0.8, "Berg": 0.7}, 0.9, "outside", ["shorter codes for no network", "for 2 of 2", "so nothing keeps"]),
+        ({"AE": 0.3, "Berg": 0.45}, 0.5, "neither", ["longer ones for none", "for 0 of 2", "so nothing keeps"]),
+    ],
+)
+def test_lesson_11_says_what_the_distance_is_good_for(from_origin, error, truth, parts):
+    names = {"from_origin": from_origin, "from_error": dict.fromkeys(from_origin, error), "codes": from_origin}
+    text = said("11", "distance-figure", side_of=side_of, berg_guess=None, **names)
+    assert f"It is: {truth}." in text
+    assert all(part in text for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("fanogan", "berg", "yes"),
+    [
+        ((0.9, 0.7), (0.9, 0.8), "holds here"),
+        ((0.9, 0.8), (0.9, 0.7), "does not hold here"),
+        ((0.7, 0.9), (0.7, 0.95), "does not hold here"),
+    ],
+)
+def test_lesson_11_says_whom_contamination_costs_more(fanogan, berg, yes):
+    apart = {"f-AnoGAN, 0%": fanogan[0], "f-AnoGAN, 5%": fanogan[1], "Berg, 0%": berg[0], "Berg, 5%": berg[1]}
+    text = said("11", "clean-maps", latent=MagicMock(), by_share=apart, is_anomaly=None, seed=0, apart=apart, groups={})
+    assert f"That contamination costs f-AnoGAN more than Berg {yes}" in text
+
+
+@pytest.mark.parametrize(
+    ("image", "code", "yes"),
+    [(0.5, 0.6, "holds here"), (0.5, 1.1, "does not hold here: many codes"), (1.0, 0.5, "cannot be tested here")],
+)
+def test_lesson_11_says_whether_d_I_implies_d_z(image, code, yes):
+    left = {"by d_I": {"d_I": image, "d_z": code}, "by d_z": {"d_I": 1.2, "d_z": 1.0}}
+    text = said("11", "d-figure", left=left)
+    assert f"leaves {image:.0%} of d_I and {code:.0%} of d_z" in text
+    assert f"a good d_z {yes}" in text
+
+
+@pytest.mark.parametrize(("gap", "yes"), [(0.9, "by d_I, as in the paper"), (0.5, "by d_z; the paper has d_I ahead")])
+def test_lesson_11_says_which_codes_are_the_better_separated(gap, yes):
+    terms = {name: {"L_n": 0.9, "L_o": 0.4} for name in ("by d_I", "by d_z")}
+    names = {"gaps": {"by d_I": gap, "by d_z": 0.7}, "auroc_of_terms": terms, "layouts": {}, "groups": {}}
+    assert yes in said("11", "d-maps-figure", **names)

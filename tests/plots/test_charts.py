@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from advad import plots
+from advad.analysis import latent
 
 
 def test_curves_hold_their_numbers_and_a_second_cue():
@@ -48,6 +49,26 @@ def test_panels_share_looks_and_one_legend():
     assert [note.text for note in figure.layout.annotations] == ["one", "two"]
     assert (figure.layout.yaxis.scaleanchor, figure.layout.yaxis2.scaleanchor) == ("x", "x2")
     assert list(figure.data[2].y) == [8]
+
+
+def test_maps_stand_under_their_quality_and_groups_keep_their_looks():
+    points = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)
+    layouts = {
+        "AE": latent.Layout(points, trustworthiness=0.98765, neighbourhood_preservation=0.4321),
+        "AAE": latent.Layout(10 * points, trustworthiness=0.5, neighbourhood_preservation=1.0),
+    }
+    groups = {"normal": [True, False, True], "anomalous": [False, True, False]}
+    figure = plots.embeddings(layouts, groups, title="t", columns=2)
+    titles = [note.text for note in figure.layout.annotations]
+    assert titles == ["AE<br>trust 0.988, kept 4.3 of 10", "AAE<br>trust 0.500, kept 10.0 of 10"]
+    drawn = [(trace.name, trace.xaxis, list(trace.x), list(trace.y)) for trace in figure.data]
+    assert drawn == [
+        ("normal", "x", [1, 5], [2, 6]),
+        ("anomalous", "x", [3], [4]),
+        ("normal", "x2", [10, 50], [20, 60]),
+        ("anomalous", "x2", [30], [40]),
+    ]
+    assert figure.layout.title.text == "t"
 
 
 def test_roc_by_hand():
