@@ -223,7 +223,12 @@ def test_lesson_02_says_what_lowers_bacc(held_out, last, truth, yes):
 @pytest.mark.parametrize(
     ("noisy", "attacked", "yes", "no"),
     [
-        ({"AE": 0.85, "DAE": 0.97}, 0.1, ["the harm is the attack’s.", "Noise lifts DAE by 0.07"], "size's"),
+        (
+            {"AE": 0.85, "DAE": 0.97},
+            0.1,
+            ["the harm is the attack's.", "Noise lifts DAE, trained on noisy images, by 0.07."],
+            "size's",
+        ),
         ({"AE": 0.5, "DAE": 0.9}, 0.4, ["the harm is the size's: coins do half of it or more."], "Noise lifts"),
     ],
 )
