@@ -193,7 +193,8 @@ def plain(value: Any, name: str, owner: str = "lesson.record") -> Any:
     Parameters
     ----------
     value : object
-        Numbers, text, arrays, tensors, lists, mappings, dataclasses, and paths.
+        Numbers, text, arrays, tensors, lists, mappings, dataclasses, and paths. A key that is a tuple is joined to one
+        text.
     name, owner : str
         What the value is called, and who asks; both open the message.
 
@@ -207,6 +208,8 @@ def plain(value: Any, name: str, owner: str = "lesson.record") -> Any:
     >>> import numpy as np
     >>> plain({"auroc": np.float32(0.5), "n": np.arange(2), "spread": float("nan")}, "metrics")
     {'auroc': 0.5, 'n': [0, 1], 'spread': None}
+    >>> plain({("AE", "seen"): 0.75}, "metrics")
+    {'AE, seen': 0.75}
     """
     import numpy as np
     from torch import Tensor
@@ -216,7 +219,9 @@ def plain(value: Any, name: str, owner: str = "lesson.record") -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(item, f"{name}.{key}", owner) for key, item in value.items()}
+        texts = [", ".join(map(str, key)) if isinstance(key, tuple) else str(key) for key in value]
+        items = zip(texts, value.values(), strict=True)
+        return {text: plain(item, f"{name}.{text}", owner) for text, item in items}
     if isinstance(value, (list, tuple, set, range)):
         return [plain(item, f"{name}[{index}]", owner) for index, item in enumerate(value)]
     if isinstance(value, (np.ndarray, np.generic, Tensor)):

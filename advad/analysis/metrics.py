@@ -318,6 +318,26 @@ _AT_ONCE = {
 }
 
 
+def auroc_between(normal_scores: Any, anomalous_scores: Any, *, n: int = 1000, seed: int = 0) -> Interval:
+    """Return the AUROC of two groups of scores, with its bootstrap interval.
+
+    Parameters
+    ----------
+    normal_scores, anomalous_scores : array-like of shape (N,) and (M,)
+        Higher = more anomalous.
+    n, seed : int
+        As in `bootstrap`.
+
+    Examples
+    --------
+    >>> print(auroc_between([0.1, 0.4, 0.2], [0.35, 0.8, 0.3]))
+    0.778 [0.333, 1.000]
+    """
+    groups = [np.asarray(normal_scores), np.asarray(anomalous_scores)]
+    is_anomaly = np.repeat([0, 1], [len(group) for group in groups])
+    return bootstrap(auroc, is_anomaly, np.concatenate(groups), n=n, seed=seed)
+
+
 def _values(metric: Callable[..., Any], scores: np.ndarray, anomalies: np.ndarray, normals: np.ndarray) -> np.ndarray:
     """Return the metric on each resample of a block, shape (k,)."""
     named = isinstance(metric, partial) and not metric.args

@@ -7,7 +7,7 @@ above both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from advad.analysis.attack_ensemble import (
     worst_case,
 )
 from advad.analysis.inputs import Score, as_pixels, as_score
-from advad.analysis.metrics import auroc
+from advad.analysis.metrics import Interval, auroc, auroc_between
 from advad.attacks import apgd, pgd
 from advad.checks import as_images, check_choice, check_number, reject
 from advad.files import expanded
@@ -52,6 +52,10 @@ class Attacked(NamedTuple):
     images: np.ndarray
     before: np.ndarray
     after: np.ndarray
+
+    def above(self, threshold: float) -> tuple[float, float]:
+        """Return the share of the images whose score lies above a threshold, before the attack and after it."""
+        return float((self.before > threshold).mean()), float((self.after > threshold).mean())
 
 
 def attack_scores(
@@ -180,6 +184,49 @@ def attack_curve(detector: Any, images: ArrayLike | Tensor, radii: Sequence[floa
         curve.append(attack_scores(detector, images, radius=radius, **settings))
         settings["start"] = curve[-1].images
     return curve
+
+
+def auroc_curve(
+    curve: Iterable[Attacked], others: ArrayLike, *, goal: str = "raise", n: int = 1000, seed: int = 0
+) -> list[Interval]:
+    """Return the AUROC without an attack, and then under each of several, with bootstrap intervals.
+
+    Parameters
+    ----------
+    curve : iterable of Attacked
+        The same images under different attacks, such as `attack_curve` returns: at least one.
+    others : array-like of shape (M,)
+        Scores of the images that nobody attacks: anomalies where the goal is to raise scores, else normal images.
+    goal : {"raise", "lower"}
+        As in `attack_scores`: normal images were attacked, so that they raise false alarms; or anomalies, so that they
+        pass.
+    n, seed : int
+        As in `advad.bootstrap`.
+
+    Returns
+    -------
+    list of Interval
+        One more than there are attacks.
+
+    Raises
+    ------
+    ValueError
+        No attack, or another goal.
+
+    Examples
+    --------
+    >>> before, after = np.array([0.1, 0.2]), np.array([0.4, 0.2])
+    >>> curve = auroc_curve([Attacked(np.zeros((2, 1, 1, 1)), before, after)], [0.3, 0.5], n=10)
+    >>> [point.value for point in curve]
+    [1.0, 0.75]
+    """
+    check_choice("auroc_curve", "goal", goal, ["raise", "lower"])
+    attacks = list(curve)
+    if not attacks:
+        reject("auroc_curve", "curve", "hold at least one attack", attacks)
+    scores = [attacks[0].before, *(attack.after for attack in attacks)]
+    groups = [(each, others) if goal == "raise" else (others, each) for each in scores]  # normal images first
+    return [auroc_between(*pair, n=n, seed=seed) for pair in groups]
 
 
 @dataclass(frozen=True)

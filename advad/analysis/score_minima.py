@@ -98,6 +98,37 @@ def noise(n: int, image_shape: tuple[int, int, int], *, seed: int = 0) -> np.nda
     return np.random.default_rng(seed).random((n, *image_shape), dtype=np.float32)
 
 
+def nearest_correlation(images: Any, references: Any) -> np.ndarray:
+    """Return how much each image resembles the closest of several others: the highest correlation of their pixels.
+
+    Parameters
+    ----------
+    images, references : array-like of shape (N, C, H, W) and (M, C, H, W)
+        In any units; shifts and scales of the grey values do not matter. An image of one grey value has no
+        correlation, and its entry is NaN; with such a reference the correlation counts as 0.
+
+    Returns
+    -------
+    ndarray of shape (N,), float64 in [-1, 1]
+        1 = a reference up to brightness and contrast.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 1.0], [2.0, 3.0]]).reshape(1, 1, 2, 2)
+    >>> nearest_correlation(np.concatenate([x, -x]), 10 * x + 5).round(3).tolist()
+    [1.0, -1.0]
+    """
+
+    def standardised(batch: Any) -> np.ndarray:
+        rows = np.asarray(batch, dtype=float).reshape(len(batch), -1)
+        rows = rows - rows.mean(1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # 0 / 0
+            return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    correlations = standardised(images) @ np.nan_to_num(standardised(references)).T
+    return correlations.max(1)
+
+
 def _each(values: Tensor) -> Tensor:
     return values[:, None, None, None]  # (N,) -> (N, 1, 1, 1)
 

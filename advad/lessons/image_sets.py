@@ -42,6 +42,11 @@ def class_name(images: ImageSet, number: int) -> str:
     return f"the digit {name}" if name.isdigit() else f"the class “{name}”"
 
 
+def class_nouns(images: ImageSet) -> tuple[str, str]:
+    """Return what a finding calls a class of these and several: ("digit", "digits"), or ("class", "classes")."""
+    return ("digit", "digits") if all(name.isdigit() for name in images.classes) else ("class", "classes")
+
+
 def check_image_set(notebook: str | Path, values: Mapping[str, Any]) -> None:
     """Raise FileNotFoundError where a lesson would run into a missing image set; the message names the remedy.
 

@@ -125,7 +125,7 @@ def running() -> Lesson:
 
 
 def settings(
-    method: Any, values: Mapping[str, Any], dataset: str = "MNIST", paper: str | None = None
+    method: Any, values: Mapping[str, Any], dataset: str | None = None, paper: str | None = None
 ) -> dict[str, Any]:
     """Return a method's arguments: in the profile "paper" the published ones, else `values`.
 
@@ -134,13 +134,14 @@ def settings(
     method : class of a detector
     values : mapping
         What the other profiles take; and what "paper" takes where no settings are published for this data set.
-    dataset, paper : str
-        As in the method's `paper_settings`.
+    dataset, paper : str, optional
+        As in the method's `paper_settings`; by default the lesson's `dataset`, and MNIST in a lesson without one.
     """
-    if running().parameters.get("profile") != "paper":
+    parameters = running().parameters
+    if parameters.get("profile") != "paper":
         return dict(values)
     with contextlib.suppress(ValueError):  # nothing is published of it
-        return method.paper_settings(dataset, paper)
+        return method.paper_settings(dataset or parameters.get("dataset", "MNIST"), paper)
     return dict(values)
 
 

@@ -33,6 +33,7 @@ def curves(
     bands: Mapping[str, tuple[ArrayLike, ArrayLike]] | None = None,
     log_y: bool = False,
     log_x: bool = False,
+    y_range: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Return lines over a common axis, each in its own colour, dash and symbol.
 
@@ -48,6 +49,8 @@ def curves(
         Texts of the title and of the axes.
     log_x, log_y : bool
         Whether the axes are logarithmic.
+    y_range : (low, high), optional
+        Ends of the vertical axis; by default those of the lines. In logarithms where the axis is logarithmic.
     """
     import plotly.graph_objects as go
 
@@ -69,7 +72,7 @@ def curves(
             marker={"symbol": SYMBOLS[k % len(SYMBOLS)], "size": 7},
         )
     figure.update_xaxes(**_axis(figure, "x", log_x, FEW))
-    figure.update_yaxes(**_axis(figure, "y", log_y))
+    figure.update_yaxes(**_axis(figure, "y", log_y), range=y_range)
     return figure
 
 
@@ -429,30 +432,43 @@ def with_equal_decimals(values: ArrayLike) -> list[str]:
 
 
 def heatmap(
-    values: ArrayLike,
-    rows: Sequence[str],
-    columns: Sequence[str],
+    values: ArrayLike | Mapping[str, Mapping[Any, float]],
+    rows: Sequence[str] = (),
+    columns: Sequence[str] = (),
     *,
     title: str,
-    x_title: str,
-    y_title: str,
+    x_title: str = "",
+    y_title: str = "",
     limits: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Return a table of numbers as coloured cells, each with its number (of equal decimals); first row at the top.
 
     Parameters
     ----------
-    values : array of shape (n_rows, n_columns)
+    values : array of shape (n_rows, n_columns), or a mapping of row names to mappings of column names to numbers
         NaN leaves a cell empty.
     rows, columns : sequence of str
-        Names of the rows and of the columns.
+        Names of the rows and of the columns; by default the mapping's own, with the columns of its first row. A column
+        that is named by a tuple is labelled in several lines.
     title, x_title, y_title : str
         Texts of the title and of the axes.
     limits : (low, high), optional
         Ends of the colour scale (cividis, bright = high); by default the smallest and the largest value.
+
+    Examples
+    --------
+    >>> table = {"AE": {"seen": 0.75, "unseen": 0.5}, "ARAE": {"seen": 0.9, "unseen": 0.25}}
+    >>> heatmap(table, title="AUROC").data[0].text
+    (('0.750', '0.500'), ('0.900', '0.250'))
     """
     import plotly.graph_objects as go
 
+    if isinstance(values, Mapping):
+        by_row = {name: dict(row) for name, row in values.items()}
+        names = list(next(iter(by_row.values()), {}))
+        labels = [",<br>".join(name) if isinstance(name, tuple) else name for name in names]
+        rows, columns = rows or list(by_row), columns or labels
+        values = [[row[name] for name in names] for row in by_row.values()]
     cells = np.asarray(values, dtype=float)
     low, high = limits or (None, None)
     figure = go.Figure(layout=layout(title, x_title, y_title, height=120 + 42 * len(rows)))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from advad.analysis.robustness import attack_curve, attack_scores
+from advad.analysis.robustness import Attacked, attack_curve, attack_scores, auroc_curve
 from tests.errors import one_line_errors
 
 
@@ -177,3 +177,19 @@ TYPE_ERRORS = {
 
 
 test_errors_say_what_rule_and_got_in_one_line = one_line_errors(VALUE_ERRORS, TYPE_ERRORS)
+
+
+def test_the_auroc_falls_with_the_attack_whichever_side_is_attacked():
+    """Normal images at 0.1 and 0.3 rise to 0.5, above one of the two anomalies; or the anomalies sink to 0.2."""
+    nothing, normal, anomalous = np.zeros((2, 1, 1, 1)), np.array([0.1, 0.3]), np.array([0.4, 0.6])
+    raised = auroc_curve([Attacked(nothing, normal, np.array([0.1, 0.5]))], anomalous, n=20, seed=1)
+    assert [point.value for point in raised] == [1, 0.75]
+    assert raised[1].low < 0.75 <= raised[1].high
+    lowered = auroc_curve([Attacked(nothing, anomalous, np.array([0.2, 0.6]))], normal, goal="lower", n=20)
+    assert [point.value for point in lowered] == [1, 0.75]
+    assert Attacked(nothing, normal, np.array([0.1, 0.5])).above(0.2) == (0.5, 0.5)
+    assert Attacked(nothing, normal, np.array([0.4, 0.5])).above(0.3) == (0, 1), "a score at the threshold is no alarm"
+    with pytest.raises(ValueError, match=r"auroc_curve: goal must be one of 'raise', 'lower'; got 'up'"):
+        auroc_curve([], normal, goal="up")
+    with pytest.raises(ValueError, match=r"auroc_curve: curve must hold at least one attack; got \[\]"):
+        auroc_curve([], normal)

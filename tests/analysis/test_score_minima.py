@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from advad.analysis.score_minima import minimise_score, noise
+from advad.analysis.score_minima import minimise_score, nearest_correlation, noise
 from tests.errors import one_line_errors
 
 
@@ -134,3 +134,13 @@ TYPE_ERRORS = {  # how the message begins: what causes it
 
 
 test_errors_say_what_rule_and_got_in_one_line = one_line_errors(VALUE_ERRORS, TYPE_ERRORS)
+
+
+def test_the_nearest_correlation_is_that_of_pixels_with_the_best_reference():
+    rng = np.random.default_rng(0)
+    images, references = rng.random((3, 1, 4, 4)), rng.integers(0, 256, (5, 1, 4, 4), dtype=np.uint8)
+    by_numpy = [max(np.corrcoef(x.ravel(), r.ravel())[0, 1] for r in references) for x in images]
+    assert nearest_correlation(images, references) == pytest.approx(by_numpy)
+    grey = np.full((1, 1, 4, 4), 7, np.uint8)
+    assert np.isnan(nearest_correlation(grey, references)).all()
+    assert nearest_correlation(images[:1], grey) == pytest.approx([0])

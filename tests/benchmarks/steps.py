@@ -1,4 +1,6 @@
-"""Where the time of a training step goes, and how far it is from its floor. `python -m tests.benchmarks.steps [METHOD …]`
+"""Where the time of a training step goes, and how far it is from its floor.
+
+    python -m tests.benchmarks.steps [METHOD …]
 
 A line of a Markdown table for each method, at the sizes of the lessons' profile lab (28×28, MNIST-lab, class 8), on one
 thread: milliseconds a step; the shares of matrix products and convolutions, of the optimisers, of casts and copies, of
@@ -107,7 +109,9 @@ def main(names: tuple[str, ...]) -> None:
     """Print the table of NAMES, all unless named."""
     torch.set_num_threads(1)
     images = advad.one_class(advad.load("MNIST-lab"), normal=8, holdout=0.0).train[:IMAGES]
-    print(f"| method | precision | ms a step | {' | '.join(KINDS)} | other operations | Python | million FLOP | / floor |")
+    print(
+        f"| method | precision | ms a step | {' | '.join(KINDS)} | other operations | Python | million FLOP | / floor |"
+    )
     print("|" + "---|" * (len(KINDS) + 7))
     for name in names or METHODS:
         print(line(name, images), flush=True)

@@ -8,7 +8,7 @@ import torch
 import advad
 from advad.datasets.load import PART_OF
 from advad.datasets.packaged import PACKAGED, cut, file_of, write_packaged
-from advad.lessons.image_sets import image_set
+from advad.lessons.image_sets import class_name, class_nouns, image_set
 
 
 @pytest.mark.parametrize(("name", "per_class"), [("MNIST-lab", 2000), ("FashionMNIST-lab", 1000)])
@@ -83,3 +83,9 @@ def test_each_profile_has_its_image_set():
         "FashionMNIST",
     ]
     assert [image_set("lab", name) for name in ("FashionMNIST", "CIFAR10")] == ["FashionMNIST-lab", "CIFAR10"]
+
+
+def test_a_finding_says_digit_of_digits_only():
+    digits, clothes = advad.load("digits"), advad.load("FashionMNIST-lab")
+    assert (class_name(digits, 8), class_nouns(digits)) == ("the digit 8", ("digit", "digits"))
+    assert (class_name(clothes, 8), class_nouns(clothes)) == ("the class “Bag”", ("class", "classes"))

@@ -172,6 +172,9 @@ def test_only_the_profile_paper_takes_the_published_settings(tmp_path):
     lesson.start("00_test", {"profile": "paper", "device": "cpu"}, output_dir=tmp_path)
     assert lesson.settings(Published, small, paper="itsr") == {"epochs": 1600, "paper": "itsr"}
     assert lesson.settings(Published, small, dataset="digits") == small, "nothing is published"
+    on_clothes = {"profile": "paper", "device": "cpu", "dataset": "FashionMNIST"}
+    lesson.start("00_test", on_clothes, output_dir=tmp_path)
+    assert lesson.settings(Published, small) == small, "those of the lesson's own data set"
 
 
 def test_a_lesson_stops_where_the_data_does_not_fit_it(begun):

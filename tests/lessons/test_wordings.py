@@ -9,12 +9,15 @@ import pytest
 
 from advad.explorers.aae_prior import side_of
 from advad.lessons.catalogue import find_lesson
+from advad.lessons.wordings import listed
+
+DIGITS = {"noun": "digit", "nouns": "digits", "normal_name": "the digit 8", "other_name": "other digits"}
 
 
-def said(number, cell, **names):
-    """Return what a lesson's cell shows, reveals and finds, when the names in it have these values."""
+def said(number, *cells, **names):
+    """Return what a lesson's cells show, reveal and find, when the names in them have these values."""
     notebook = nbformat.read(find_lesson(number), as_version=4)
-    (source,) = [each.source for each in notebook.cells if each.id == cell]
+    sources = {each.id: each.source for each in notebook.cells}
     texts = []
 
     def show(_, finding, *__, **___):
@@ -24,7 +27,8 @@ def said(number, cell, **names):
         texts.append(f"It is: {truth}. {because}")
 
     lesson = SimpleNamespace(show=show, image=show, finding=texts.append, reveal=reveal)
-    exec(source, {"lesson": lesson, "plots": MagicMock(), "np": np, **names})
+    source = "\n".join(sources[cell] for cell in cells)
+    exec(source, {"lesson": lesson, "plots": MagicMock(), "np": np, "listed": listed, **DIGITS, **names})
     return " ".join(texts)
 
 
@@ -50,8 +54,10 @@ def watched(copying, auroc):
     ],
 )
 def test_lesson_01_says_of_fig_1_whether_the_anomaly_gives_itself_away(ratio, yes, no):
-    names = {"anomalous": 1, "normal": 8, "others": np.zeros((9, 1, 4, 4)), "detectors": detectors(AE=0.1, ARAE=0.2)}
+    names = {"anomalous": 1, "images": None, "class_name": lambda images, number: f"the digit {number}"}
+    names |= {"others": np.zeros((9, 1, 4, 4)), "detectors": detectors(AE=0.1, ARAE=0.2)}
     text = said("01", "fig1-figure", ratio=ratio, **names)
+    assert text.startswith("Error on the digit 1 over error on the digit 8: AE ")
     assert yes in text
     assert no not in text
 
@@ -103,7 +109,7 @@ def test_lesson_01_says_who_copies(copying, yes, no):
 )
 def test_lesson_01_says_whose_code_moves_least(arae, yes):
     moves = {"AE": [0.1, 1.5], "DAE": [0.1, 0.9], "ARAE": [0.1, arae]}
-    assert yes in said("01", "adversary-figure", moves=moves, normal=8)
+    assert yes in said("01", "adversary-figure", moves=moves)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +136,7 @@ def test_lesson_01_says_whether_it_collapses_and_what_cures_it(wide, narrow, tru
         "a code of 64": {"copying": [0.03, 0.5, 0.8], "auroc": wide},
         "a code of 8": {"copying": [-0.1, 0.2, 0.3], "auroc": narrow},
     }
-    text = said("01", "collapse-figure", collapse=collapse, collapse_guess=None)
+    text = said("01", "collapse-figure", "collapse-reveal", collapse=collapse, collapse_guess=None)
     assert f"It is: {truth}." in text
     assert all(part in text for part in yes)
     assert ("it collapses" in text) != ("no collapse here" in text)
@@ -163,8 +169,8 @@ def test_lesson_02_says_where_refinement_pays(gains, right, truth, yes):
     names = ("digits, short", "digits, longer", "clothes, longer")
     settings_gain = {name: dict.fromkeys(keys, value) for name, value in zip(names, gains, strict=True)}
     flags_right = {name: (share, 0.5) for name, share in zip(names, right, strict=True)}
-    names = {"settings_gain": settings_gain, "flags_right": flags_right, "gain": settings_gain["digits, short"]}
-    text = said("02", "second-figure", **names, second_guess=None)
+    names = {"settings_gain": settings_gain, "flags_right": flags_right, "here": "digits", "there": "clothes"}
+    text = said("02", "second-figure", "second-reveal", **names, second_guess=None)
     assert f"It is: {truth}." in text
     assert all(part in text for part in yes)
 
@@ -365,3 +371,87 @@ def test_lesson_11_says_which_codes_are_the_better_separated(gap, yes):
     terms = {name: {"L_n": 0.9, "L_o": 0.4} for name in ("by d_I", "by d_z")}
     names = {"gaps": {"by d_I": gap, "by d_z": 0.7}, "auroc_of_terms": terms, "layouts": {}, "groups": {}}
     assert yes in said("11", "d-maps-figure", **names)
+
+
+def gains(alone, joint):
+    return {(rule, "observed"): value for rule, value in (("error alone", alone), ("either or", joint))}
+
+
+@pytest.mark.parametrize(("alone", "joint", "yes"), [(0.05, -0.01, "is smaller"), (0.01, -0.05, "is larger")])
+def test_lesson_02_says_by_which_rule_refinement_changes_more(alone, joint, yes):
+    names = {"gain": gains(alone, joint), "kinds": ["observed"], "bacc": {}, "ceiling_guess": None}
+    text = said("02", "rules-plot", **names)
+    assert f"{yes} by the paper's own rule" in text
+    assert f"changes the AAE's BACC by {alone:+.3f} on observed anomalies" in text
+
+
+@pytest.mark.parametrize(
+    ("held_out", "last", "truth", "yes"),
+    [
+        (0.80, 0.80, "the network", "0% of the fall is the threshold's"),
+        (0.90, 0.80, "the threshold", "100% of the fall is the threshold's"),
+        (0.90, 0.899, "neither", "BACC does not fall here"),
+    ],
+)
+def test_lesson_02_says_what_lowers_bacc(held_out, last, truth, yes):
+    seen = {"epoch": [1, 2], "TNR": [0.9, 0.7], "TPR": [0.9, 0.9], "BACC": [0.9, last], "AUROC": [0.9, 0.9]}
+    names = {"watched": seen | {"BACC, held-out threshold": [0.9, held_out]}, "guess": None, "levels": {}}
+    names["published_values"] = {0.01: 0.69, 0.001: 0.68}
+    text = said("02", "rates", "rates-reveal", "share-figure", **names)
+    assert f"It is: {truth}." in text
+    assert yes in text
+    assert "is too low for new ones" in text
+
+
+@pytest.mark.parametrize(
+    ("noisy", "attacked", "yes", "no"),
+    [
+        (
+            {"AE": 0.85, "DAE": 0.97},
+            0.1,
+            ["the harm is the attack's.", "Noise lifts DAE, trained on noisy images, by 0.07."],
+            "size's",
+        ),
+        ({"AE": 0.5, "DAE": 0.9}, 0.4, ["the harm is the size's: coins do half of it or more."], "Noise lifts"),
+    ],
+)
+def test_lesson_06_says_whether_it_was_the_attack_or_the_size(noisy, attacked, yes, no):
+    lines = {name: [0.9, attacked] for name in ("AE", "DAE", "ARAE")}
+    by_chance = {name: [0.9, value] for name, value in (noisy | {"ARAE": 0.9}).items()}
+    names = {"lines": lines, "by_chance": by_chance, "axis": [0, 0.1], "at": 1, "radius": 0.1, "words": {}}
+    text = said("06", "random-figure", **names, guess=None)
+    assert all(part in text for part in yes)
+    assert no not in text
+
+
+@pytest.mark.parametrize(
+    ("beaten", "truth", "yes"),
+    [
+        ({"AE": 0.0, "ARAE": 0.04}, "below 5 %", ["no sign here that PGD", "questions alone find little"]),
+        ({"AE": 0.0, "ARAE": 0.5}, "5 % to 50 %", ["For ARAE PGD had stopped short", "the gradient leads astray"]),
+        ({"AE": 0.1, "ARAE": 0.6}, "above 50 %", ["For AE, ARAE PGD had stopped short", "leads astray"]),
+    ],
+)
+def test_lesson_06_says_where_square_finds_more(beaten, truth, yes):
+    text = said("06", "square-figure", "square-reveal", beaten=beaten, guess_2=None)
+    assert f"It is: {truth}." in text
+    assert all(part in text for part in yes)
+
+
+@pytest.mark.parametrize(("transferred", "yes"), [(0.5, "the attack travels"), (0.9, "the attack does not travel")])
+def test_lesson_06_says_whether_an_attack_travels(transferred, yes):
+    row = {"unattacked": 0.9, "coins": 0.9, "made against AE": transferred, "made against ARAE": 0.9}
+    text = said("06", "zoo-transfer-figure", shown_table={"AE": row, "VAE": row, "AAE": row}, radius=0.1)
+    assert yes in text
+    assert "Shown to the 2 other detectors" in text
+
+
+@pytest.mark.parametrize(
+    ("comparable", "yes", "no"), [(True, "(-0.06)", "other images"), (False, "other images", "(-")]
+)
+def test_lesson_06_compares_with_table_5_what_can_be_compared(comparable, yes, no):
+    names = {"dataset": "MNIST" if comparable else "FashionMNIST", "profile": "lab", "normal": 8, "sizes": [0.05]}
+    names |= {"ours": {0.05: 0.8}, "printed": {("ARAE", 0.05): 0.86}, "gap": {0.05: -0.06}, "points": {}}
+    text = said("06", "table-5-plot", **names, left={"ARAE": 0.3}, radius=0.1, words={}, guess=None)
+    assert yes in text
+    assert no not in text

@@ -141,6 +141,22 @@ def test_heatmap_writes_its_numbers_first_row_on_top():
     assert (fixed.data[0].zmin, fixed.data[0].zmax, fixed.data[0].text[0][0]) == (0, 10, "5")
 
 
+def test_a_heatmap_takes_its_names_from_mappings():
+    table = {"AE": {("seen", "5%"): 0.5, "all": 0.25}, "ARAE": {"all": 0.75, ("seen", "5%"): 1.0}}
+    heat = plots.heatmap(table, title="").data[0]
+    assert (list(heat.y), list(heat.x)) == (["AE", "ARAE"], ["seen,<br>5%", "all"])
+    assert np.array_equal(heat.z, [[0.5, 0.25], [1.0, 0.75]]), "by name, whatever the order in a row"
+    renamed = plots.heatmap(table, ["a", "b"], ["c", "d"], title="").data[0]
+    assert (list(renamed.y), list(renamed.x)) == (["a", "b"], ["c", "d"])
+
+
+def test_the_vertical_axis_of_curves_may_be_fixed():
+    words = {"title": "", "x_title": "", "y_title": ""}
+    figure = plots.interval_curves([0, 1], {"a": [(0.5, 0.4, 0.7)] * 2}, **words, y_range=(-0.02, 1.02))
+    assert figure.layout.yaxis.range == (-0.02, 1.02)
+    assert plots.curves([0, 1], {"a": [1, 2]}, **words).layout.yaxis.range is None
+
+
 def test_pixels():
     assert plots.to_pixels(np.array([[0.0, 1.0], [2.0, np.nan]]))[..., 0].tolist() == [[0, 255], [255, 0]]
     colour = np.zeros((3, 2, 4), np.uint8)

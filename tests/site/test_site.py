@@ -70,7 +70,12 @@ def read(path):
 def test_the_site_is_whole(site):
     assert faults(site) == []
     assert (site / "board.html").is_file()
-    assert {path.stem for path in (site / "measured").glob("*.html")} == {"attacks", "mvtec_bottle", "precision", "speed"}
+    assert {path.stem for path in (site / "measured").glob("*.html")} == {
+        "attacks",
+        "mvtec_bottle",
+        "precision",
+        "speed",
+    }
     assert "Two hours" in read(site / "guide" / "guide.html")
     assert "ARAE" in read(site / "searchindex.js") or "arae" in read(site / "searchindex.js")
 
