@@ -12,6 +12,7 @@ NAMED = re.compile(
     r"(?<![\w/.<>-])(?:tests|advad|data|notebooks|\.ci|\.github)/[\w/.-]*\w\.(?:py|md|toml|csv|ipynb|jsonl?|js|yml)\b"
 )
 PLACEHOLDERS = re.compile(r"[A-Z]{2,}")  # data/sweeps/PAPER-TABLE.toml
+RUN = re.compile(r"python -m (tests\.[\w.]+\w)")
 MODULES = re.compile(r"`(?:advad\.)?(\w+)\.(\w+)[\w.]*(?:\(\))?`")  # `engine.training`, `advad.engine.training.train`
 NOT_PROSE = {Path(__file__).name}
 
@@ -28,11 +29,13 @@ def texts():
 
 def missing(text):
     names = sorted({match.group() for match in NAMED.finditer(text)})
+    names += sorted({f"{match[1].replace('.', '/')}.py" for match in RUN.finditer(text)})
     return [name for name in names if not PLACEHOLDERS.search(Path(name).stem) and not (ROOT / name).exists()]
 
 
 def test_every_named_file_exists():
     assert missing("as tests/test_floors.py says, not tests/test_floor.py") == ["tests/test_floor.py"]
+    assert missing("`python -m tests.benchmarks.arae`, `python -m tests.bench_arae AE`") == ["tests/bench_arae.py"]
     faults = {str(name): gone for name in texts() if (gone := missing((ROOT / name).read_text(encoding="utf-8")))}
     assert not faults
 

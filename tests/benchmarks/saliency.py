@@ -98,7 +98,7 @@ def main() -> int:
     try:
         from captum.attr import Occlusion
     except ImportError:
-        print("bench_saliency: Captum is not installed. It is no dependency of advad: pip install captum")
+        print("Captum is not installed. It is no dependency of advad: pip install captum")
         return 2
     torch.set_num_threads(1)
     torch.manual_seed(0)
