@@ -458,8 +458,8 @@ def heatmap(
     Examples
     --------
     >>> table = {"AE": {"seen": 0.75, "unseen": 0.5}, "ARAE": {"seen": 0.9, "unseen": 0.25}}
-    >>> heatmap(table, title="AUROC").data[0].text
-    (('0.750', '0.500'), ('0.900', '0.250'))
+    >>> [list(row) for row in heatmap(table, title="AUROC").data[0].text]
+    [['0.750', '0.500'], ['0.900', '0.250']]
     """
     import plotly.graph_objects as go
 
