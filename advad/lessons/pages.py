@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
+import numpy as np
 from markupsafe import Markup
 from nbformat import NotebookNode
 
@@ -169,7 +170,7 @@ def thumbnail(notebook: NotebookNode) -> str:
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         try:
             image = _image_of(output)
-        except (KeyError, OSError, ValueError):  # any notebook may come here; what cannot be drawn is no thumbnail
+        except (KeyError, OSError, TypeError, ValueError):  # any notebook may come here, with what cannot be drawn
             continue
         if image is not None:
             image.thumbnail(THUMBNAIL)
@@ -189,10 +190,24 @@ def _image_of(output: NotebookNode) -> Image | None:
 
         from advad.plots.to_image import image_of
 
-        return image_of(Figure({key: data[PLOTLY][key] for key in ("data", "layout")}), width=480, height=300)
+        figure = {key: _decoded(data[PLOTLY][key]) for key in ("data", "layout")}
+        # `image_of` knows one pair of axes: the next figure, where this one has more
+        return None if "xaxis2" in figure["layout"] else image_of(Figure(figure), width=480, height=300)
     if about.get("kind") in IMAGES:
         return open_image(io.BytesIO(base64.b64decode(_image(data["text/html"])["png"])))
     return open_image(io.BytesIO(base64.b64decode(data["image/png"]))) if "image/png" in data else None
+
+
+def _decoded(part: Any) -> Any:
+    """Return a part of a saved figure with its arrays, which plotly saves in base64, as NumPy arrays."""
+    if isinstance(part, list):
+        return [_decoded(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "bdata" not in part:
+        return {name: _decoded(item) for name, item in part.items()}
+    shape = [int(side) for side in str(part.get("shape", "-1")).split(",")]
+    return np.frombuffer(base64.b64decode(part["bdata"]), part["dtype"]).reshape(shape)
 
 
 def _notebook(row: LessonResult) -> NotebookNode:

@@ -1,11 +1,18 @@
 """Pages of executed lessons: nothing that an output holds becomes markup or a script of the page."""
 
+import base64
+import io
+import json
+
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
+from PIL import Image
 
+from advad import plots
 from advad.lessons.outcome import LessonResult
-from advad.lessons.pages import with_cards, write_lesson_page, write_overview
+from advad.lessons.pages import thumbnail, with_cards, write_lesson_page, write_overview
 
 EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 PLOT = {"data": [{"y": [1], "name": "</script><script>alert(3)</script>"}], "layout": {"title": {"text": EVIL}}}
@@ -43,6 +50,29 @@ def test_an_image_keeps_its_pixels_its_text_and_its_size():
     card = with_cards(notebook, "p").cells[0].outputs[0]["data"]["text/html"]
     assert 'src="data:image/png;base64,aGk=" alt="a &lt;b&gt; eight"' in card
     assert "max-width:84px;image-rendering:pixelated" in card
+
+
+def saved(figure):
+    """Return a notebook's output of a figure as plotly saves it, with its arrays in base64."""
+    return new_output("display_data", {"application/vnd.plotly.v1+json": json.loads(figure.to_json())})
+
+
+def shown(*figures):
+    """Return the thumbnail of a notebook with these figures, in grey."""
+    cells = [new_code_cell("x", outputs=[saved(figure)]) for figure in figures]
+    image = Image.open(io.BytesIO(base64.b64decode(thumbnail(new_notebook(cells=cells)))))
+    return np.asarray(image.convert("L"))
+
+
+def test_a_thumbnail_shows_the_first_figure_of_one_pair_of_axes():
+    line = plots.curves(np.arange(5), {"a": np.array([0.1, 0.4, 0.2, 0.9, 0.5])}, title="", x_title="", y_title="")
+    assert "bdata" in line.to_json()
+    alone = shown(line)
+    assert (alone < 200).mean() > 0.002
+    dots = {"g": (np.arange(3.0), np.arange(3.0))}
+    panels = plots.panels({"a": dots, "b": dots}, title="")
+    assert np.array_equal(shown(panels, line), alone)
+    assert thumbnail(new_notebook(cells=[new_code_cell("x", outputs=[saved(panels)])])) == ""
 
 
 def test_a_page_shows_the_code_that_is_open_in_the_notebook(tmp_path):
