@@ -130,7 +130,9 @@ def _markers(canvas: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, l
     by_number = colours.dtype.kind in "fiu"
     colours = np.broadcast_to(colours, x.shape)
     strength = np.full(len(x), 1.0 if trace.opacity is None else trace.opacity)
-    strength *= 1.0 if marker.opacity is None else np.asarray(marker.opacity, dtype=float)
+    if trace.selectedpoints is not None:
+        strength *= 0.15
+        strength[list(map(int, trace.selectedpoints))] = 1
     points: Any = None
     for symbol in dict.fromkeys(symbols):
         of, hollow = symbols == symbol, symbol.endswith("-open")

@@ -31,12 +31,12 @@ def test_each_marker_has_its_own_colour_whatever_its_symbol(symbols):
     assert all(share > 0.0002 for share in drawn)
 
 
-def test_points_have_their_own_opacities():
+def test_points_beside_an_empty_selection_fade():
     marker = {"color": COLOURS[1], "size": 40}
     figure = go.Figure(go.Scatter(x=[1, 2, 3], y=[1, 2, 3], mode="markers", marker=marker))
-    whole = shares(image_of(figure))[1]
-    figure.data[0].marker.opacity = [1, 0.12, 0.12]
-    assert 0.25 * whole < shares(image_of(figure))[1] < 0.4 * whole
+    assert shares(image_of(figure))[1] > 0.001
+    figure.data[0].selectedpoints = []
+    assert shares(image_of(figure))[1] == 0
 
 
 def test_the_key_of_overlays_has_their_colours():

@@ -396,10 +396,11 @@ class LatentExplorer(Explorer):
 
     def lasso(self, _: Any, points: Any, selector: Any) -> None:
         """Answer a lasso or a box."""
-        if selector is None:  # the page tells that an outline was cleared, which we have asked for
-            return
-        outline = dict(vars(selector))
-        if outline == self.outline:  # the page tells of it again when the points move
+        outline = None if selector is None else dict(vars(selector))
+        if outline in (None, self.outline):
+            # The page tells that the outline is cleared, as we have asked, or that other points lie in it now that they
+            # have moved. It may have faded those after we had said which.
+            self.figure.fade(self.selected)
             return
         self.outline = outline
         with self.callbacks_paused():

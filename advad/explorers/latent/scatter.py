@@ -18,7 +18,6 @@ CELLS = 150  # a side of the net that catches clicks on the empty plane
 SVG_POINTS = 1200  # up to so many, the map needs no WebGL, of which a page can hold a few contexts only
 LOOKS = list(zip(plots.PALETTE, plots.SYMBOLS, strict=True))
 LOOKS += [(colour, f"{plots.SYMBOLS[(k + 1) % 7]}-open") for k, colour in enumerate(plots.PALETTE)]
-FADED = 0.12  # opacity
 NOWHERE = np.full((1, 2), np.nan)  # an empty array would change nothing in the page
 OTHERS = ("#888888", "circle-open")
 Looks = tuple[Any, Any, list[tuple[str, tuple[str, str]]]]  # colours, symbols, legend of names with their look
@@ -46,7 +45,7 @@ class MapFigure:
         kind = go.Scatter if n <= SVG_POINTS else go.Scattergl
         bar = {"thickness": 12, "len": 0.7, "y": 0, "yanchor": "bottom", "title": {"text": "score"}}
         marker = {"size": 7 if n <= 2000 else 5, "colorbar": bar, "colorscale": "Cividis"}
-        pale = {"marker": {"opacity": FADED}}  # what plotly fades by itself while a lasso waits for Python's answer
+        pale = {"marker": {"opacity": 0.12}}
         figure.add_trace(kind(mode="markers", marker=marker, unselected=pale, hoverinfo="none", showlegend=False))
         over = {"showlegend": False, "hoverinfo": "skip", "unselected": {"marker": {"opacity": 1}}}
         line = {"color": plots.BLACK, "width": 2}
@@ -93,11 +92,11 @@ class MapFigure:
 
     def fade(self, indices: np.ndarray | None) -> None:
         """Fade all other points; None: no fading."""
-        # Not by `selectedpoints`: the page resets them some time after an outline is cleared, also those set since.
-        opacity = None if indices is None else np.full(len(self.points.x), FADED)
-        if opacity is not None:
-            opacity[indices] = 1
-        self.points.marker.opacity = opacity
+        with self.widget.batch_update():
+            for trace in self.widget.data[1:]:
+                trace.selectedpoints = None
+        if indices is not None:  # after the batch, in which the same indices as before would be no change
+            self.points.selectedpoints = indices.tolist()
 
 
 def looks_of(names: np.ndarray) -> Looks:
