@@ -7,6 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 
+import advad
 from advad.explorers.aae_prior import side_of
 from advad.lessons.catalogue import find_lesson
 from advad.lessons.wordings import listed
@@ -28,7 +29,8 @@ def said(number, *cells, **names):
 
     lesson = SimpleNamespace(show=show, image=show, finding=texts.append, reveal=reveal)
     source = "\n".join(sources[cell] for cell in cells)
-    exec(source, {"lesson": lesson, "plots": MagicMock(), "np": np, "listed": listed, **DIGITS, **names})
+    known = {"advad": advad, "lesson": lesson, "plots": MagicMock(), "np": np, "listed": listed}
+    exec(source, known | DIGITS | names)
     return " ".join(texts)
 
 
