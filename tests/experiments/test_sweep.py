@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -28,6 +29,8 @@ from advad.scoreboard import table as board
 from tests.waiting import Waits
 
 TINY = {"method": "AE", "epochs": 3, "widths": [16], "latent_dim": 4}
+# The same without a spec, which means float32 where it names no precision.
+BY_HAND: dict[str, Any] = {"widths": (16,), "latent_dim": 4, "device": "cpu", "precision": "float32"}
 SPEC = {"seed": [0, 1], "device": "cpu", "data": {"dataset": "digits", "normal": [0, 8]}, "methods": [TINY]}
 TOML = """
 seed = [0, 1]
@@ -213,7 +216,7 @@ def test_what_a_run_leaves_behind(here):
     assert results == outcome.results == collected(folder)[0]
     assert not (home / CHECKPOINT).exists()
     split = advad.one_class(advad.load("digits"), normal=8, seed=1)
-    detector = advad.AE(epochs=3, widths=(16,), latent_dim=4, seed=1, device="cpu").fit(split.train, progress=False)
+    detector = advad.AE(**BY_HAND, epochs=3, seed=1).fit(split.train, progress=False)
     truth, scores = split.test_is_anomaly, detector.anomaly_score(split.test)
     auroc = results["metrics"]["auroc"]
     assert auroc["value"] == advad.auroc(truth, scores)
@@ -233,7 +236,7 @@ def test_contaminated_runs_have_the_papers_metrics(here):
     data = {"dataset": "digits", "normal": 0, "contamination": 0.05, "contaminants": [2]}
     (outcome,) = sweep(changed(seed=0, data=data), progress=False)
     split = advad.one_class(advad.load("digits"), normal=0, contamination=0.05, contaminants=[2], seed=0)
-    detector = advad.AE(epochs=3, widths=(16,), latent_dim=4, seed=0, device="cpu").fit(split.train, progress=False)
+    detector = advad.AE(**BY_HAND, epochs=3, seed=0).fit(split.train, progress=False)
     threshold = advad.threshold_at(detector.anomaly_score(split.train), 0.1)
     rows = (~split.test_is_anomaly | (split.test_labels == 2)).numpy()
     truth, scores = split.test_is_anomaly.numpy()[rows], detector.anomaly_score(split.test)[rows]
@@ -266,8 +269,8 @@ def test_auroc_over_the_last_epochs_is_that_of_each_of_them(here):
     outcome, classical = sweep(plan, folder="out", progress=False)
     split = advad.one_class(advad.load("digits"), normal=8, seed=0)
     by_epoch = [
-        advad.auroc(split.test_is_anomaly, advad.AE(**ae, device="cpu").fit(split.train).anomaly_score(split.test))
-        for ae in ({"epochs": n, "widths": (16,), "latent_dim": 4} for n in (2, 3))
+        advad.auroc(split.test_is_anomaly, advad.AE(**BY_HAND, epochs=n).fit(split.train).anomaly_score(split.test))
+        for n in (2, 3)
     ]
     metrics = outcome.results["metrics"]
     assert metrics["auroc_last_2_epochs"]["value"] == pytest.approx(np.mean(by_epoch))

@@ -6,6 +6,7 @@ import json
 import shutil
 import tomllib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -144,10 +145,11 @@ def test_the_table_has_the_papers_rows_and_columns_and_ours_beside_them(here):
     assert cells["ARAE", "8"].published == 0.924
     assert cells["ARAE", "8"].verdict == "not run"
     ours = cells["VAE", "8"]
+    tiny: dict[str, Any] = {"epochs": 1, "widths": (16,), "latent_dim": 4, "device": "cpu", "precision": "float32"}
     split = advad.one_class(advad.load("digits"), normal=8, seed=0)
-    vae = advad.VAE(epochs=1, widths=(16,), latent_dim=4, seed=0, device="cpu").fit(split.train, progress=False)
+    vae = advad.VAE(**tiny, seed=0).fit(split.train, progress=False)
     other = advad.one_class(advad.load("digits"), normal=8, seed=1)
-    second = advad.VAE(epochs=1, widths=(16,), latent_dim=4, seed=1, device="cpu").fit(other.train, progress=False)
+    second = advad.VAE(**tiny, seed=1).fit(other.train, progress=False)
     values = [
         advad.auroc(part.test_is_anomaly, detector.anomaly_score(part.test))
         for part, detector in ((split, vae), (other, second))
