@@ -329,9 +329,12 @@ OTHER_DATA = {  # lesson: its parameters on Fashion-MNIST, and what its findings
     "02": ({"contaminant": 8}, BAG),
     "07": ({"normal": 8}, "the classes T-shirt/top, Trouser, Pullover;"),
 }
+MINUTES = ("02", "06", "11")  # what these take on images of 28×28
 
 
-@pytest.mark.parametrize("number", OTHER_DATA)
+@pytest.mark.parametrize(
+    "number", [pytest.param(name, marks=[pytest.mark.slow] if name in MINUTES else []) for name in OTHER_DATA]
+)
 def test_a_lesson_takes_another_data_set(number, tmp_path):
     """Its findings name the class, and no digit."""
     values, named = OTHER_DATA[number]
