@@ -94,15 +94,15 @@ def against_a_loader() -> str:
     """Return the ratio of AE.fit to a loop over a DataLoader, as tutorials write it, in float32."""
     some = eights()[:2000]
     detector = advad.AE(epochs=4, batch_size=BATCH, widths=WIDTHS, precision="float32", device="cpu")
-    networks = detector.build((1, 28, 28))
+    encoder, decoder = (detector.build((1, 28, 28))[name] for name in ("encoder", "decoder"))
     loader = DataLoader(TensorDataset(some.float() / 255), batch_size=BATCH, shuffle=True)
-    optimiser = torch.optim.Adam(networks.parameters(), lr=1e-3)
+    optimiser = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-3)
 
     def loop():
         for _ in range(4):
             for (batch,) in loader:
                 optimiser.zero_grad()
-                F.mse_loss(networks.decoder(networks.encoder(batch)), batch).backward()
+                F.mse_loss(decoder(encoder(batch)), batch).backward()
                 optimiser.step()
 
     return in_turn(partial(detector.fit, some, progress=False), loop, 12)
