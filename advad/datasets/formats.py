@@ -133,6 +133,7 @@ def read_npz(
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_parts(path, archive, size, channels)
+    # RuntimeError: an encrypted archive; NotImplementedError: a compression that Python cannot read
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
         reject("load", str(path), "be a complete .npz file", str(error), "It is damaged: put a good copy there.")
 
