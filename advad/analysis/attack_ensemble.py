@@ -313,6 +313,7 @@ def _searches(
 ) -> list[Tensor]:
     """Return the images that each search of a member ends at; `ends` are those of the members before it."""
     ball: dict[str, Any] = {"norm": norm, "radius": radius, "generator": generator}
+    settled = {"drop_converged": target.draws == 1}
 
     def objective(images: Tensor) -> Tensor:
         return sign * target.score(images)
@@ -338,13 +339,13 @@ def _searches(
         starts = [smoothed_ascent(objective, x, momentum=m, steps=steps, **ball) - x for m in momenta]
     elif name == MANY:
         corners = [random_corner(x, radius, generator) for _ in range(CORNER_STARTS * budget.starts)]
-        ends = [apgd(objective, x, steps=-(-steps // 4), start=corner - x, **ball) for corner in corners]
+        ends = [apgd(objective, x, steps=-(-steps // 4), start=corner - x, **settled, **ball) for corner in corners]
         moved = [((end - corner).abs() > SAME).flatten(1).any(1) for end, corner in zip(ends, corners, strict=True)]
         # a corner that the gradient does not leave was found by chance, and would hide that a gradient is masked
         return [torch.where(per_item(far, x), end, x) for far, end in zip(moved, ends, strict=True)]
     else:
         starts = [None] * budget.starts + ([] if first is None else [first])
-    return [apgd(objective, x, steps=steps, start=start, **ball) for start in starts]
+    return [apgd(objective, x, steps=steps, start=start, **settled, **ball) for start in starts]
 
 
 def _best(objective: Score, searches: list[Tensor], count: int) -> list[Tensor]:

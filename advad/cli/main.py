@@ -159,10 +159,13 @@ def lab(arguments: Sequence[str]) -> None:
 @click.argument("names", nargs=-1, metavar="[LESSON]...")
 @click.option("--profile", type=PROFILES, default="lab", show_default=True, help="Size of everything.")
 @click.option("--device", type=DEVICES, default="auto", show_default=True, help="Where to compute.")
+@click.option("--seed", type=click.IntRange(0, 1_000_000), default=0, show_default=True, help="Of all that is random.")
 @click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
 @TIMEOUT
 @click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one per core, 4 at most]")
-def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: int, workers: int | None) -> None:
+def tour(
+    names: Sequence[str], profile: str, device: str, seed: int, out: Path, timeout: int, workers: int | None
+) -> None:
     """Run all lessons and write an overview of their findings.
 
     Where LESSONs are named, only these run.
@@ -177,7 +180,7 @@ def tour(names: Sequence[str], profile: str, device: str, out: Path, timeout: in
     from advad.lessons.run_all import run_lessons
 
     with one_line_errors():
-        settings = {"profile": profile, "device": device}
+        settings = {"profile": profile, "device": device, "seed": seed}
         parameters = {}
         for notebook in map(find_lesson, names) if names else lessons():  # all are checked before the first one runs
             declared = read_parameters(notebook)
@@ -311,7 +314,7 @@ def guide(out: Path, tours: Sequence[Path]) -> None:
     It has plans, checklists, expected findings, common wrong answers and a glossary.
 
     \b
-    advad tour --out runs/tour
+    advad tour --seed 1 --out runs/tour-seed-1
     advad guide --from runs/tour --from runs/tour-seed-1    in a checkout
     """
     from advad.lessons import guide as guides

@@ -71,7 +71,9 @@ class PCA(Classical):
         if self.n_components > min(features.shape):
             rule = f"be at most {min(features.shape)}, the lesser of images and features"
             reject("PCA", "n_components", rule, self.n_components)
-        return SkPCA(self.n_components, svd_solver="full")
+        # both are exact; of a tall matrix, the small square one is decomposed sooner
+        tall = features.shape[0] >= features.shape[1]
+        return SkPCA(self.n_components, svd_solver="covariance_eigh" if tall else "full")
 
     def projected(self, features: np.ndarray) -> np.ndarray:
         """Return x̂, (N, D) -> (N, D)."""

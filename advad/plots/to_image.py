@@ -60,9 +60,7 @@ def image_of(figure: Any, *, width: int | None = None, height: int | None = None
         if trace.type == "bar":
             axes.bar([str(name) for name in trace.x], trace.y, color=trace.marker.color, label=trace.name)
         elif trace.type == "heatmap":
-            axes.pcolormesh(
-                _numbers(trace.x), _numbers(trace.y), np.asarray(trace.z), cmap="cividis", shading="nearest"
-            )
+            _heatmap(axes, trace)
         else:
             _scatter(canvas, axes, trace)
     for shape in layout.shapes:
@@ -74,6 +72,8 @@ def image_of(figure: Any, *, width: int | None = None, height: int | None = None
     for limit, axis in ((axes.set_xlim, layout.xaxis), (axes.set_ylim, layout.yaxis)):
         if axis.range is not None:
             limit(*(10 ** np.asarray(axis.range, float) if axis.type == "log" else axis.range))
+    if layout.yaxis.autorange == "reversed":
+        axes.invert_yaxis()
     handles, names = axes.get_legend_handles_labels()
     if handles and layout.showlegend is not False and (len(handles) > 1 or layout.showlegend):
         outside = len(handles) > 3
@@ -98,10 +98,24 @@ def _line(axes: Any, shape: Any) -> None:
         axes.text(shape.x0, 0.98, transform=axes.get_xaxis_transform(), ha="left", va="top", **text)
 
 
+def _heatmap(axes: Any, trace: Any) -> None:
+    """Draw a heatmap, with its texts in the cells."""
+    x, y = _places(axes.xaxis, trace.x), _places(axes.yaxis, trace.y)
+    z = np.asarray(trace.z, dtype=float)
+    look = {"cmap": "cividis", "vmin": trace.zmin, "vmax": trace.zmax, "zorder": 2}
+    mesh = axes.pcolormesh(x, y, z, shading="nearest", edgecolor="white", linewidth=trace.xgap or 0, **look)
+    if trace.text is None:
+        return
+    for (row, column), text in np.ndenumerate(np.asarray(trace.text)):
+        dark = np.isfinite(z[row, column]) and mesh.norm(z[row, column]) < 0.5
+        look = {"ha": "center", "va": "center", "fontsize": 8, "color": "white" if dark else "black"}
+        axes.text(x[column], y[row], text, **look)
+
+
 def _scatter(canvas: Any, axes: Any, trace: Any) -> None:
     """Draw a scatter trace: its lines, its markers, what it fills."""
     mode = trace.mode or "lines"
-    x, y = _places(axes, trace.x), _numbers(trace.y)
+    x, y = _places(axes.xaxis, trace.x), _numbers(trace.y)
     label = trace.name if trace.name and trace.showlegend is not False else "_"
     if trace.fill == "toself":
         axes.fill(x, y, color=trace.fillcolor, alpha=trace.opacity or 1, linewidth=0)
@@ -155,11 +169,11 @@ def _markers(canvas: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, l
             canvas.colorbar(points, ax=axes, shrink=0.75, label=marker.colorbar.title.text or "")
 
 
-def _places(axes: Any, values: Any) -> np.ndarray:
-    """Return coordinates across as floats; names get ticks, and lie at 0, 1, 2, …"""
+def _places(axis: Any, values: Any) -> np.ndarray:
+    """Return an axis's coordinates as floats; names get ticks, and lie at 0, 1, 2, …"""
     if values is None or not any(isinstance(value, str) for value in values):
         return _numbers(values)
-    axes.set_xticks(range(len(values)), [str(value).replace("<br>", "\n") for value in values])
+    axis.set_ticks(range(len(values)), labels=[str(value).replace("<br>", "\n") for value in values])
     return np.arange(len(values), dtype=float)
 
 

@@ -233,7 +233,7 @@ def test_a_batch_that_the_memory_cannot_hold_is_halved():
     result = worst_case(Target(score, None, True, 1), torch.tensor(NORMALS), 1, norm="linf", radius=0.1, budget=QUICK)
     assert result.after.numpy() == pytest.approx(NORMALS.mean((1, 2, 3)) + 0.1, abs=1e-6)
     assert sizes[:3] == [12, 6, 3]
-    assert set(sizes) == {12, 6, 3}
+    assert max(sizes[2:]) == 3  # and less where images have converged
     with pytest.raises(torch.OutOfMemoryError):
         worst_case(
             Target(lambda x: score(x.repeat(5, 1, 1, 1)), None, True, 1),

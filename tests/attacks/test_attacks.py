@@ -247,6 +247,32 @@ def test_apgd_treats_each_image_alone(encoder):
         assert torch.allclose(alone, together[one], atol=1e-5)
 
 
+def test_converged_images_leave_the_batch_and_nothing_else_changes():
+    """A linear score, whose corner is found at once, and one with its maximum inside, around which steps go on."""
+    x = images(8, shape=(2, 8, 8))
+    x[:, 1] = (torch.arange(8) % 2).float()[:, None, None]  # which of the two scores an image has
+    w, asked = torch.randn((8, 8), generator=torch.Generator().manual_seed(1)), []
+
+    def score(moved):
+        asked.append(len(moved))
+        linear, inside = (moved[:, 0] * w).sum((1, 2)), -(moved[:, 0] - 0.5).square().sum((1, 2))
+        return torch.where(moved[:, 1, 0, 0].round() == 0, linear, inside)
+
+    for norm in ("linf", "l2"):
+        settings = {"norm": norm, "radius": 0.1, "start": torch.full_like(x, 0.01)}
+        plain = attacks.apgd(score, x, **settings)
+        assert set(asked) == {8}
+        asked.clear()
+        dropped = attacks.apgd(score, x, **settings, drop_converged=True)
+        assert torch.allclose(dropped, plain, atol=1e-5)
+        assert min(asked) <= 4
+        asked.clear()
+    linear = lambda moved: (moved[:, 0] * w).sum((1, 2))  # noqa: E731
+    calls = []
+    attacks.apgd(lambda moved: calls.append(1) or linear(moved), x, radius=0.1, drop_converged=True)
+    assert len(calls) < 10  # nothing is left to be attacked
+
+
 def test_the_far_end_beats_gradients_where_black_pixels_are_reconstructed_a_little_brighter():
     """|x − r|² with x = 0 and r = 0.04: the gradient points below 0, the maximum lies at 0.1."""
     x, reconstruction = torch.zeros(3, 1, 8, 8), torch.full((3, 1, 8, 8), 0.04)

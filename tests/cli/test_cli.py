@@ -40,7 +40,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")  # of the terminal that tables fit into
     monkeypatch.setattr(catalogue, "lesson_folders", lambda: [tmp_path / "notebooks"])
     parameters = 'profile: str = "lab"  # size {smoke, lab}\nepochs: int = 3  # [1, 10]\n'
-    parameters += 'device: str = "cpu"  # {auto, cpu}\noutput_dir: str = "elsewhere"'
+    parameters += 'seed: int = 0  # [0, 1000]\ndevice: str = "cpu"  # {auto, cpu}\noutput_dir: str = "elsewhere"'
     lesson(tmp_path / "notebooks", "00_good", RECORDING, parameters)
     lesson(tmp_path / "notebooks", "01_bad", "raise KeyError('x')")
     return tmp_path
@@ -350,10 +350,11 @@ def test_tour_succeeds_when_all_do(here, monkeypatch):
         return outcome(finding="Fine.", seconds=2.0, device="cpu")
 
     monkeypatch.setattr(run, "run_lesson", run_lesson)
-    result = call("tour", "--profile", "lab", "--device", "cpu", "--out", "there", "--timeout", "9", "--workers", "1")
+    settings = {"profile": "lab", "device": "cpu", "seed": 7}
+    options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+    result = call("tour", *options, "--out", "there", "--timeout", "9", "--workers", "1")
     assert result.exit_code == 0
-    given = {"profile": "lab", "device": "cpu"}
-    assert asked == [("00_good", given, Path("there"), 9), ("01_bad", {}, Path("there"), 9)]
+    assert asked == [("00_good", settings, Path("there"), 9), ("01_bad", {}, Path("there"), 9)]
     assert (here / "there" / "index.html").is_file()
 
 

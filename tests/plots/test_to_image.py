@@ -67,3 +67,14 @@ def test_dots_keep_their_order_whatever_their_symbol():
     rows, columns = np.nonzero(vermilion)
     assert columns.mean() < pixels.shape[1] / 3, "the first name, at the left"
     assert rows.mean() > pixels.shape[0] / 2, "the smallest value, below"
+
+
+def test_a_heatmap_with_names_keeps_its_first_row_on_top():
+    table = {"top": {"5%": 0.0, "20%": 1.0}, "bottom": {"5%": 1.0, "20%": 1.0}}
+    pixels = np.asarray(image_of(plots.heatmap(table, title=""), width=480, height=300)).astype(int)
+    low = np.abs(pixels - [0, 34, 78]).sum(axis=2) < 30  # cividis at 0; the other three cells are yellow
+    high = np.abs(pixels - [254, 232, 56]).sum(axis=2) < 30
+    assert low.mean() > 0.1
+    assert high.mean() > 2.5 * low.mean()
+    (rows, columns), (others, across) = np.nonzero(low), np.nonzero(high)
+    assert rows.max() < others.max() and columns.max() < across.max()  # in the upper left corner
