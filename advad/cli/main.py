@@ -429,6 +429,7 @@ def sweep(spec: Path, out: Path | None, workers: int, dask: str | None, dry_run:
 @click.option("--dataset", "datasets", multiple=True, metavar="NAME", help="Only this data set; repeat for more.")
 @click.option("--method", "methods", multiple=True, metavar="NAME", help="Only this method; repeat for more.")
 @click.option("--seeds", type=click.IntRange(1), help="Number of seeds  [default: 1 with --normal, else all]")
+@click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="In place of that of the recipes.")
 @click.option("--missing", is_flag=True, help="Only runs whose results are not in data/results.")
 @click.option("--out", type=PATH, default=Path("runs/reproduce"), show_default=True, help="Where to write the tables.")
 @click.option("--workers", type=click.IntRange(1), help="Processes on this machine  [default: one per core, 4 at most]")
@@ -442,6 +443,7 @@ def reproduce(
     datasets: Sequence[str],
     methods: Sequence[str],
     seeds: int | None,
+    precision: str | None,
     missing: bool,
     out: Path,
     workers: int | None,
@@ -470,6 +472,7 @@ def reproduce(
     seeds = seeds or (1 if normal else None)  # a class alone is asked for by somebody who wants to see it soon
     asked = [*(f"--normal {name}" for name in normal), *(f"--dataset {name}" for name in datasets)]
     asked += [f"--method {name}" for name in methods] + ([f"--seeds {seeds}"] if seeds else [])
+    asked += [f"--precision {precision}"] if precision else []
     failed, results = [], []
     with one_line_errors():
         pairs = [pair for pair in tables.tables() if paper in ("all", pair[0]) and table in (None, pair[1])]
@@ -477,8 +480,11 @@ def reproduce(
             if show:
                 plan = tables.outline_of(name, number, budget)
             else:
-                plan = tables.plan_of(name, number, budget)
+                plan = tables.plan_of(name, number, budget, precision)
                 names = tables.chosen(plan, normal, datasets, seeds, methods, missing)
+                if slow := tables.emulated(plan, names):
+                    remedy = "--precision float32 takes about a tenth of the time, and the rows say so."
+                    click.echo(f"{', '.join(slow)}: this processor emulates bfloat16. {remedy}", err=True)
                 if dry_run:
                     click.echo(time_estimate.listing(plan, folder_of(plan, None), workers, names))
                     continue

@@ -122,10 +122,27 @@ def tables() -> list[tuple[str, str]]:
     return [(paper, table) for paper, table in names if paper in papers]
 
 
-def plan_of(paper: str, table: str, budget: str = BUDGETS[0]) -> Plan:
-    """Return the runs of a published table; SpecError where no spec of it ships."""
+def plan_of(paper: str, table: str, budget: str = BUDGETS[0], precision: str | None = None) -> Plan:
+    """Return the runs of a published table; SpecError where no spec of it ships.
+
+    A `precision` stands in place of that of the recipes which name one.
+    """
     _know(paper, table)
-    return read_plan(SPECS / f"{paper}-{table}.toml", budget)
+    name, spec = read_spec(SPECS / f"{paper}-{table}.toml")
+    for method in spec["methods"]:
+        for settings in (method, *(method.get(kind, {}) for kind in BUDGETS)):
+            if precision and "precision" in settings:
+                settings["precision"] = precision
+    return read_plan(spec | {"name": name}, budget)
+
+
+def emulated(plan: Plan, names: Collection[str]) -> list[str]:
+    """Return the methods whose runs ask for bfloat16, where the device has none in hardware."""
+    from advad.engine.training import choose_device, has_bfloat16
+
+    runs = [run for run in plan.runs if isinstance(run, MethodRun) and run.name in names]
+    asking = [run for run in runs if run.settings.get("precision") == "bfloat16"]
+    return sorted({run.method for run in asking if not has_bfloat16(choose_device(run.device))})
 
 
 def outline_of(paper: str, table: str, budget: str = BUDGETS[0]) -> Plan:

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 import advad
 from advad.cli.main import main
+from advad.engine import training
 from advad.lessons.parameters import SpecError
 from advad.scoreboard import measured, reproduce
 from advad.scoreboard.published import published
@@ -197,6 +198,20 @@ def test_a_dry_run_says_how_long_and_runs_nothing(here):
     assert result.exit_code == 0
     assert "3 runs, 0 finished, 3 to do: under 1 s" in result.stdout
     assert not (here / "runs").exists()
+
+
+def test_a_recipe_in_bfloat16_is_also_run_without_it(here, monkeypatch):
+    (here / "arae-2.toml").write_text(SPEC.replace("epochs = 1", 'epochs = 1\nprecision = "bfloat16"'))
+    arguments = ("arae", "2", "--normal", "8", "--method", "VAE")
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: False)
+    warned = call(*arguments, "--dry-run").stderr
+    assert warned.startswith("VAE: this processor emulates bfloat16. --precision float32 takes about a tenth")
+    plain = call(*arguments, "--precision", "float32")
+    assert (plain.exit_code, "emulates" in plain.stderr) == (0, False)
+    (results,) = here.glob("runs/sweeps/arae-2-laptop/VAE-*/results.json")
+    assert json.loads(results.read_text())["parameters"]["precision"] == "float32"
+    monkeypatch.setattr(training, "has_bfloat16", lambda device: True)
+    assert "emulates" not in call(*arguments, "--dry-run").stderr
 
 
 def test_kept_results_stand_in_the_table_of_a_fresh_clone(here, monkeypatch):
