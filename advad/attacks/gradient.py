@@ -160,8 +160,8 @@ def apgd(
         First δ, instead of a random one; it is projected first.
     drop_converged : bool
         Whether an image leaves the batch once every further step would return to its best point, as at a corner of the
-        ball from which the gradient points outward. The result is the same but for rounding, in less time. The objective must then take
-        some of the images alone, and must not be random.
+        ball from which the gradient points outward. The result is the same but for rounding, in less time. The
+        objective must then take some of the images alone, and must not be random.
 
     Raises
     ------

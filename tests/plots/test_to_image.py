@@ -77,4 +77,5 @@ def test_a_heatmap_with_names_keeps_its_first_row_on_top():
     assert low.mean() > 0.1
     assert high.mean() > 2.5 * low.mean()
     (rows, columns), (others, across) = np.nonzero(low), np.nonzero(high)
-    assert rows.max() < others.max() and columns.max() < across.max()  # in the upper left corner
+    assert rows.max() < others.max()  # in the upper row,
+    assert columns.max() < across.max()  # on the left
