@@ -252,8 +252,9 @@ def roc(is_anomaly: ArrayLike, scores: Mapping[str, ArrayLike], *, title: str = 
     figure.add_scatter(
         x=[0, 1], y=[0, 1], name="chance", mode="lines", line={"color": "#999", "dash": "dot", "width": 1}
     )
-    # a square to the left, the legend beside it where there is room, else in the corner where no curve passes
-    figure.update_layout(legend={"x": 1, "y": 0.04, "xanchor": "right", "yanchor": "bottom"}, height=460)
+    # a square, and the legend under it: inside, on a narrow page, it would cover the curves
+    below = {"x": 0, "y": -0.2, "xanchor": "left", "yanchor": "top"}
+    figure.update_layout(legend=below, height=430 + 30 * (len(scores) + 1))
     square = {"range": [-0.01, 1.01], "constrain": "domain", "tickvals": [0, 0.2, 0.4, 0.6, 0.8, 1]}
     figure.update_xaxes(**square, constraintoward="left")
     figure.update_yaxes(**square, scaleanchor="x")
