@@ -11,7 +11,7 @@ import advad
 
 PACKAGE = Path(advad.__file__).parent
 
-GROUND = {"attacks", "checks", "environment", "files", "images", "occlusion", "thresholds", "types"}
+GROUND = {"attacks", "checks", "environment", "files", "images", "occlusion", "progress", "thresholds", "types"}
 CORE = GROUND | {"analysis", "datasets", "engine", "explorers", "methods", "networks", "pages", "plots"}
 ALLOWED = {  # room -> the rooms that it may import from, besides itself; a room stands above those it names
     **dict.fromkeys(GROUND, GROUND),

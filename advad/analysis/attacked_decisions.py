@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from advad.analysis.attack_ensemble import PIXEL_UNITS, Budget, attackable, rising_radii, scores_of, worst_case
 from advad.checks import check_number
 from advad.files import expanded
+from advad.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def decision_curve(
     settings: dict[str, Any] = {"norm": norm, "budget": budget, "seed": seed, "batch_size": batch_size}
     settings["folder"] = None if folder is None else expanded(folder)
     cross_at = {}
-    with tqdm(total=len(radii) * len(x), desc="decisions", disable=not progress, unit="radius") as bar:
+    with progress_bar(total=len(radii) * len(x), desc="decisions", disable=not progress, unit="radius") as bar:
         for (name, images), sign in zip(x.items(), (1, -1), strict=True):
             scores = scores_of(target, images, batch_size)
             crossed = scores > limit if sign > 0 else scores <= limit

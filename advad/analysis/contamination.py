@@ -15,6 +15,7 @@ from advad.analysis.metrics import auroc
 from advad.checks import reject
 from advad.files import expanded, replacing
 from advad.images import as_numpy
+from advad.progress import progress_bar
 
 OWNER = "ContaminationRuns"
 
@@ -112,8 +113,6 @@ def contaminated_runs(
     ValueError
         `path` holds other runs, training ends before the last of `epochs`, or a seed's test images change.
     """
-    from tqdm.auto import tqdm
-
     owner, grid = "contaminated_runs", (len(rates), len(seeds), len(epochs))
     first = [split_at(rates[0], seed) for seed in seeds]
     arrays = {
@@ -129,7 +128,7 @@ def contaminated_runs(
     if file is not None and file.exists():
         arrays = _resumed(file, method, arrays)
     scores, holdout_scores = arrays["scores"], arrays["holdout_scores"]
-    with tqdm(total=int(np.prod(grid)), desc=owner, disable=not progress, unit="score") as bar:
+    with progress_bar(total=int(np.prod(grid)), desc=owner, disable=not progress, unit="score") as bar:
         for a, s in np.ndindex(grid[:2]):
             if not np.isnan(scores[a, s]).any():
                 bar.update(grid[2])

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from advad.analysis.attack_checks import Check, attack_checks, random_score
 from advad.analysis.attack_ensemble import (
@@ -34,6 +33,7 @@ from advad.attacks import apgd, pgd
 from advad.checks import as_images, check_choice, check_number, reject
 from advad.files import expanded
 from advad.images import as_float
+from advad.progress import progress_bar
 
 NO_GRADIENT = "Attack another detector, and show its images to this one."
 SIGNS = {"raise": {"normals": 1}, "lower": {"anomalies": -1}, "both": {"normals": 1, "anomalies": -1}}
@@ -406,7 +406,7 @@ def evaluate(
     signs = SIGNS[direction]
     batches = sum(-(-len(x[name]) // batch_size) * len(target.members) for name in signs)
     worst_cases: dict[str, WorstCase] = {}
-    with tqdm(total=batches + len(signs), desc="attacks", disable=not progress, unit="attack") as bar:
+    with progress_bar(total=batches + len(signs), desc="attacks", disable=not progress, unit="attack") as bar:
         for name, images in x.items():
             if name in signs:
                 worst_cases[name] = worst_case(target, images, signs[name], tick=bar.update, **settings)

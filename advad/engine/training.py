@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from advad.checks import check_choice, reject
 from advad.images import as_float
+from advad.progress import progress_bar
 
 Loss = Callable[..., "tuple[Tensor, dict[str, Tensor]]"]
 
@@ -333,14 +334,14 @@ def train(
     BaseException
         Whatever else stops it is passed on, after the same. KeyboardInterrupt stores the run first.
     """
-    from tqdm.auto import tqdm
-
     plan = [(stage, first) for stage in stages for first in [True] + [False] * (stage.epochs - 1) if stage.epochs]
     n_batches = math.ceil(len(images) / batch_size)
     total = len(plan)
     good, copied = _copy(run), time.monotonic()
     between_epochs = True  # then the weights are those of the history
-    bar = tqdm(total=total * n_batches, initial=run.epoch * n_batches, desc=name, disable=not progress, unit="batch")
+    bar = progress_bar(
+        total=total * n_batches, initial=run.epoch * n_batches, desc=name, disable=not progress, unit="batch"
+    )
     try:
         while run.epoch < total:
             stage, first = plan[run.epoch]
@@ -361,7 +362,7 @@ def train(
             )
             between_epochs = True
             bar.set_description(f"{name} epoch {run.epoch}/{total}", refresh=False)
-            bar.set_postfix({term: f"{value:.3g}" for term, value in means.items()}, refresh=False)
+            bar.set_postfix({term: f"{value:.3g}" for term, value in list(means.items())[:1]}, refresh=False)
             if time.monotonic() - copied > 1 or run.epoch == total:  # at most a second of work is lost
                 good, copied = _copy(run), time.monotonic()
             if checkpoint is not None and (run.epoch % checkpoint_every == 0 or run.epoch == total):

@@ -30,6 +30,7 @@ from advad.experiments.spec import Plan, read_plan, refuse
 from advad.files import expanded, read_json, write_json
 from advad.lessons.parameters import SpecError
 from advad.lessons.record import FILE
+from advad.progress import progress_bar
 
 RECORD = "sweep.json"  # in a sweep's folder: whose it is, and which of its runs count
 HOME = Path("runs/sweeps")
@@ -82,8 +83,6 @@ def sweep(
     2 1.00
     4 1.00
     """
-    from tqdm.auto import tqdm
-
     plan = spec if isinstance(spec, Plan) else read_plan(spec)
     home = folder_of(plan, folder)
     wanted = [run for run in plan.runs if only is None or run.name in only]
@@ -98,7 +97,9 @@ def sweep(
         _claim(plan, home)
         for line in (line for run in todo for line in damage_in(home / run.name)):
             say(line)
-        with tqdm(total=len(wanted), initial=len(outcomes), desc=plan.name, unit="run", disable=not progress) as bar:
+        with progress_bar(
+            total=len(wanted), initial=len(outcomes), desc=plan.name, unit="run", disable=not progress
+        ) as bar:
             for outcome in _outcomes(todo, home, options, partial(bar.write, file=sys.stderr)):
                 outcomes[outcome.run.name] = outcome
                 if failed := sum(bool(outcome.error) for outcome in outcomes.values()):

@@ -99,6 +99,8 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
         outputs = []
         for output in cell.get("outputs", []):
             data = output.get("data", {})
+            if data.get("text/html") == "":  # a progress bar that is done
+                continue
             if data.pop(WIDGET, None) is not None:
                 if BAR.search(data.get("text/plain", "")):
                     continue

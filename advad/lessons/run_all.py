@@ -9,10 +9,10 @@ from typing import Any
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
-from tqdm.auto import tqdm
 
 from advad.lessons import run
 from advad.lessons.outcome import LessonError, LessonResult
+from advad.progress import progress_bar
 
 
 def run_lessons(
@@ -41,7 +41,7 @@ def run_lessons(
     settings = {"folder": folder, "timeout": timeout, "progress": progress and workers == 1}
     tasks = [delayed(attempt)(notebook, parameters=values, **settings) for notebook, values in parameters.items()]
     done: dict[Path, LessonResult] = {}
-    with _workers(workers), tqdm(total=len(tasks), unit="lesson", disable=not progress or workers == 1) as bar:
+    with _workers(workers), progress_bar(total=len(tasks), unit="lesson", disable=not progress or workers == 1) as bar:
         parallel: Any = Parallel(return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
         for notebook, outcome in parallel(tasks):
             done[notebook] = outcome

@@ -122,6 +122,7 @@ from advad.lessons import lesson
 lesson.start("00_test", {{"seed": 0, "device": "cpu"}}, output_dir="held")
 detector = advad.load_detector({path!r})
 split = advad.one_class(advad.load("digits"), normal=8, seed=0, test_size=240)
+advad.AE(epochs=2, widths=(8,), device="cpu").fit(split.train)
 """,
     'guess = lesson.predict("Up or down?", ["up", "down"])',
     """
