@@ -43,7 +43,7 @@ from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import Parameter, ParameterError, parse_parameters, read_parameters
 from advad.lessons.record import FILE, Held, Lesson, Prediction, earlier_predictions, output_folder
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box
-from advad.plots.images import image_markup
+from advad.plots.images import image_markup, typeset
 
 PLOTLY = "application/vnd.plotly.v1+json"
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
@@ -161,7 +161,8 @@ def show(figure: Any, finding: str, alt: str | None = None, *, after: Prediction
     """
     payload = json.loads(figure.to_json())
     payload["config"] = CONFIG
-    alt, finding = alt or figure.layout.title.text or "Interactive figure", typeset(finding)
+    title = (figure.layout.title.text or "").replace("<br>", " ")
+    alt, finding = alt or title or "Interactive figure", typeset(finding)
     running().saw(finding)
     about = {"kind": "figure", "alt": alt, "finding": finding}
     _put(lambda: ({PLOTLY: payload, "text/plain": f"[Figure: {alt}]"}, about), after, "This figure")
@@ -393,9 +394,9 @@ def check(
     if exercise is not None and state != "right":
         parts.append("Until then the lesson goes on with the library's own.")
     text = " ".join(filter(None, parts))
-    markup = html.escape(text)
+    markup = _with_code(text)
     if recipe and state == "wrong":
-        markup += f"<details><summary>A second hint</summary>{html.escape(recipe)}</details>"
+        markup += f"<details><summary>A second hint</summary>{_with_code(recipe)}</details>"
     bundle = {"text/html": box(label, markup, colour), "text/plain": f"{label}. {text}"}
     _put(lambda: (bundle, {"kind": "check"}))
     current.checks[name] = state
@@ -453,10 +454,9 @@ def record(finding: str, **metrics: Any) -> None:
 # ---------------------------------------------------------------- outputs, and how they are held back
 
 
-def typeset(text: str) -> str:
-    """Return a finding with a true minus before numbers, and none before a zero."""
-    text = re.sub(r"(?<![\w.])-(?=0(\.0+)?(?![\d.]))", "", text)
-    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+def _with_code(text: str) -> str:
+    """Return a text as HTML, in which `name` stands in the font of code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def _note(kind: str, label: str, text: str, colour: str = BLUE) -> Output:

@@ -196,7 +196,7 @@ def panels(
     space: dict[str, Any] = {"horizontal_spacing": 0.03 if equal else 0.07, "vertical_spacing": 0.17 / n_rows}
     figure = make_subplots(n_rows, columns, subplot_titles=list(parts), **space)
     figure.update_layout(layout(title, height=110 + 250 * n_rows))
-    figure.update_layout(margin={"l": 20 if equal else 60, "r": 10, "t": 96, "b": 64})
+    figure.update_layout(margin={"l": 20 if equal else 60, "r": 10, "t": figure.layout.margin.t + 40, "b": 64})
     figure.update_layout(legend={"orientation": "h", "x": 0, "y": -16 / (250 * n_rows), "yanchor": "top"})
     figure.update_annotations(font={"size": 12.5})
     names = list(dict.fromkeys(name for groups in parts.values() for name in groups))

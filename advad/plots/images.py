@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -109,7 +110,7 @@ def grid(
     side, margin, text_height = tile * scale, gap * scale, 18 * scale
     label_width = max([round(font.getlength(label)) for label in rows], default=0) + 2 * margin
     n = max(len(images) for images in rows.values())
-    captions = {label: [_broken(text, font, side + margin // 2) for text in texts] for label, texts in captions.items()}
+    captions = {name: [_broken(text, font, side + margin // 2) for text in texts] for name, texts in captions.items()}
     lines = {label: max((text.count("\n") for text in texts), default=0) + 1 for label, texts in captions.items()}
     heights = [side + margin + text_height * lines.get(label, 0) for label in rows]
     titles = [_broken(text, font, side + margin // 2) for text in columns]
@@ -123,7 +124,7 @@ def grid(
         draw.text(foot, title, fill=BLACK, font=font, anchor="md", align="center")
     y = top
     for (label, images), height in zip(rows.items(), heights, strict=True):
-        draw.text((label_width - margin, y + side // 2), label, fill=BLACK, font=font, anchor="rm")
+        draw.text((label_width - margin, y + side // 2), typeset(label), fill=BLACK, font=font, anchor="rm")
         for column, image in enumerate(images):
             if image is None:
                 continue
@@ -139,10 +140,16 @@ def grid(
     return canvas
 
 
+def typeset(text: str) -> str:
+    """Return a text with a true minus before numbers, and none before a zero."""
+    text = re.sub(r"(?<![\w.])-(?=0(\.0+)?(?![\d.]))", "", text)
+    return re.sub(r"(?<![\w.])-(?=\d)", "−", text)
+
+
 def _broken(text: str, font: Any, width: float) -> str:
     """Return a text with line breaks between words, so that no line of several is wider than `width`."""
     lines = []
-    for line in text.split("\n"):
+    for line in typeset(text).split("\n"):
         lines.append("")
         for word in line.split(" "):
             longer = f"{lines[-1]} {word}".strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILION, YELLOW, BLACK = (
@@ -19,18 +20,22 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
 
 
+TITLE_WIDTH = 60  # characters in a line of a figure's title: as many as a narrow page has room for
+
+
 def layout(title: str, x_title: str = "", y_title: str = "", **settings: Any) -> dict[str, Any]:
-    """Return the layout that all our plots share; `settings` go over it."""
+    """Return the layout that all our plots share, with a long title in several lines; `settings` go over it."""
+    lines = [line for part in title.split("<br>") for line in textwrap.wrap(part, TITLE_WIDTH) or [""]]
     axis = {"showline": True, "linecolor": "#888", "gridcolor": "#e6e6e6", "zeroline": False, "ticks": "outside"}
     return {
         "template": "none",
-        "title": {"text": title, "font": {"size": 16}, "x": 0.01, "xanchor": "left"},
+        "title": {"text": "<br>".join(lines), "font": {"size": 16}, "x": 0.01, "xanchor": "left"},
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "#222"},
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
         "xaxis": {**axis, "title": {"text": x_title, "standoff": 8}, "automargin": True},
         "yaxis": {**axis, "title": {"text": y_title, "standoff": 8}, "automargin": True},
-        "margin": {"l": 60, "r": 20, "t": 56, "b": 50},
+        "margin": {"l": 60, "r": 20, "t": 36 + 20 * len(lines), "b": 50},
         "legend": {"bgcolor": "rgba(255,255,255,0.8)"},
         "height": 400,
         "hoverlabel": {"font": {"size": 13}},

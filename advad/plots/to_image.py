@@ -51,7 +51,7 @@ def image_of(figure: Any, *, width: int | None = None, height: int | None = None
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#e6e6e6", zorder=0)
     axes.set_axisbelow(True)
-    axes.set_title(layout.title.text or "", loc="left", fontsize=12)
+    axes.set_title((layout.title.text or "").replace("<br>", "\n"), loc="left", fontsize=12)
     axes.set_xlabel(layout.xaxis.title.text or "")
     axes.set_ylabel(layout.yaxis.title.text or "")
     for trace in figure.data:

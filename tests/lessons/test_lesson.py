@@ -511,13 +511,13 @@ def fails_late(x):
 def test_an_exercise_whose_answer_the_library_has(shown, begun, monkeypatch, answer, state, text):
     monkeypatch.setattr(lesson, "EXERCISES", EXERCISES.copy())
     monkeypatch.setattr(answers, "EXERCISES", lesson.EXERCISES)
-    register = answers.function("00_test", "double", "Add.", "Write <x> + x.", lambda: [(1,), (np.arange(3),)])
+    register = answers.function("00_test", "double", "Add.", "Write `<x> + x`.", lambda: [(1,), (np.arange(3),)])
     own = register(lambda x: 2 * x)
     goes_on_with = lesson.check("double", answer)
     assert goes_on_with is (answer if state == "right" else own)
     assert begun.checks == {"double": state}
     assert text in text_of(shown)
-    assert ("A second hint</summary>Write &lt;x&gt; + x." in shown[-1][0]["text/html"]) == (state == "wrong")
+    assert ("A second hint</summary>Write <code>&lt;x&gt; + x</code>." in shown[-1][0]["text/html"]) == (state == "wrong")
     assert "Write" not in text_of(shown)
 
 

@@ -197,3 +197,12 @@ def test_interval_curves_draw_the_value_and_shade_the_rest():
     band, line = figure.data
     assert list(line.y) == [0.5, 0.2]
     assert list(band.y) == [0.7, 0.3, 0.1, 0.4]  # the upper ends, and back along the lower ones
+
+
+def test_a_long_title_has_lines_and_room_for_them():
+    title = "Of ten neighbours on a map of the AE's codes, how many are invented?"
+    long, short = (plots.curves([0, 1], {"a": [0, 1]}, title=text, x_title="", y_title="") for text in (title, "t"))
+    first, second = long.layout.title.text.split("<br>")
+    assert f"{first} {second}" == title
+    assert max(len(first), len(second)) <= 60
+    assert long.layout.margin.t == short.layout.margin.t + 20

@@ -58,6 +58,13 @@ def test_captions_wider_than_an_image_are_broken_not_cut():
     assert not ink[:, -4:].any()  # nothing at the right edge
 
 
+def test_labels_of_images_have_a_true_minus():
+    images = np.zeros((1, 1, 8, 8))
+    hyphen, minus = (plots.grid({f"{sign}1.5": images}, columns=[f"{sign}2.0"]) for sign in "-−")
+    assert np.array_equal(hyphen, minus)
+    assert not np.array_equal(minus, plots.grid({"+1.5": images}, columns=["+2.0"]))
+
+
 def test_dots_keep_their_order_whatever_their_symbol():
     """Names lie across in the order of the figure; matplotlib would put those of one symbol first."""
     names = {"a": 1.0, "b": 5.0, "c": 3.0}

@@ -22,6 +22,7 @@ from advad.explorers.latent.encoded_images import OWNER, EncodedImages, Probe
 from advad.explorers.latent.scatter import MapFigure, looks_of, looks_of_scores, ranges
 from advad.explorers.scored_images import Known, reconstructions_of
 from advad.images import as_numpy
+from advad.plots.charts import with_equal_decimals
 from advad.plots.images import heat, image_markup, image_row, small, stack
 from advad.plots.to_image import image_of
 
@@ -301,7 +302,7 @@ class LatentExplorer(Explorer):
         """Show a text, and images with their scores."""
         self.below_summary = text
         self.below_text.say(text)
-        captions = {label: [f"{score:.2g}" for score in scores]}
+        captions = {label: with_equal_decimals(scores)}
         self.strip = plots.grid({label: images}, captions=captions)
         if len(images):
             self.below.show(self.strip, f"{text} Scores: {', '.join(captions[label])}.")
