@@ -20,12 +20,13 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
 
 
-TITLE_WIDTH = 60  # characters in a line of a figure's title: as many as a narrow page has room for
+TITLE_WIDTH, AXIS_WIDTH = 60, 36  # characters in a line of a title: what a narrow page, and a low figure, have room for
 
 
 def layout(title: str, x_title: str = "", y_title: str = "", **settings: Any) -> dict[str, Any]:
     """Return the layout that all our plots share, with a long title in several lines; `settings` go over it."""
     lines = [line for part in title.split("<br>") for line in textwrap.wrap(part, TITLE_WIDTH) or [""]]
+    y_title = "<br>".join(textwrap.wrap(y_title, AXIS_WIDTH))
     axis = {"showline": True, "linecolor": "#888", "gridcolor": "#e6e6e6", "zeroline": False, "ticks": "outside"}
     return {
         "template": "none",

@@ -53,7 +53,7 @@ def image_of(figure: Any, *, width: int | None = None, height: int | None = None
     axes.set_axisbelow(True)
     axes.set_title((layout.title.text or "").replace("<br>", "\n"), loc="left", fontsize=12)
     axes.set_xlabel(layout.xaxis.title.text or "")
-    axes.set_ylabel(layout.yaxis.title.text or "")
+    axes.set_ylabel((layout.yaxis.title.text or "").replace("<br>", "\n"))
     for trace in figure.data:
         if trace.visible is False or trace.opacity == 0:
             continue

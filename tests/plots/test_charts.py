@@ -206,3 +206,5 @@ def test_a_long_title_has_lines_and_room_for_them():
     assert f"{first} {second}" == title
     assert max(len(first), len(second)) <= 60
     assert long.layout.margin.t == short.layout.margin.t + 20
+    axis = plots.curves([0, 1], {"a": [0, 1]}, title="", x_title="", y_title=f"squared distance, {'as a share ' * 2}")
+    assert axis.layout.yaxis.title.text == "squared distance, as a share as a<br>share"
