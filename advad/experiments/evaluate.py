@@ -19,7 +19,7 @@ PIXEL_METRICS = ("pixel_auroc", "pixel_auprc", "aupro_30", "aupro_5")
 ITSR_SHARE = 0.1  # Beggel et al. 2019, Sec. 5: 90th percentile of the training errors, 10th of their likelihoods
 
 
-def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[float] = ()) -> dict[str, Interval]:
+def measure(detector: BaseDetector, split: advad.Split) -> dict[str, Interval]:
     """Return the metrics of a trained detector on the test part, each with its bootstrap interval of 95 %.
 
     "auroc", "auprc" and "fpr_at_tpr" need no threshold. "auroc_of_…" is that of the cheap statistic of the images that
@@ -35,10 +35,6 @@ def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[f
       10th (the paper's rule for its AAE and ITSR), for detectors whose `decisions` offer it.
 
     Each further rule that a detector's `decisions` offer is measured in the same way under its own name.
-
-    For each of `attack_radii`, in pixel units, "auroc_attacked_…" is the AUROC with the normal test images attacked by
-    PGD, as Salehi et al. 2020, Table 5, report it, and "auroc_robust_…" that under the worst case of an ensemble of
-    attacks; see `advad.analysis.robustness.robust_auroc`. Both need a score with a gradient.
 
     By `advad.merged`, protocol 1 of Salehi et al. 2020, "best_f1" is measured too, as they print it for COIL-100: the
     largest F1 over all thresholds. It is chosen on the test part, so it bounds what a threshold can reach.
@@ -73,10 +69,23 @@ def measure(detector: BaseDetector, split: advad.Split, attack_radii: Sequence[f
     if masks is not None and masks[truth].any() and not masks[~truth].any():
         row = localisation(detector.anomaly_map(split.test), masks, scores=scores, is_anomaly=truth).overall
         metrics |= {name: getattr(row, name) for name in PIXEL_METRICS}
-    for radius in attack_radii:
+    return metrics
+
+
+def measure_attacked(
+    detector: BaseDetector, split: advad.Split, radii: Sequence[float]
+) -> tuple[dict[str, Interval], dict[str, str]]:
+    """Return what attacks on the normal test images leave of the AUROC, and what it may be called, by metric.
+
+    For each of `radii`, in pixel units, "auroc_attacked_…" is the AUROC under PGD, as Salehi et al. 2020, Table 5,
+    report it, and "auroc_robust_…" that under the worst case of an ensemble of attacks. The verdict of the latter says
+    whether checks found the attacks too weak; see `advad.analysis.robustness.robust_auroc`. Both need a gradient.
+    """
+    truth, metrics, verdicts = split.test_is_anomaly.numpy(), {}, {}
+    for radius in radii:
         attacked = robust_auroc(detector, split.test[~truth], split.test[truth], radius, progress=False)
         for metric, of_images in {"attacked": attacked.scores_attacked, "robust": attacked.scores_robust}.items():
-            metrics[f"auroc_{metric}_{radius:g}"] = advad.bootstrap(
-                advad.auroc, attacked.evaluation.is_anomaly, of_images
-            )
-    return metrics
+            name = f"auroc_{metric}_{radius:g}"
+            metrics[name] = advad.bootstrap(advad.auroc, attacked.evaluation.is_anomaly, of_images)
+        verdicts[name] = attacked.evaluation.verdict
+    return metrics, verdicts

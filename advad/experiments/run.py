@@ -39,7 +39,7 @@ from advad.datasets.torchvision_sets import NAMES
 from advad.engine.base import BaseDetector
 from advad.engine.detector import CHECKPOINT
 from advad.environment import hardware, versions
-from advad.experiments.evaluate import measure
+from advad.experiments.evaluate import measure, measure_attacked
 from advad.experiments.run_files import ERROR, LOCK, begin, begun_in, fault_of, tidy
 from advad.files import plain, read_json, write_json
 from advad.lessons.record import FILE
@@ -228,7 +228,8 @@ class MethodRun(Run):
         """Return its part of `results.json`; `took` seconds of training count unless the detector has its own."""
         trained = isinstance(detector, advad.Detector)
         seconds = sum(detector.history_.get("seconds", [])) if trained else 0.0  # a resumed run's, from its beginning
-        metrics = measure(detector, split, self.attack_radii)
+        attacked, verdicts = measure_attacked(detector, split, self.attack_radii)
+        metrics = measure(detector, split) | attacked
         parts = {role: chosen.numpy().tobytes() for role, chosen in sorted(split.indices.items())}
         return {
             "method": self.method,
@@ -240,6 +241,7 @@ class MethodRun(Run):
             **({"precision": detector.precision_} if trained else {}),
             "weights": sum(tensor.numel() for tensor in detector.networks_.parameters()) if trained else 0,
             "metrics": {name: interval._asdict() for name, interval in metrics.items()},
+            **({"verdicts": verdicts} if verdicts else {}),
             "seconds": round(seconds or took, 4),
             "device": hardware(detector.device_ if trained else torch.device("cpu")),
         }

@@ -10,7 +10,7 @@ from advad.analysis.localisation import localisation
 from advad.analysis.score_correlates import score_correlates
 from advad.datasets.defects import plant_defects
 from advad.datasets.imageset import ImageSet
-from advad.experiments.evaluate import measure
+from advad.experiments.evaluate import measure, measure_attacked
 from tests.cases import GAME, SMALL
 
 RULES = {"balanced_accuracy_observed", "balanced_accuracy_unobserved"}
@@ -80,20 +80,22 @@ def test_without_contamination_nothing_is_observed():
 
 
 def test_attacked_normals_are_measured_by_pgd_and_by_the_worst_case_at_each_radius():
-    """The stronger attack and the larger radius both leave less of the AUROC; unattacked metrics stay as they are."""
+    """The stronger attack and the larger radius both leave less of the AUROC."""
     split = contaminated(0.0)
     split = replace(
         split, test=split.test[:60], test_labels=split.test_labels[:60], test_is_anomaly=split.test_is_anomaly[:60]
     )
     detector = advad.AE(**SMALL, epochs=5).fit(split.train, progress=False)
     plain = measure(detector, split)
-    attacked = measure(detector, split, [0.05, 0.2])
-    assert {name: attacked[name] for name in plain} == plain
-    values = {name: attacked[name].value for name in attacked.keys() - plain.keys()}
+    attacked, verdicts = measure_attacked(detector, split, [0.05, 0.2])
+    values = {name: interval.value for name, interval in attacked.items()}
     assert values.keys() == {f"auroc_{kind}_{radius}" for kind in ("attacked", "robust") for radius in ("0.05", "0.2")}
     for radius in ("0.05", "0.2"):
         assert values[f"auroc_robust_{radius}"] <= values[f"auroc_attacked_{radius}"] < plain["auroc"].value
     assert values["auroc_attacked_0.2"] < values["auroc_attacked_0.05"]
+    for radius in ("0.05", "0.2"):
+        assert f"AUROC {values[f'auroc_robust_{radius}']:.3f} (unattacked" in verdicts[f"auroc_robust_{radius}"]
+        assert " a robust AUROC" in verdicts[f"auroc_robust_{radius}"]
 
 
 def test_masks_of_the_test_part_give_the_metrics_of_pixels():

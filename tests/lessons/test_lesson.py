@@ -517,7 +517,9 @@ def test_an_exercise_whose_answer_the_library_has(shown, begun, monkeypatch, ans
     assert goes_on_with is (answer if state == "right" else own)
     assert begun.checks == {"double": state}
     assert text in text_of(shown)
-    assert ("A second hint</summary>Write <code>&lt;x&gt; + x</code>." in shown[-1][0]["text/html"]) == (state == "wrong")
+    assert ("A second hint</summary>Write <code>&lt;x&gt; + x</code>." in shown[-1][0]["text/html"]) == (
+        state == "wrong"
+    )
     assert "Write" not in text_of(shown)
 
 
