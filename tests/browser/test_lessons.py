@@ -7,9 +7,11 @@ explorer, and that the page then says what the kernel says.
 
 import ast
 
+import nbformat
 import pytest
 
 from advad.lessons.catalogue import lessons
+from advad.lessons.run import WIDGET
 from tests.browser.conftest import ASK, TOKEN, leave, wait_for, write_notebook
 from tests.browser.hands import ANSWER, ROOT, SHOTS, Hands
 
@@ -170,6 +172,9 @@ def test_a_figure_appears_when_the_prediction_is_committed_and_is_there_the_next
     page.screenshot(path=SHOTS / "lesson_predicted.png", full_page=True)
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     leave(page)
+    first = nbformat.read(lab.folder / "held.ipynb", as_version=4).cells[0]  # its progress bar is not kept as a widget
+    assert first.outputs
+    assert not [output for output in first.outputs if WIDGET in output.data]
 
     page = open_page(f"{lab.url}lab/tree/held.ipynb?token={TOKEN}&reset")
     page.set_default_timeout(ANSWER)
