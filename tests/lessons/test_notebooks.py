@@ -246,6 +246,10 @@ def test_it_runs_and_records_its_finding(path, executed, figure):
     assert results["metrics"]
     assert outcome.page.stat().st_size < 2**20
     assert outcome.notebook.stat().st_size < 2**20
+    cells = [cell for cell in nbformat.read(outcome.notebook, as_version=4).cells if cell.cell_type == "code"]
+    cells = [cell for cell in cells if not cell.id.endswith(("-right", "-wrong"))]  # planted answers may warn
+    warnings = [output.text for cell in cells for output in cell.outputs if output.get("name") == "stderr"]
+    assert warnings == []
 
 
 @each_lesson
