@@ -81,10 +81,15 @@ WRONG = {  # one planted wrong answer an exercise
 }
 PARAMETERS = {"06_attacks": {"methods": "all"}}  # more than a lesson does by default
 
-# one worker a lesson: its tests share one execution
-each_lesson = pytest.mark.parametrize(
-    "path", [pytest.param(path, id=path.stem, marks=pytest.mark.xdist_group(path.stem)) for path in LESSONS]
-)
+AGAIN = ("00_start", "03_latent_space", "09_your_images")  # run by nbval, too: a second execution takes its time
+
+
+def lesson_of(path, *marks):
+    """Return a lesson as a parameter; one worker has all its tests, which share one execution."""
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.xdist_group(path.stem), *marks])
+
+
+each_lesson = pytest.mark.parametrize("path", [lesson_of(path) for path in LESSONS])
 
 
 def tags(cell):
@@ -263,7 +268,7 @@ def test_exercises_know_right_wrong_and_not_attempted(path, executed):
         assert "Not right yet" in said(cells[f"{name}-wrong"])
 
 
-@each_lesson
+@pytest.mark.parametrize("path", [lesson_of(path, *[pytest.mark.slow] * (path.stem not in AGAIN)) for path in LESSONS])
 def test_nbval_sees_the_same_outputs_again(path, executed, tmp_path):
     """nbval re-runs the executed copy: no error, none in a widget's callback, and the same checked outputs."""
     notebook = nbformat.read(executed(path).notebook, as_version=4)
