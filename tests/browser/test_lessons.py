@@ -33,6 +33,7 @@ EXPLORERS = {
     "09_your_images": [("explorer", SLIDER, ["End"]), ("map_explorer", SLIDER, ["ArrowRight"])],
     "11_where_anomalies_live": [("game_explorer", SLIDER, ["ArrowRight"])],
 }
+LONG = ("02_contamination", "06_attacks")  # to run; their explorers are those of other tests, too
 FAILED = '.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText pre .ansi-red-fg'
 
 
@@ -103,7 +104,11 @@ def test_the_first_lessons_game_and_threshold_answer(lesson):
     check_all_looks(page, "00", 2)
 
 
-@pytest.mark.parametrize("lesson", EXPLORERS, indirect=True)
+@pytest.mark.parametrize(
+    "lesson",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) for name in EXPLORERS],
+    indirect=True,
+)
 def test_the_other_lessons_explorers_say_what_their_kernel_says(lesson, request):
     page, ask = lesson
     name = request.node.callspec.params["lesson"]

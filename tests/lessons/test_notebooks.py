@@ -338,7 +338,7 @@ OTHER_DATA = {  # lesson: its parameters on Fashion-MNIST, and what its findings
     "02": ({"contaminant": 8}, BAG),
     "07": ({"normal": 8}, "the classes T-shirt/top, Trouser, Pullover;"),
 }
-MINUTES = ("02", "06", "11")  # what these take on images of 28×28
+MINUTES = ("01", "02", "05", "06", "07", "11")  # what these take on images of 28×28
 
 
 @pytest.mark.parametrize(
