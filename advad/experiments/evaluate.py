@@ -87,5 +87,5 @@ def measure_attacked(
         for metric, of_images in {"attacked": attacked.scores_attacked, "robust": attacked.scores_robust}.items():
             name = f"auroc_{metric}_{radius:g}"
             metrics[name] = advad.bootstrap(advad.auroc, attacked.evaluation.is_anomaly, of_images)
-        verdicts[name] = attacked.evaluation.verdict
+        verdicts[f"auroc_robust_{radius:g}"] = attacked.evaluation.verdict
     return metrics, verdicts
