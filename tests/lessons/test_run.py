@@ -237,6 +237,7 @@ def test_a_tidy_notebook_keeps_static_images_and_drops_bars():
         output(text_plain="FigureWidget({...})"),
         output(text_plain="Predict", text_html="<p>twin</p>"),
         output(text_plain="100%|█| printed, and no widget"),
+        output(text_plain="<IPython.core.display.HTML object>", text_html=""),  # our own bar, once it is closed
     ]
     for widget in cell.outputs[:3]:
         widget.data[WIDGET] = {"model_id": "1"}
