@@ -63,7 +63,7 @@ class Detector(BaseDetector, ABC):
         "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps".
     precision : {"float32", "bfloat16", "auto"}
         Precision of the forward pass in training; scores are always computed in float32. "auto" is bfloat16 where the
-        device has it in hardware and the method's AUROC stays the same (`same_in_bfloat16`), else float32.
+        device has it in hardware and the method has the same AUROC in less time (`auto_bfloat16`), else float32.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class Detector(BaseDetector, ABC):
     optimised: ClassVar[Mapping[str, Sequence[str]]]  # what is optimised on its own: player -> names of its networks
     uses_labels: ClassVar[bool] = False  # whether fit learns from labelled anomalies
     reconstructs: ClassVar[bool] = True
-    same_in_bfloat16: ClassVar[bool] = True  # whether AUROC stays the same in bfloat16, so that "auto" may choose it
+    auto_bfloat16: ClassVar[bool] = True  # whether "auto" may choose bfloat16: the same AUROC in less time
     # What a parameter amounted to before it existed, so that a run folder of an earlier version still resumes.
     former_values: ClassVar[dict[str, Any]] = {}
 
@@ -330,7 +330,7 @@ class Detector(BaseDetector, ABC):
             player: self.optimiser(player, [p for name in names for p in getattr(networks, name).parameters()])
             for player, names in self.optimised.items()
         }
-        precision = choose_precision(self.precision, device, self.same_in_bfloat16)
+        precision = choose_precision(self.precision, device, self.auto_bfloat16)
         return TrainingState(networks, optimisers, seed=self.seed, precision=precision)
 
     def _identity(self) -> dict[str, Any]:

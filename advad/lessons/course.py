@@ -68,6 +68,8 @@ class Entry:
         The numbers of the lessons to take before it.
     ideas : str
         What else one must know.
+    computes : int
+        Seconds that it computes for in the profile lab, about; 0 where unknown.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Entry:
     level: str
     needs: tuple[str, ...]
     ideas: str
+    computes: int
 
     @property
     def number(self) -> str:
@@ -105,6 +108,7 @@ def _entry(path: Path, settings: dict[str, Any]) -> Entry:
         level=settings.get("level", ""),
         needs=tuple(settings.get("needs", ())),
         ideas=settings.get("ideas", ""),
+        computes=settings.get("computes", 0),
     )
 
 
@@ -287,8 +291,11 @@ def map_of(course: Path) -> str:
         link = f"[{_short(entry)}]({LESSONS}/{entry.name}.ipynb)"
         cells = (link, entry.question, str(entry.minutes), entry.level, ", ".join(entry.needs) or "–", entry.ideas)
         lines.append("| " + " | ".join([*cells, progress(course, entry.name)]) + " |")
-    total = sum(entry.minutes for entry in entries)
-    lines.append(f"\n{total // 60} h {total % 60} min of reading and playing in all.")
+    total, computing = (sum(getattr(entry, name) for entry in entries) for name in ("minutes", "computes"))
+    lines.append(
+        f"\n{total // 60} h {total % 60} min of reading and playing in all; the lessons compute for "
+        f"{computing / 60:.0f} min on a recent laptop, and longer on an old one."
+    )
     return "\n".join(lines)
 
 

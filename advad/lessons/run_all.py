@@ -11,6 +11,7 @@ from joblib import Parallel, cpu_count, delayed, parallel_config
 from joblib.externals.loky import get_reusable_executor
 
 from advad.lessons import run
+from advad.lessons.course import course_map
 from advad.lessons.outcome import LessonError, LessonResult
 from advad.progress import progress_bar
 
@@ -18,7 +19,7 @@ from advad.progress import progress_bar
 def run_lessons(
     parameters: Mapping[Path, Mapping[str, Any]], *, folder: Path, timeout: int, workers: int, progress: bool = True
 ) -> list[LessonResult]:
-    """Execute lessons; one that fails does not stop the others.
+    """Execute lessons, the longest first, so that all cores end at once; one that fails does not stop the others.
 
     Parameters
     ----------
@@ -39,7 +40,9 @@ def run_lessons(
         In the order of `parameters`; `error` says why a lesson failed.
     """
     settings = {"folder": folder, "timeout": timeout, "progress": progress and workers == 1}
-    tasks = [delayed(attempt)(notebook, parameters=values, **settings) for notebook, values in parameters.items()]
+    computes = {entry.name: entry.computes for entry in course_map()}
+    order = sorted(parameters, key=lambda notebook: computes.get(notebook.stem, 0), reverse=True)
+    tasks = [delayed(attempt)(notebook, parameters=parameters[notebook], **settings) for notebook in order]
     done: dict[Path, LessonResult] = {}
     with _workers(workers), progress_bar(total=len(tasks), unit="lesson", disable=not progress or workers == 1) as bar:
         parallel: Any = Parallel(return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]

@@ -107,7 +107,7 @@ class AGAD(ReconstructionGAN):
     freeze_norm: bool = False  # Table 5
 
     uses_labels = True
-    same_in_bfloat16 = False  # not compared over three seeds yet: data/findings/precision.md
+    auto_bfloat16 = False  # no faster in bfloat16: data/findings/precision.md
     # Sec. 4.2, Table 7, Appendix B.1, for images resized to 32×32; epochs are not given
     _paper_settings = {
         "MNIST": {"generator": "naive", "conv_width": 64, "batch_size": 256},

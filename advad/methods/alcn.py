@@ -99,7 +99,6 @@ class ALCN(Autoencoder):
     draws: int = 16  # ours: the mean over several draws depends less on `seed`
 
     optimised = {"noise": ("noise",), "denoiser": ("encoder", "decoder")}
-    same_in_bfloat16 = False  # AUROC differs by more than 0.005: data/findings/precision.md
     # Sec. 4.2, with the numbers of parameters of Table 5 at 28×28; MVTec AD is at 256×256, where no size is given.
     # The epochs are not given for any.
     _paper_settings: ClassVar[dict[str, dict[str, Any]]] = {

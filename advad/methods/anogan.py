@@ -80,7 +80,7 @@ class AnoGAN(Detector):
 
     residual_power = 1
     optimised = {"discriminator": ("discriminator",), "generator": ("generator",)}
-    same_in_bfloat16 = False  # not compared over three seeds yet: data/findings/precision.md
+    auto_bfloat16 = False  # at chance in the comparison: data/findings/precision.md
     _paper_settings: ClassVar[dict[str, dict[str, Any]]] = {  # Sec. 3, retinal OCT; Radford et al.: rate, code of 100
         "OCT": {"width": 64, "latent_dim": 100, "search_steps": 500, "learning_rate": 2e-4, "epochs": 20}
     }

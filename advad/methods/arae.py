@@ -131,7 +131,6 @@ class ARAE(Autoencoder):
     activation: str = "sigmoid"  # Architecture and Hyperparameters
     weight_init: str = "glorot_normal"  # released code
 
-    same_in_bfloat16 = False  # AUROC differs by more than 0.005: data/findings/precision.md
     # Architecture and Hyperparameters; steps, epochs and batches from the released code, which has the first three sets
     _paper_settings = {
         "MNIST": {"attack_radius": 0.2, "attack_steps": 40, "epochs": 1600, "batch_size": 256},

@@ -91,7 +91,7 @@ class Berg(Detector):
     ema_decay: float = 0.99  # see Departures
 
     optimised = {"critic": ("critic",), "generator": ("generator",), "encoder": ("encoder",)}
-    same_in_bfloat16 = False  # not compared over three seeds yet: data/findings/precision.md
+    auto_bfloat16 = False  # AUROC differs by more than 0.005: data/findings/precision.md
     former_values = {"score": "proposed"}
     # Released code: 6 phases of 600,000 images (5,000 here), the last 4/32 of the "epochs" of Sec. 4.2, which cannot
     # be passes: those would take minutes, not 12 hours. Sizes: Sec. 4.2, Karras et al.

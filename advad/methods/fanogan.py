@@ -91,7 +91,7 @@ class FAnoGAN(Detector):
     score: str = "izi_f"  # Sec. 2.3
 
     optimised = {"critic": ("critic",), "generator": ("generator",), "encoder": ("encoder",)}
-    same_in_bfloat16 = False  # not compared over three seeds yet: data/findings/precision.md
+    auto_bfloat16 = False  # at chance in the comparison: data/findings/precision.md
     former_values = {"score": "izi_f"}
     # Released code, for a million images: 7 epochs of the GAN, 50,000 steps of 64 images for the encoder
     _paper_settings: ClassVar[dict[str, dict[str, Any]]] = {

@@ -70,7 +70,7 @@ class GANomaly(ReconstructionGAN):
 
     residual_power = 1
     optimised = {"generator": ("generator", "second_encoder"), "discriminator": ("discriminator",)}
-    same_in_bfloat16 = False  # AUROC differs by more than 0.005: data/findings/precision.md
+    auto_bfloat16 = False  # AUROC differs by more than 0.005: data/findings/precision.md
 
     def check(self) -> None:
         super().check()

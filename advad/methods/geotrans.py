@@ -153,7 +153,7 @@ class GeoTrans(Detector):
     _paper_settings = {name: {"epochs": 216, "conv_width": 64} for name in ("CIFAR10", "CIFAR100", "FashionMNIST")}
 
     optimised = {"classifier": ("encoder", "head")}
-    same_in_bfloat16 = False  # not compared over three seeds yet: data/findings/precision.md
+    auto_bfloat16 = False  # no faster in bfloat16: data/findings/precision.md
     reconstructs = False
 
     def check(self) -> None:

@@ -97,7 +97,7 @@ class ITSR(AAE):
     anomaly_weight: float = -0.3  # see Departures
     ceiling: float = 2.0  # see Departures
 
-    same_in_bfloat16 = False  # AUROC differs by more than 0.005: data/findings/precision.md
+    auto_bfloat16 = False  # AUROC differs by more than 0.005: data/findings/precision.md
     _paper_settings: ClassVar[dict[str, dict[str, Any]]] = {  # Sec. 5; w_anomaly and the SVM's γ are not given
         name: {
             "widths": (1000, 1000),

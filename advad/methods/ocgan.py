@@ -85,7 +85,6 @@ class OCGAN(Autoencoder):
     critic_widths: tuple[int, ...] = (128, 64, 32)  # released code
     critic_width: int = 12  # released code, for MNIST
 
-    same_in_bfloat16 = False  # not compared over three seeds yet: data/findings/precision.md
     _paper_settings = {  # released code
         "MNIST": {"network": "conv", "conv_width": 64, "epochs": 200, "mining_start": 150, "batch_size": 512},
     }

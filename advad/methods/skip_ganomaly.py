@@ -72,7 +72,7 @@ class SkipGANomaly(ReconstructionGAN):
     latent_weight: float = 1.0
     score_weight: float = 0.9
 
-    same_in_bfloat16 = False  # below chance in the comparison: data/findings/precision.md
+    auto_bfloat16 = False  # below chance in the comparison: data/findings/precision.md
     _paper_settings = {"CIFAR10": {"conv_width": 64, "epochs": 15}}  # defaults of the released code's options
 
     residual_power = 1

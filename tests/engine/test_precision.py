@@ -63,7 +63,7 @@ def test_auto_is_what_the_hardware_has(hardware, monkeypatch, present):
     assert np.array_equal(scores, by_name[OF_HARDWARE[present]])
     assert not np.array_equal(scores, by_name[OF_HARDWARE[not present]])
     assert doctor.device(None).endswith(f"; precision auto is {OF_HARDWARE[present]}")
-    monkeypatch.setattr(advad.AE, "same_in_bfloat16", False)
+    monkeypatch.setattr(advad.AE, "auto_bfloat16", False)
     assert fit(precision="auto").precision_ == "float32"
     assert fit(precision="bfloat16").precision_ == "bfloat16"
 
@@ -130,4 +130,4 @@ def test_every_method_says_what_was_measured_of_it():
     measured = {row[0].rstrip(" ¹²³"): row[-1] for row in cells if row[-1] in OF_HARDWARE.values()}
     trained = {name for name in METHODS if issubclass(getattr(advad, name), advad.Detector)}
     assert measured.keys() == trained
-    assert measured == {name: OF_HARDWARE[getattr(advad, name).same_in_bfloat16] for name in trained}
+    assert measured == {name: OF_HARDWARE[getattr(advad, name).auto_bfloat16] for name in trained}

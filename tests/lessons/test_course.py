@@ -163,6 +163,7 @@ def test_every_lesson_of_the_course_is_on_the_map():
         assert entry.level in ("first steps", "core", "advanced")
         assert all(number in entries and number < entry.number for number in entry.needs)
         assert entry.ideas
+        assert entry.computes > 0
 
 
 def test_the_readme_shows_the_same_map():

@@ -10,13 +10,15 @@ import numpy as np
 import papermill
 import pytest
 
-from advad.lessons import catalogue
+from advad.lessons import catalogue, run
 from advad.lessons.catalogue import find_lesson, lessons
+from advad.lessons.course import course_map
 from advad.lessons.exercises import solved
 from advad.lessons.outcome import LessonError, LessonResult, NoLessonError
 from advad.lessons.pages import write_overview
 from advad.lessons.parameters import Parameter, ParameterError, check_parameters, read_parameters
 from advad.lessons.run import WIDGET, run_lesson, tidy
+from advad.lessons.run_all import run_lessons
 
 PARAMETERS = """\
 # what an instructor sets
@@ -449,6 +451,22 @@ def test_a_lesson_that_fails_is_told_in_one_line(tmp_path, source, message):
     assert outcome.finding == ""
     assert source.splitlines()[-1] in Page(outcome.page).text
     assert outcome.notebook.is_file()
+
+
+def test_the_longest_lesson_begins_first_and_results_keep_their_order(monkeypatch, tmp_path):
+    begun = []
+
+    def quick(notebook, **settings):
+        begun.append(notebook.stem)
+        return LessonResult(notebook.stem, notebook, notebook.with_suffix(".html"))
+
+    monkeypatch.setattr(run, "run_lesson", quick)
+    paths = [*lessons(), tmp_path / "99_mine.ipynb"]  # the map knows nothing of the last
+    rows = run_lessons({path: {} for path in paths}, folder=tmp_path, timeout=10, workers=1, progress=False)
+    assert [row.lesson for row in rows] == [path.stem for path in paths]
+    computes = {entry.name: entry.computes for entry in course_map()}
+    assert begun == sorted(begun, key=lambda name: -computes.get(name, 0))
+    assert (begun[-1], set(begun)) == ("99_mine", {path.stem for path in paths})
 
 
 def test_nothing_runs_with_a_bad_parameter(tmp_path, tiny):

@@ -293,7 +293,7 @@ def test_what_pyod_refuses(tmp_path):
     tensors, facts = read_state(path)
     for name in ("os.system", "pyod.models.ecod.os"):
         write_state(path, tensors, facts | {"parameters": facts["parameters"] | {"detector": name}})
-        with pytest.raises(ValueError, match=f"PyOD: detector must be a class of pyod.models; got '{name}'"):
+        with pytest.raises(ValueError, match=f"detector must be a class of pyod.models; got '{name}'"):
             advad.load_detector(path)
     iforest = pytest.importorskip("pyod.models.iforest").IForest
     unsaved = advad.PyOD(detector=iforest(random_state=np.random.RandomState(0))).fit(digits().train)  # noqa: NPY002
