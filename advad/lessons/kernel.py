@@ -29,6 +29,15 @@ from papermill.engines import Engine, papermill_engines
 
 from advad.environment import UNATTENDED, import_folder
 
+# Plotly imports jsonschema, which compiles a grammar of internationalised addresses at its import: a second in every
+# kernel. Where the grammar is not found, jsonschema goes on without a check that no lesson asks for.
+LAUNCHER = """
+import sys
+sys.modules["rfc3987_syntax"] = None
+from ipykernel.kernelapp import launch_new_instance
+launch_new_instance()
+"""
+
 
 def waiting_threads() -> dict[str, str]:
     """Return the environment in which a kernel's idle threads sleep instead of spinning.
@@ -51,7 +60,7 @@ class ThisInterpreter(AsyncKernelManager):
         if import_folder().name != "site-packages":  # a checkout, installed or not
             paths = [str(import_folder()), os.environ.get("PYTHONPATH")]
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+        command = [sys.executable, "-c", LAUNCHER, "-f", "{connection_file}", "--log-level=ERROR"]
         return KernelSpec(argv=command, env=environment, language="python", display_name="Python 3")
 
 

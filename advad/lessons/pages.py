@@ -22,7 +22,6 @@ import numpy as np
 from markupsafe import Markup
 from nbformat import NotebookNode
 
-from advad.environment import shipped
 from advad.files import expanded
 from advad.lessons.course import course_map
 from advad.pages.html import contents, render, write_html
@@ -37,12 +36,11 @@ PLOTLY = "application/vnd.plotly.v1+json"
 IMAGES = ("image", "picture")  # kinds of output; "picture": notebooks of version 0.1
 HEIGHT = 400  # of a plot that names none, in CSS pixels
 FOLDER_LINE = re.compile(r"""\w+ = ["'](/|~|[A-Za-z]:\\)""")  # a parameter whose value is a whole path
+LINKS = re.compile(r'<nav aria-label="Lessons">.*?</nav>', re.DOTALL)  # the template "lesson_links"
 THUMBNAIL = (640, 320)  # at most, in pixels; half as large on the page
 
 
-def write_lesson_page(
-    notebook: NotebookNode, path: Path, *, image_folder: Path | None = None, links: Sequence[tuple[str, str]] = ()
-) -> Path:
+def write_lesson_page(notebook: NotebookNode, path: Path, *, image_folder: Path | None = None) -> Path:
     """Write an executed notebook as a page of its own; return its path.
 
     Parameters
@@ -53,8 +51,6 @@ def write_lesson_page(
         The page; `plotly.min.js` is written beside it once.
     image_folder : Path, optional
         The folder that images in its text are relative to.
-    links : sequence of (str, str)
-        Labels and addresses of other pages: the overview, the previous and the next lesson.
     """
     from nbconvert.exporters import HTMLExporter
 
@@ -62,7 +58,7 @@ def write_lesson_page(
     exporter.register_filter("markdown2html", lambda source: to_html(source, image_folder))
     body, _ = exporter.from_notebook_node(with_cards(notebook, "figure"))
     name = path.with_suffix(".ipynb").name
-    page = render("lesson", notebook=name, links=links, contents=contents(body), body=Markup(body))
+    page = render("lesson", notebook=name, contents=contents(body), body=Markup(body))
     return write_html(path, title(notebook) or path.stem, page, "executed")
 
 
@@ -106,7 +102,7 @@ def _without_folders(cell: NotebookNode) -> bool:
 
 
 def write_overview(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
-    """Write `index.html`, what each lesson asked and found, and link the lessons' pages; return its path.
+    """Write `index.html`, what each lesson asked and found, and put links into the lessons' pages; return its path.
 
     Parameters
     ----------
@@ -122,7 +118,7 @@ def write_overview(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
         links = [("overview", "index.html")]
         for arrow, other in (("← {}", shown[:index][-1:]), ("{} →", shown[index + 1 :][:1])):
             links += [(arrow.format(title(notebooks[each])), rows[each].page.name) for each in other]
-        write_lesson_page(notebooks[place], rows[place].page, image_folder=shipped("notebooks"), links=links)
+        _put_links(rows[place].page, links)
     cards = [
         card(row, notebook, row.page.name if row.page.is_file() else "")
         for row, notebook in zip(rows, notebooks, strict=True)
@@ -137,6 +133,13 @@ def write_overview(folder: str | Path, rows: Sequence[LessonResult]) -> Path:
         cards=render("cards", cards=cards),
     )
     return write_html(folder / "index.html", "advad: what the lessons found", body, "overview")
+
+
+def _put_links(page: Path, links: Sequence[tuple[str, str]]) -> None:
+    """Put labels and addresses of other pages into a lesson's page: its overview, the previous and the next lesson."""
+    links_now = render("lesson_links", notebook=page.with_suffix(".ipynb").name, links=links)
+    text = page.read_text(encoding="utf-8")
+    page.write_text(LINKS.sub(lambda _: links_now, text, count=1), encoding="utf-8")
 
 
 def card(row: LessonResult, notebook: NotebookNode, address: str) -> dict[str, Any]:

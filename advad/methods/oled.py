@@ -175,7 +175,8 @@ class OLED(Autoencoder):
     def _covering_exactly(self, networks: Networks, x: Tensor) -> Tensor:
         """Return c, found in double precision; see Departures."""
         mask = copy.deepcopy(networks.mask).cpu().double()
-        return self.covering(mask(x.cpu().double())).float().to(x.device)
+        few = x.cpu().double().split(8)  # a convolution in double unfolds all images at once: 9 times as fast as 1,000
+        return self.covering(torch.cat([mask(images) for images in few])).float().to(x.device)
 
     def term_images(self, networks: Networks, x: Tensor) -> dict[str, Tensor]:
         """Return L_mask, L_rec and L_context under the image's own mask, each (B,), by the names that `score` takes."""

@@ -9,8 +9,20 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from advad.networks.autoencoders import halvings
+
+
+class ChannelsLastLayerNorm(nn.LayerNorm):
+    """Layer normalisation over C, H and W, (B, C, H, W) -> the same, channels last in memory, like a convolution.
+
+    PyTorch's own returns channels first, so that the layers after it, and their gradients, copy or are slow.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        x, weight, bias = input.permute(0, 2, 3, 1), self.weight.permute(1, 2, 0), self.bias.permute(1, 2, 0)
+        return F.layer_norm(x, list(x.shape[1:]), weight, bias, self.eps).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -108,4 +120,4 @@ def _maps(levels: int, width: int) -> list[int]:
 
 
 def _norm(norm: str, maps: int, size: tuple[int, int]) -> nn.Module:
-    return nn.BatchNorm2d(maps) if norm == "batch" else nn.LayerNorm([maps, *size])
+    return nn.BatchNorm2d(maps) if norm == "batch" else ChannelsLastLayerNorm([maps, *size])

@@ -35,7 +35,7 @@ def render(template: str, **values: Any) -> Markup:
 
     Examples
     --------
-    >>> page = render("lesson", notebook="<b>.ipynb", links=[], contents="", body=Markup("<p>x</p>"))
+    >>> page = render("lesson", notebook="<b>.ipynb", contents="", body=Markup("<p>x</p>"))
     >>> "&lt;b&gt;.ipynb" in page, "<p>x</p>" in page
     (True, True)
     """

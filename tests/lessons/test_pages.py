@@ -7,7 +7,7 @@ import json
 import nbformat
 import numpy as np
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 from advad import plots
@@ -40,6 +40,21 @@ def test_an_output_cannot_leave_its_place(kind, tmp_path):
         assert "<img src=x" not in text
         assert "onload=" not in text
         assert text.count("<script") == text.count("</script>")
+
+
+def test_each_page_is_linked_to_its_neighbours_once_however_often_the_overview_is_written(tmp_path):
+    rows = []
+    for name in ("00_first", "01_second", "02_third"):
+        notebook = new_notebook(cells=[new_markdown_cell(f"# {name} <b>")])
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+        page = write_lesson_page(notebook, tmp_path / f"{name}.html")
+        rows.append(LessonResult(name, tmp_path / f"{name}.ipynb", page))
+    for _ in range(2):
+        write_overview(tmp_path, rows)
+    text = rows[1].page.read_text(encoding="utf-8")
+    links = '<a href="00_first.html">← 00_first &lt;b&gt;</a><a href="02_third.html">02_third &lt;b&gt; →</a>'
+    own = '<a href="01_second.ipynb" download>01_second.ipynb</a></nav>'
+    assert text.count(f'<a href="index.html">overview</a>{links}{own}') == text.count("<nav") == 1
 
 
 def test_an_image_keeps_its_pixels_its_text_and_its_size():
