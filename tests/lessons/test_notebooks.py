@@ -334,11 +334,13 @@ def test_the_papers_settings_in_the_sweep_of_lesson_10(tmp_path):
 
 BAG = "the class “Bag”"
 OTHER_DATA = {  # lesson: its parameters on Fashion-MNIST, and what its findings then say
-    **dict.fromkeys(("00", "01", "03", "05", "06", "11"), ({"normal": 8}, BAG)),
+    **dict.fromkeys(("00", "01", "03", "04", "05", "06", "11"), ({"normal": 8}, BAG)),
     "02": ({"contaminant": 8}, BAG),
     "07": ({"normal": 8}, "the classes T-shirt/top, Trouser, Pullover;"),
+    "08": ({"normal": 8}, "The means of the ten classes spread"),
+    "10": ({}, "3 classes take their turn"),
 }
-MINUTES = ("01", "02", "05", "06", "07", "11")  # what these take on images of 28×28
+MINUTES = ("01", "02", "04", "05", "06", "07", "08", "10", "11")  # what these take on images of 28×28
 
 
 @pytest.mark.parametrize(
