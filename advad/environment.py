@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+NO_CACHE = "ADVAD_NO_CACHE"  # set where no training is to be taken from an earlier one
 UNATTENDED = "ADVAD_UNATTENDED"  # set in kernels that run a lesson without a reader, who could predict something
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "plotly")  # they decide a run's numbers
 PACKAGE = Path(__file__).resolve().parent  # advad/

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import shutil
 import sys
 import textwrap
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import advad
+from advad.environment import NO_CACHE
 from advad.files import expanded
 
 if TYPE_CHECKING:
@@ -28,6 +30,23 @@ TIMEOUT = click.option(
     "--timeout", type=click.IntRange(1), default=3600, show_default=True, help="Seconds that one cell may take."
 )
 BAD_ARGUMENT, INTERRUPTED = 2, 130
+
+
+def _without_cache(context: click.Context, option: click.Parameter, use: bool) -> None:
+    """Tell the kernels that this command starts, by their environment, to take no training from an earlier one."""
+    if not use:
+        os.environ[NO_CACHE] = "1"
+        context.call_on_close(lambda: os.environ.pop(NO_CACHE, None))
+
+
+CACHE = click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    expose_value=False,
+    callback=_without_cache,
+    help="Whether to take a training that was done before, with the same images and settings, from OUT/cache.",
+)
 
 
 class UserPath(click.Path):
@@ -162,6 +181,7 @@ def lab(arguments: Sequence[str]) -> None:
 @click.option("--seed", type=click.IntRange(0, 1_000_000), default=0, show_default=True, help="Of all that is random.")
 @click.option("--out", type=PATH, default=Path("runs/tour"), show_default=True, help="Where to write.")
 @TIMEOUT
+@CACHE
 @click.option("--workers", type=click.IntRange(1), help="Lessons at a time  [default: one per core, 4 at most]")
 def tour(
     names: Sequence[str], profile: str, device: str, seed: int, out: Path, timeout: int, workers: int | None
@@ -202,6 +222,7 @@ def tour(
 @click.option("--profile", type=PROFILES, help="The same as -p profile=….")
 @click.option("--out", type=PATH, default=Path("runs"), show_default=True, help="Where to write.")
 @TIMEOUT
+@CACHE
 @click.option("--list", "listing", is_flag=True, help="Only list the lesson's parameters.")
 def run(lesson: str, pairs: Sequence[str], profile: str | None, out: Path, timeout: int, listing: bool) -> None:
     """Run one LESSON with checked parameters.

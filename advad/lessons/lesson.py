@@ -45,6 +45,7 @@ from advad.lessons.record import FILE, Held, Lesson, Prediction, earlier_predict
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box
 from advad.plots.images import image_markup, typeset
 
+CACHE = "cache"  # beside the lessons' results: trainings that are kept
 PLOTLY = "application/vnd.plotly.v1+json"
 CONFIG = {"responsive": True, "displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
 
@@ -122,6 +123,26 @@ def running() -> Lesson:
     if _running is None:
         raise RuntimeError("lesson: start() must come first. Run the notebook's first cells.")
     return _running
+
+
+def fit(detector: Any, images: Any, labels: Any = None, **settings: Any) -> Any:
+    """Train a detector as its own `fit` does, or take the result of the same training from `runs/cache`; return it.
+
+    Parameters
+    ----------
+    detector : Detector
+    images, labels : as in `Detector.fit`
+    **settings
+        `on_epoch` and `progress`, as there.
+
+    Notes
+    -----
+    The same training is one with the same parameters, images, labels, processor and code, so its result is the same.
+    `advad run --no-cache` and `advad tour --no-cache` train anew.
+    """
+    from advad.lessons import trainings
+
+    return trainings.fit(detector, images, labels, folder=running().output_dir.parent / CACHE, **settings)
 
 
 def settings(

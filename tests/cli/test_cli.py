@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from advad.cli import doctor, servers
 from advad.cli import main as module
 from advad.cli.main import main
+from advad.environment import NO_CACHE
 from advad.lessons import catalogue, run
 from advad.lessons.outcome import LessonError, LessonResult
 from advad.scoreboard import rows
@@ -356,6 +357,20 @@ def test_tour_succeeds_when_all_do(here, monkeypatch):
     assert result.exit_code == 0
     assert asked == [("00_good", settings, Path("there"), 9), ("01_bad", {}, Path("there"), 9)]
     assert (here / "there" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("command", [["run", "00"], ["tour", "00", "--workers", "1"]])
+def test_without_the_cache_the_kernels_are_told_and_nobody_later(here, monkeypatch, command):
+    told = []
+
+    def run_lesson(*_, **__):
+        told.append(os.environ.get(NO_CACHE))
+        return outcome()
+
+    monkeypatch.setattr(run, "run_lesson", run_lesson)
+    for options in ([], ["--no-cache"], ["--cache"]):
+        assert call(*command, *options).exit_code == 0
+    assert told == [None, "1", None]
 
 
 @pytest.mark.parametrize("command", [["run", "00"], ["tour", "--workers", "1"]])
