@@ -157,7 +157,7 @@ class AAEPriorExplorer(Explorer):
             "mode": "lines",
             "showlegend": False,
         }
-        figure.add_scatter(**circle, hoverinfo="skip", line={"color": plots.BLACK, "width": 1.5, "dash": "dash"})
+        figure.add_scatter(**circle, hoverinfo="skip", line={"color": plots.INK, "width": 1.5, "dash": "dash"})
         figure.update_layout(legend={"orientation": "h", "y": -0.1, "x": 0}, margin={"l": 40, "t": 50, "b": 30})
         figure.update_xaxes(range=[-EDGE, EDGE], constrain="domain")
         figure.update_yaxes(range=[-EDGE, EDGE], scaleanchor="x", constrain="domain")

@@ -260,7 +260,7 @@ class AttackExplorer(Explorer):
         tried, best = figure.data
         tried.update(mode="markers", marker={"symbol": "circle", "size": 4, "color": plots.SKY})
         best.update(mode="lines", line={"color": plots.VERMILION, "dash": "solid", "width": 2, "shape": "hv"})
-        star = {"symbol": "star", "size": 15, "color": plots.YELLOW, "line": {"width": 1.5, "color": plots.BLACK}}
+        star = {"symbol": "star", "size": 15, "color": plots.YELLOW, "line": {"width": 1.5, "color": plots.INK}}
         figure.add_scatter(x=[0], y=[0], mode="markers", name="shown", marker=star, cliponaxis=False)
         plots.mark_line(figure, "threshold", y=0)
         figure.update_layout(legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1, "yanchor": "bottom"})

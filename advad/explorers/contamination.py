@@ -139,13 +139,13 @@ class ContaminationExplorer(Explorer):
             x_title="share of normals called anomalous",
             y_title="share of anomalies found",
         )
-        looks = zip(figure.data[1:], (plots.GREEN, plots.BLACK, "#999"), ("solid", "dash", "dot"), strict=True)
+        looks = zip(figure.data[1:], (plots.GREEN, plots.INK, "#999"), ("solid", "dash", "dot"), strict=True)
         for trace, colour, dash in looks:
             trace.line.color, trace.line.dash, trace.line.width = colour, dash, 2.5 if dash == "solid" else 1.5
         figure.data[3].showlegend = False  # the diagonal needs no name
         figure.data[0].update(fillcolor=plots.GREEN, opacity=0.25)
         diamond = {"symbol": "diamond", "size": 12, "color": plots.YELLOW, "line": {"width": 1.5}}
-        diamond["line"]["color"] = plots.BLACK
+        diamond["line"]["color"] = plots.INK
         figure.add_scatter(x=[0], y=[0], mode="markers", name="threshold", marker=diamond, cliponaxis=False)
         figure.update_layout(legend={"x": 0.99, "y": 0.02, "xanchor": "right", "yanchor": "bottom"})
         figure.update_xaxes(range=[-0.02, 1.02])
@@ -167,7 +167,7 @@ class ContaminationExplorer(Explorer):
         figure.update_traces(opacity=0.25, selector={"fill": "toself"})
         # markers would stand at both ends of each bin
         figure.update_traces(mode="lines", selector={"mode": "lines+markers"})
-        figure.add_vline(x=1, line={"color": plots.BLACK, "dash": "dash", "width": 1.5})
+        figure.add_vline(x=1, line={"color": plots.INK, "dash": "dash", "width": 1.5})
         figure.update_layout(legend={"x": 0.93, "y": 0.98, "xanchor": "right"})  # beside the last bin, which is high
         highest = max(float(view.shares.max()) for view in self.views.values())  # of the bands, too
         figure.update_yaxes(range=[0, 1.05 * highest])

@@ -106,7 +106,7 @@ class EvaluationPitfallsExplorer(Explorer):
         figure.add_scatter(mode="lines", line={"color": GREY, "dash": "dash", "width": 2})
         figure.add_scatter(mode="lines", line={"color": plots.VERMILION, "width": 3})
         if self.published is not None:
-            figure.add_scatter(mode="lines", line={"color": plots.BLACK, "dash": "dot", "width": 2})
+            figure.add_scatter(mode="lines", line={"color": plots.INK, "dash": "dot", "width": 2})
         last = len(self.names) - 1
         figure.update_xaxes(tickvals=list(range(last + 1)), ticktext=self.names, range=[-0.5, last + 0.5])
         figure.update_layout(legend={"orientation": "h", "x": 0, "y": -0.18, "yanchor": "top"})

@@ -163,8 +163,8 @@ class NoiseExplorer(Explorer):
             marker={
                 "symbol": "circle-open",
                 "size": 15,
-                "color": plots.BLACK,
-                "line": {"width": 2.5, "color": plots.BLACK},
+                "color": plots.INK,
+                "line": {"width": 2.5, "color": plots.INK},
             },
         )
         plots.mark_line(figure, "threshold", y=0)

@@ -115,10 +115,10 @@ class OcclusionBrush(Explorer):
         figure = plots.histograms(groups, title="", x_title="anomaly score")
         threshold = self.set.threshold
         if threshold is not None:
-            figure.add_vline(x=threshold, line={"color": plots.BLACK, "dash": "dash", "width": 1.5})
-            line = {"color": plots.BLACK, "dash": "dash", "width": 1.5}
+            figure.add_vline(x=threshold, line={"color": plots.INK, "dash": "dash", "width": 1.5})
+            line = {"color": plots.INK, "dash": "dash", "width": 1.5}
             figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name="threshold")
-        edge = {"line": {"color": plots.BLACK, "width": 1.5}}
+        edge = {"line": {"color": plots.INK, "width": 1.5}}
         on_top = {"mode": "markers", "y": [0], "cliponaxis": False}
         figure.add_scatter(
             **on_top, x=[0], name="as it is", marker={"symbol": "circle", "size": 12, "color": "white", **edge}

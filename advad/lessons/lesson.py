@@ -21,6 +21,7 @@ JSON, with its finding beside it, and `advad.lessons.pages` makes pages of both.
 from __future__ import annotations
 
 import contextlib
+import functools
 import html
 import json
 import os
@@ -42,6 +43,7 @@ from advad.lessons.catalogue import find_lesson
 from advad.lessons.outcome import NoLessonError
 from advad.lessons.parameters import Parameter, ParameterError, parse_parameters, read_parameters
 from advad.lessons.record import FILE, Held, Lesson, Prediction, earlier_predictions, output_folder
+from advad.pages.html import asset
 from advad.pages.notebook_html import BLUE, GREEN, GREY, RED, box
 from advad.plots.images import image_markup, typeset
 
@@ -187,7 +189,7 @@ def show(figure: Any, finding: str, alt: str | None = None, *, after: Prediction
     running().saw(finding)
     about = {"kind": "figure", "alt": alt, "finding": finding}
     _put(lambda: ({PLOTLY: payload, "text/plain": f"[Figure: {alt}]"}, about), after, "This figure")
-    _put(lambda: _note("finding", "Finding", finding), after)
+    _put(lambda: _with_plot_style(_note("finding", "Finding", finding)), after)
 
 
 def finding(text: str, *, after: Prediction | None = None) -> None:
@@ -229,7 +231,7 @@ def explore(explorer: Any, alt: str, *, after: Prediction | None = None) -> None
         As in :func:`show`.
     """
     bundle, about = _image(explorer.to_image(), explorer.summary(), alt)
-    bundle["text/html"] = f'<div class="advad-fallback">{FALLBACK}{bundle["text/html"]}</div>'
+    bundle["text/html"] = f'<div class="advad-fallback">{FALLBACK}{_plot_style()}{bundle["text/html"]}</div>'
     running().saw(explorer.summary())
     if after is not None and _is_awaited(after):
         _hold(lambda handle: handle.update(_view(explorer)), (after,), _waiting("This explorer", after))
@@ -483,6 +485,17 @@ def _with_code(text: str) -> str:
 def _note(kind: str, label: str, text: str, colour: str = BLUE) -> Output:
     """Return a note's bundle, and what it is."""
     return {"text/html": box(label, html.escape(text), colour), "text/plain": f"{label}. {text}"}, {"kind": kind}
+
+
+def _with_plot_style(output: Output) -> Output:
+    """Return an output with the style by which a plot beside it takes the ink of JupyterLab's theme."""
+    bundle, about = output
+    return bundle | {"text/html": _plot_style() + bundle["text/html"]}, about
+
+
+@functools.cache
+def _plot_style() -> str:
+    return f"<style>{asset('jupyter_plots.css')}</style>"
 
 
 def _image(image: Any, finding: str, alt: str, width: int | None = None) -> Output:

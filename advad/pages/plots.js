@@ -9,10 +9,8 @@ function advadPlot(name, ...parts) {
 function advadDraw(name, onPaper) {
   const style = getComputedStyle(document.body);
   const colour = (property, light) => (!onPaper && style.getPropertyValue(property).trim()) || light;
-  const inks = { "#222": colour("--ink", "#222"), "#222222": colour("--ink", "#222"), "#e6e6e6": colour("--line", "#ddd") };
-  const text = advadFigures[name]
-    .replace(/("(?:paper_|plot_)?bgcolor": ?)"(?:white|rgba\(255, ?255, ?255, ?0\.8\))"/g, '$1"rgba(0,0,0,0)"')
-    .replace(/"(#222|#222222|#e6e6e6)"/g, (_, ink) => JSON.stringify(inks[ink]));
+  const ink = JSON.stringify(colour("--ink", "#222"));
+  const text = advadFigures[name].replaceAll('"#767676"', ink); // the ink of `advad.plots.theme`
   Plotly.react(name, ...JSON.parse(text));
 }
 

@@ -15,10 +15,10 @@ from advad.plots.charts import (
 )
 from advad.plots.images import grid, heat, overlay, overlay_key, stack, to_pixels
 from advad.plots.theme import (
-    BLACK,
     BLUE,
     DASHES,
     GREEN,
+    INK,
     ORANGE,
     PALETTE,
     PURPLE,
@@ -30,7 +30,7 @@ from advad.plots.theme import (
 )
 
 __all__ = [
-    "BLACK",
+    "INK",
     "BLUE",
     "DASHES",
     "GREEN",

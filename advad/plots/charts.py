@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from advad.plots.theme import BLACK, BLUE, DASHES, PALETTE, SYMBOLS, VERMILION, layout
+from advad.plots.theme import BLUE, CLEAR, DASHES, FAINT, INK, PALETTE, SYMBOLS, VERMILION, layout
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -162,7 +162,7 @@ def scatter(
     figure.update_traces(mode="markers")
     for level, add in ((x_line, figure.add_vline), (y_line, figure.add_hline)):
         if level is not None:
-            add(level, line={"color": BLACK, "dash": "dash", "width": 1.5})
+            add(level, line={"color": INK, "dash": "dash", "width": 1.5})
     figure.update_xaxes(**_axis(figure, "x", log_x))
     return figure
 
@@ -221,8 +221,8 @@ def panels(
             anchor = f"x{k + 1}" if k else "x"
             figure.update_yaxes(scaleanchor=anchor, row=k // columns + 1, col=k % columns + 1)
     else:
-        figure.update_xaxes(type="log" if log_x else "linear", gridcolor="#e6e6e6", ticks="outside")
-        figure.update_yaxes(gridcolor="#e6e6e6", ticks="outside")
+        figure.update_xaxes(type="log" if log_x else "linear", gridcolor=FAINT, ticks="outside")
+        figure.update_yaxes(gridcolor=FAINT, ticks="outside")
     return figure
 
 
@@ -340,7 +340,7 @@ def histograms(
 
 def mark_line(figure: go.Figure, name: str, *, x: float | None = None, y: float | None = None) -> None:
     """Draw a dashed line across a figure at `x` or at `y`, its name beside it; the name moves with the line."""
-    line = {"color": BLACK, "dash": "dash", "width": 1.5}
+    line = {"color": INK, "dash": "dash", "width": 1.5}
     if x is not None:
         beside = {"textangle": 0, "textposition": "end", "xanchor": "left", "yanchor": "top"}
         figure.add_vline(x=x, line=line, label={"text": name, "font": {"size": 12}, **beside})
@@ -402,8 +402,8 @@ def dots(
         },
     )
     if line is not None:
-        note = {"text": line_name, "bgcolor": "rgba(255,255,255,0.8)"}
-        figure.add_hline(y=line, line={"color": BLACK, "dash": "dash"}, annotation=note)
+        note = {"text": line_name, "bgcolor": CLEAR}
+        figure.add_hline(y=line, line={"color": INK, "dash": "dash"}, annotation=note)
     figure.update_xaxes(type="category", range=[-0.5, len(names) - 0.5])
     return figure
 

@@ -16,7 +16,9 @@ from plotly.colors import sequential
 
 from advad.checks import reject
 from advad.images import as_float, as_numpy, as_uint8
-from advad.plots.theme import BLACK, BLUE, VERMILION
+from advad.plots.theme import BLUE, INK, VERMILION
+
+CLEAR = (255, 255, 255, 0)
 
 
 def to_pixels(image: ArrayLike) -> np.ndarray:
@@ -72,15 +74,15 @@ def overlay_key(width: int = 420) -> Image.Image:
     """
     scale, bar = 2, 24
     font = ImageFont.load_default(13 * scale)
-    canvas = Image.new("RGB", (width * scale, 46 * scale), "white")
+    canvas = Image.new("RGBA", (width * scale, 46 * scale), CLEAR)
     shares = np.linspace(-1, 1, canvas.width)[None, None]  # (1, 1, W)
     colours = overlay(np.full((1, *shares.shape), 0.5), shares)[0]  # (3, 1, W)
     strip = Image.fromarray(np.ascontiguousarray(to_pixels(colours)))
     canvas.paste(strip.resize((canvas.width, bar)), (0, 8))
     draw, foot = ImageDraw.Draw(canvas), bar + 12
-    draw.text((0, foot), "covering it lowers the score", fill=BLACK, font=font, anchor="la")
-    draw.text((canvas.width // 2, foot), "no change", fill=BLACK, font=font, anchor="ma")
-    draw.text((canvas.width, foot), "raises it", fill=BLACK, font=font, anchor="ra")
+    draw.text((0, foot), "covering it lowers the score", fill=INK, font=font, anchor="la")
+    draw.text((canvas.width // 2, foot), "no change", fill=INK, font=font, anchor="ma")
+    draw.text((canvas.width, foot), "raises it", fill=INK, font=font, anchor="ra")
     canvas.info["dpi"] = (96 * scale, 96 * scale)
     return canvas
 
@@ -92,7 +94,7 @@ def grid(
     columns: Sequence[str] = (),
     tile: int = 60,
 ) -> Image.Image:
-    """Return images in labelled rows as one image on white.
+    """Return images in labelled rows as one image, clear between them: its texts are legible on white and on black.
 
     Parameters
     ----------
@@ -116,15 +118,15 @@ def grid(
     titles = [_broken(text, font, side + margin // 2) for text in columns]
     deep = max([title.count("\n") + 1 for title in titles], default=0) * text_height
     top = deep + margin
-    canvas = Image.new("RGB", (label_width + n * (side + margin), top + sum(heights)), "white")
+    canvas = Image.new("RGBA", (label_width + n * (side + margin), top + sum(heights)), CLEAR)
     canvas.info["dpi"] = (96 * scale, 96 * scale)
     draw = ImageDraw.Draw(canvas)
     for column, title in enumerate(titles):
         foot = label_width + column * (side + margin) + side // 2, top - margin // 2
-        draw.text(foot, title, fill=BLACK, font=font, anchor="md", align="center")
+        draw.text(foot, title, fill=INK, font=font, anchor="md", align="center")
     y = top
     for (label, images), height in zip(rows.items(), heights, strict=True):
-        draw.text((label_width - margin, y + side // 2), typeset(label), fill=BLACK, font=font, anchor="rm")
+        draw.text((label_width - margin, y + side // 2), typeset(label), fill=INK, font=font, anchor="rm")
         for column, image in enumerate(images):
             if image is None:
                 continue
@@ -134,7 +136,7 @@ def grid(
             canvas.paste(pixels.resize((side, side), method), (x, y))
             draw.rectangle((x, y, x + side - 1, y + side - 1), outline="#bbb")
             if label in captions and column < len(captions[label]):
-                below: Any = {"fill": BLACK, "font": font, "anchor": "ma", "align": "center"}
+                below: Any = {"fill": INK, "font": font, "anchor": "ma", "align": "center"}
                 draw.text((x + side // 2, y + side + 4), captions[label][column], **below)
         y += height
     return canvas
@@ -161,10 +163,10 @@ CIVIDIS = np.array([[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour i
 
 
 def stack(images: Sequence[Image.Image], *, across: bool = False) -> Image.Image:
-    """Return images below each other (or side by side) as one on white, for a dense screen."""
+    """Return images below each other (or side by side) as one, for a dense screen."""
     widths, heights = [image.width for image in images], [image.height for image in images]
     size = (sum(widths), max(heights)) if across else (max(widths), sum(heights))
-    canvas = Image.new("RGB", size, "white")
+    canvas = Image.new("RGBA", size, CLEAR)
     at = 0
     for image in images:
         canvas.paste(image, (at, 0) if across else (0, at))

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from advad.plots.theme import INK
+
 DASHES = {
     "solid": "-",
     "dash": (0, (5, 3)),
@@ -32,7 +34,7 @@ MARKERS = {
 
 
 def image_of(figure: Any, *, width: int | None = None, height: int | None = None) -> Image.Image:
-    """Return a plotly figure as an image for a dense screen (192 dots an inch).
+    """Return a plotly figure as an image for a dense screen (192 dots an inch), clear where nothing is drawn.
 
     Parameters
     ----------
@@ -46,14 +48,16 @@ def image_of(figure: Any, *, width: int | None = None, height: int | None = None
 
     layout = figure.layout
     size = (width or layout.width or 700) / 96, (height or layout.height or 400) / 96
-    canvas = Figure(figsize=size, dpi=192, layout="constrained")
-    axes = canvas.add_subplot()
+    canvas = Figure(figsize=size, dpi=192, layout="constrained", facecolor="none")
+    axes = canvas.add_subplot(facecolor="none")
+    axes.spines[:].set_color(INK)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color="#e6e6e6", zorder=0)
+    axes.tick_params(color=INK, labelcolor=INK)
+    axes.grid(color="#80808040", zorder=0)
     axes.set_axisbelow(True)
-    axes.set_title((layout.title.text or "").replace("<br>", "\n"), loc="left", fontsize=12)
-    axes.set_xlabel(layout.xaxis.title.text or "")
-    axes.set_ylabel((layout.yaxis.title.text or "").replace("<br>", "\n"))
+    axes.set_title((layout.title.text or "").replace("<br>", "\n"), loc="left", fontsize=12, color=INK)
+    axes.set_xlabel(layout.xaxis.title.text or "", color=INK)
+    axes.set_ylabel((layout.yaxis.title.text or "").replace("<br>", "\n"), color=INK)
     for trace in figure.data:
         if trace.visible is False or trace.opacity == 0:
             continue
@@ -78,18 +82,18 @@ def image_of(figure: Any, *, width: int | None = None, height: int | None = None
     if handles and layout.showlegend is not False and (len(handles) > 1 or layout.showlegend):
         outside = len(handles) > 3
         where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {"loc": "best"}
-        axes.legend(handles, names, fontsize=8, frameon=not outside, **where)
+        axes.legend(handles, names, fontsize=8, frameon=False, labelcolor=INK, **where)
     buffer = io.BytesIO()
     FigureCanvasAgg(canvas).print_png(buffer)
-    image = Image.open(buffer).convert("RGB")
+    image = Image.open(buffer).convert("RGBA")
     image.info["dpi"] = (192, 192)
     return image
 
 
 def _line(axes: Any, shape: Any) -> None:
     """Draw a line across, and its name beside it."""
-    look = {"color": shape.line.color or "#222", "linestyle": DASHES[shape.line.dash or "solid"]}
-    text = {"s": f" {shape.label.text or ''}", "fontsize": 9}
+    look = {"color": shape.line.color or INK, "linestyle": DASHES[shape.line.dash or "solid"]}
+    text = {"s": f" {shape.label.text or ''}", "fontsize": 9, "color": INK}
     if shape.y0 == shape.y1:
         axes.axhline(shape.y0, **look)
         axes.text(0.99, shape.y0, transform=axes.get_yaxis_transform(), ha="right", va="bottom", **text)
@@ -166,7 +170,9 @@ def _markers(canvas: Any, axes: Any, trace: Any, x: np.ndarray, y: np.ndarray, l
     if points is not None:
         points.set_label(label)
         if by_number and marker.showscale:
-            canvas.colorbar(points, ax=axes, shrink=0.75, label=marker.colorbar.title.text or "")
+            bar = canvas.colorbar(points, ax=axes, shrink=0.75)
+            bar.set_label(marker.colorbar.title.text or "", color=INK)
+            bar.ax.tick_params(color=INK, labelcolor=INK)
 
 
 def _places(axis: Any, values: Any) -> np.ndarray:

@@ -78,14 +78,16 @@ def test_every_control_moves_text_and_image(explorer):
 
 def test_the_outline_is_that_of_the_detected_pixels(explorer):
     explorer.slider.value = 2
-    drawn = np.asarray(explorer.to_image()).astype(int)
+    drawn = np.asarray(explorer.to_image().convert("RGB")).astype(int)
     orange = (drawn == [0xE6, 0x9F, 0x00]).all(2)
     width = drawn.shape[1] // 4
     thirds = [orange[:, k * width : (k + 1) * width].sum() for k in range(4)]
     assert thirds[0] == thirds[1] == 0
     assert thirds[2] > thirds[3] > 0  # 30 detected pixels, 5 of the defect
     explorer.share.value = 0
-    assert (np.asarray(explorer.to_image()).astype(int) == [0xE6, 0x9F, 0x00]).all(2).sum() < orange.sum()
+    assert (np.asarray(explorer.to_image().convert("RGB")).astype(int) == [0xE6, 0x9F, 0x00]).all(
+        2
+    ).sum() < orange.sum()
 
 
 def test_maps_are_made_once_for_each_detector_that_is_shown():

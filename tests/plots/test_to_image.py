@@ -3,16 +3,25 @@
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from PIL import Image, ImageColor
 
 from advad import plots
+from advad.plots.images import stack
+from advad.plots.theme import INK
 from advad.plots.to_image import image_of
 
 COLOURS = ["#D55E00", "#0072B2", "#009E73"]
 
 
+def on(page, image):
+    """Return the pixels of an image on a page of this colour, int of shape (H, W, 3)."""
+    below = Image.new("RGBA", image.size, page)
+    return np.asarray(Image.alpha_composite(below, image).convert("RGB")).astype(int)
+
+
 def shares(image):
     """Return the share of pixels of each of the colours."""
-    pixels = np.asarray(image)
+    pixels = on("white", image)
     return [
         (np.abs(pixels - [int(colour[k : k + 2], 16) for k in (1, 3, 5)]).sum(axis=2) < 12).mean() for colour in COLOURS
     ]
@@ -39,8 +48,29 @@ def test_points_beside_an_empty_selection_fade():
     assert shares(image_of(figure))[1] == 0
 
 
+@pytest.mark.parametrize("page", ["white", "#111111"])
+def test_an_image_takes_the_page_as_its_ground_and_its_texts_are_legible_there(page):
+    ground, ink = (np.array(ImageColor.getrgb(colour)) for colour in (page, INK))
+    light, dark = sorted((luminance(ground), luminance(ink)), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4
+    curve = plots.curves([1, 2], {"a": [1.0, 2.0], "b": [2.0, 1.0]}, title="a title", x_title="x", y_title="y")
+    grid = plots.grid({"a row": np.ones((2, 1, 8, 8))}, captions={"a row": ["one", "two"]}, columns=["c", "d"])
+    for image in (image_of(curve), grid, stack([grid, grid]), plots.overlay_key()):
+        pixels = on(page, image)
+        assert (pixels == ground).all(2).mean() > 0.15
+        assert (np.abs(pixels - ink).sum(2) < 6).sum() > 20  # texts
+        nearly_black = (pixels.max(2) < 60).mean()
+        assert nearly_black < 0.01 or page != "white", "a text in another ink"
+
+
+def luminance(colour):
+    """Return the relative luminance of an sRGB colour, as WCAG 2 defines it."""
+    share = np.asarray(colour) / 255
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
 def test_the_key_of_overlays_has_their_colours():
-    key = np.asarray(plots.overlay_key()).astype(int)
+    key = on("white", plots.overlay_key())
     row = key[16]  # inside the bar
     ends = plots.overlay(np.full((1, 1, 1, 2), 0.5), np.array([[[-1.0, 1.0]]]))[0, :, 0]  # (3, 2)
     assert np.abs(row[0] - 255 * ends[:, 0]).max() < 2
@@ -69,7 +99,7 @@ def test_dots_keep_their_order_whatever_their_symbol():
     """Names lie across in the order of the figure; matplotlib would put those of one symbol first."""
     names = {"a": 1.0, "b": 5.0, "c": 3.0}
     figure = plots.dots(names, title="", y_title="", highlight=["a"])
-    pixels = np.asarray(image_of(figure)).astype(int)
+    pixels = on("white", image_of(figure))
     vermilion = np.abs(pixels - [0xD5, 0x5E, 0x00]).sum(axis=2) < 12
     rows, columns = np.nonzero(vermilion)
     assert columns.mean() < pixels.shape[1] / 3, "the first name, at the left"
@@ -78,7 +108,7 @@ def test_dots_keep_their_order_whatever_their_symbol():
 
 def test_a_heatmap_with_names_keeps_its_first_row_on_top():
     table = {"top": {"5%": 0.0, "20%": 1.0}, "bottom": {"5%": 1.0, "20%": 1.0}}
-    pixels = np.asarray(image_of(plots.heatmap(table, title=""), width=480, height=300)).astype(int)
+    pixels = on("white", image_of(plots.heatmap(table, title=""), width=480, height=300))
     low = np.abs(pixels - [0, 34, 78]).sum(axis=2) < 30  # cividis at 0; the other three cells are yellow
     high = np.abs(pixels - [254, 232, 56]).sum(axis=2) < 30
     assert low.mean() > 0.1

@@ -13,6 +13,7 @@ from advad.cli.main import main
 from advad.lessons.catalogue import lessons
 from advad.lessons.course import course_map
 from advad.methods import METHODS
+from advad.plots.theme import INK
 from advad.site import build as builder
 from advad.site import names
 from advad.site.check import faults
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # 
 PLOT = {
     "application/vnd.plotly.v1+json": {
         "data": [{"type": "scatter", "x": [0, 1], "y": [0, 1]}],
-        "layout": {"height": 300, "paper_bgcolor": "white", "font": {"color": "#222"}},
+        "layout": {"height": 300, "font": {"color": INK}},
     }
 }
 SHOWN = {"advad": {"finding": "It falls by -0.25.", "alt": "A line."}}

@@ -48,11 +48,11 @@ class MapFigure:
         pale = {"marker": {"opacity": 0.12}}
         figure.add_trace(kind(mode="markers", marker=marker, unselected=pale, hoverinfo="none", showlegend=False))
         over = {"showlegend": False, "hoverinfo": "skip", "unselected": {"marker": {"opacity": 1}}}
-        line = {"color": plots.BLACK, "width": 2}
-        figure.add_scatter(mode="lines+markers", line=line, marker={"size": 5, "color": plots.BLACK}, **over)
-        ring = {"symbol": "circle-open", "size": 13, "color": plots.BLACK, "line": {"width": 1.5}}
+        line = {"color": plots.INK, "width": 2}
+        figure.add_scatter(mode="lines+markers", line=line, marker={"size": 5, "color": plots.INK}, **over)
+        ring = {"symbol": "circle-open", "size": 13, "color": plots.INK, "line": {"width": 1.5}}
         figure.add_scatter(mode="markers", marker=ring, **over)
-        star = {"symbol": "star", "size": 17, "color": plots.YELLOW, "line": {"width": 1.5, "color": plots.BLACK}}
+        star = {"symbol": "star", "size": 17, "color": plots.YELLOW, "line": {"width": 1.5, "color": plots.INK}}
         figure.add_scatter(mode="markers", marker=star, **over)
         for _ in range(len(LOOKS) + 1):
             figure.add_scatter(x=[None], y=[None], mode="markers", marker={"size": 8}, visible=False)
