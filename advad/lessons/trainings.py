@@ -55,7 +55,7 @@ def fit(
         os.utime(place)  # used now
     except (ValueError, OSError):  # another process is at it, the file is damaged, or the disk full
         return train()
-    make_room(folder, LIMIT, keep=place)
+    make_room(folder, LIMIT, current=place)
     return detector
 
 
@@ -83,8 +83,8 @@ def _code() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def make_room(folder: Path, limit: int, keep: Path) -> None:
-    """Remove the trainings that were used longest ago until all take at most `limit` bytes; `keep` stays."""
+def make_room(folder: Path, limit: int, current: Path) -> None:
+    """Remove the trainings that were used longest ago until all take at most `limit` bytes; `current` stays."""
     sizes: dict[Path, int] = {}
     used: dict[Path, float] = {}
     for place in folder.iterdir():
@@ -97,6 +97,6 @@ def make_room(folder: Path, limit: int, keep: Path) -> None:
     for place in sorted(used, key=lambda place: used[place]):
         if total <= limit:
             break
-        if place != keep:
+        if place != current:
             shutil.rmtree(place, ignore_errors=True)
             total -= sizes[place]

@@ -123,9 +123,9 @@ def test_what_was_used_longest_ago_makes_room(tmp_path):
         place.mkdir()
         (place / "file").write_bytes(bytes(100))
         os.utime(place, (1e9 - age, 1e9 - age))
-    make_room(tmp_path, 200, keep=tmp_path / "new")
+    make_room(tmp_path, 200, current=tmp_path / "new")
     assert {place.name for place in tmp_path.iterdir()} == {"new", "older"}
-    make_room(tmp_path, 50, keep=tmp_path / "older")  # what was just used stays, however large
+    make_room(tmp_path, 50, current=tmp_path / "older")  # what was just used stays, however large
     assert {place.name for place in tmp_path.iterdir()} == {"older"}
 
 
