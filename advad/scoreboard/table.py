@@ -144,12 +144,12 @@ def text(rows: Sequence[Row]) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Return the board as a Markdown table of what a reader compares, for a notebook: no protocol, no yardstick."""
-    lines = ["| method | data | normal | published | ours | difference | note |", "|---|---|---|---:|---:|---:|---|"]
+    """Return the board as a Markdown table of what a reader compares, narrow enough for a notebook."""
+    lines = ["| method | published | ours | difference | note |", "|---|---:|---:|---:|---|"]
     for row in rows:
         published = "–" if row.published is None else f"{row.published:.3f} ({row.paper})"
         difference = "" if row.difference is None else signed(row.difference)
-        cells = (row.name, row.dataset, row.normal, published, ours(row), difference, ", ".join(row.flags))
+        cells = (f"{row.name}, {row.dataset}", published, ours(row), difference, ", ".join(row.flags))
         lines.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
     return "\n".join(lines)
 
