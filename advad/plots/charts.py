@@ -193,11 +193,14 @@ def panels(
     from plotly.subplots import make_subplots
 
     n_rows = -(-len(parts) // columns)
-    space: dict[str, Any] = {"horizontal_spacing": 0.03 if equal else 0.07, "vertical_spacing": 0.17 / n_rows}
+    titles = 16 * max(name.count("<br>") + 1 for name in parts)  # their height in pixels
+    row = 218 + titles
+    space: dict[str, Any] = {"horizontal_spacing": 0.03 if equal else 0.07}
+    space["vertical_spacing"] = (10 + titles) / (row * n_rows)
     figure = make_subplots(n_rows, columns, subplot_titles=list(parts), **space)
-    figure.update_layout(layout(title, height=110 + 250 * n_rows))
-    figure.update_layout(margin={"l": 20 if equal else 60, "r": 10, "t": figure.layout.margin.t + 40, "b": 64})
-    figure.update_layout(legend={"orientation": "h", "x": 0, "y": -16 / (250 * n_rows), "yanchor": "top"})
+    figure.update_layout(layout(title, height=110 + row * n_rows))
+    figure.update_layout(margin={"l": 20 if equal else 60, "r": 10, "t": figure.layout.margin.t + 8 + titles, "b": 64})
+    figure.update_layout(legend={"orientation": "h", "x": 0, "y": -16 / (row * n_rows), "yanchor": "top"})
     figure.update_annotations(font={"size": 12.5})
     names = list(dict.fromkeys(name for groups in parts.values() for name in groups))
     shown = set()
@@ -281,7 +284,7 @@ def embeddings(
 
     def heading(name: str, layout: Any) -> str:
         neighbours = 10 * layout.neighbourhood_preservation
-        return f"{name}<br>trust {layout.trustworthiness:.3f}, kept {neighbours:.1f} of 10"
+        return f"{name}<br>trust {layout.trustworthiness:.3f}<br>kept {neighbours:.1f} of 10"
 
     parts = {
         heading(name, layout): {group: tuple(layout.points[mask].T) for group, mask in members.items()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -73,7 +75,7 @@ def overlay_key(width: int = 420) -> Image.Image:
         In CSS pixels.
     """
     scale, bar = 2, 24
-    font = ImageFont.load_default(13 * scale)
+    font = _font(12 * scale)
     canvas = Image.new("RGBA", (width * scale, 46 * scale), CLEAR)
     shares = np.linspace(-1, 1, canvas.width)[None, None]  # (1, 1, W)
     colours = overlay(np.full((1, *shares.shape), 0.5), shares)[0]  # (3, 1, W)
@@ -108,7 +110,7 @@ def grid(
         Pixels a side of each image; small ones are enlarged with sharp pixels.
     """
     captions, gap, scale = captions or {}, 6, 2  # drawn at twice the size: sharp on a dense screen
-    font = ImageFont.load_default(13 * scale)
+    font = _font(12 * scale)
     side, margin, text_height = tile * scale, gap * scale, 18 * scale
     label_width = max([round(font.getlength(typeset(label))) for label in rows], default=0) + 2 * margin
     n = max(len(images) for images in rows.values())
@@ -140,6 +142,14 @@ def grid(
                 draw.text((x + side // 2, y + side + 4), captions[label][column], **below)
         y += height
     return canvas
+
+
+@functools.cache
+def _font(size: int) -> Any:
+    """Return matplotlib's own font; Pillow's has no minus, no × and no Greek, and draws a box for each."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
 
 
 def typeset(text: str) -> str:

@@ -21,7 +21,7 @@ DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "cross", "x", "star")
 
 
-TITLE_WIDTH, AXIS_WIDTH = 60, 36  # characters in a line of a title: what a narrow page, and a low figure, have room for
+TITLE_WIDTH, AXIS_WIDTH = 46, 36  # characters in a line of a title: what a narrow page, and a low figure, have room for
 
 
 def layout(title: str, x_title: str = "", y_title: str = "", **settings: Any) -> dict[str, Any]:

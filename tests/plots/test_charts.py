@@ -60,7 +60,7 @@ def test_maps_stand_under_their_quality_and_groups_keep_their_looks():
     groups = {"normal": [True, False, True], "anomalous": [False, True, False]}
     figure = plots.embeddings(layouts, groups, title="t", columns=2)
     titles = [note.text for note in figure.layout.annotations]
-    assert titles == ["AE<br>trust 0.988, kept 4.3 of 10", "AAE<br>trust 0.500, kept 10.0 of 10"]
+    assert titles == ["AE<br>trust 0.988<br>kept 4.3 of 10", "AAE<br>trust 0.500<br>kept 10.0 of 10"]
     drawn = [(trace.name, trace.xaxis, list(trace.x), list(trace.y)) for trace in figure.data]
     assert drawn == [
         ("normal", "x", [1, 5], [2, 6]),

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageColor
 
 from advad import plots
-from advad.plots.images import stack
+from advad.plots.images import _font, stack
 from advad.plots.theme import INK
 from advad.plots.to_image import image_of
 
@@ -86,6 +86,12 @@ def test_captions_wider_than_an_image_are_broken_not_cut():
     assert two_lines.height > one_line.height
     ink = np.asarray(two_lines.convert("L"))[one_line.height - 36 :] < 128
     assert not ink[:, -4:].any()  # nothing at the right edge
+
+
+def test_what_labels_are_made_of_is_in_the_font_of_images():
+    """A character that is not is drawn as a box, the same for all."""
+    box = bytes(_font(24).getmask("\ue000"))
+    assert [character for character in "−×±–·εαλσ²→≤’“”" if bytes(_font(24).getmask(character)) == box] == []
 
 
 def test_labels_of_images_have_a_true_minus():
