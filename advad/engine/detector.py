@@ -330,7 +330,10 @@ class Detector(BaseDetector, ABC):
             player: self.optimiser(player, [p for name in names for p in getattr(networks, name).parameters()])
             for player, names in self.optimised.items()
         }
-        precision = choose_precision(self.precision, device, self.auto_bfloat16)
+        # Of a layer that gets a single pixel and has a stride of 2, oneDNN leaves part of the gradient undefined in
+        # bfloat16 (seen in torch 2.14): smaller images than this come down to one.
+        large_enough = min(image_shape[1:]) >= 4
+        precision = choose_precision(self.precision, device, self.auto_bfloat16 and large_enough)
         return TrainingState(networks, optimisers, seed=self.seed, precision=precision)
 
     def _identity(self) -> dict[str, Any]:

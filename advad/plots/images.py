@@ -149,7 +149,10 @@ def _font(size: int) -> Any:
     """Return matplotlib's own font; Pillow's has no minus, no × and no Greek, and draws a box for each."""
     import matplotlib
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"), size)
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+    return ImageFont.truetype(
+        path, size, layout_engine=ImageFont.Layout.BASIC
+    )  # the other fails where nothing is drawn
 
 
 def typeset(text: str) -> str:

@@ -152,7 +152,9 @@ TYPE_ERRORS = {  # how the message begins: what causes it
 test_errors_say_what_rule_and_got_in_one_line = one_line_errors(VALUE_ERRORS, TYPE_ERRORS)
 
 
-@pytest.mark.parametrize("denied", ["InTreeCacheLocator UserWideCacheLocator", "_CacheLocator"])
+@pytest.mark.parametrize(
+    "denied", ["InTreeCacheLocator UserWideCacheLocator", pytest.param("_CacheLocator", marks=pytest.mark.slow)]
+)
 def test_umap_loads_where_numba_can_write_nowhere(denied, tmp_path):
     """In a process of its own, as where site-packages and home are read-only; then not even a cache folder helps."""
     program = f"""

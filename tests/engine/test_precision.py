@@ -15,7 +15,7 @@ from advad.environment import shipped
 from advad.experiments.spec import read_plan
 from advad.experiments.sweep import sweep
 from advad.methods import METHODS
-from tests.cases import digits
+from tests.cases import digits, noise
 
 SMALL = {"widths": (16,), "latent_dim": 4, "device": "cpu"}
 OF_HARDWARE = {True: "bfloat16", False: "float32"}
@@ -66,6 +66,14 @@ def test_auto_is_what_the_hardware_has(hardware, monkeypatch, present):
     monkeypatch.setattr(advad.AE, "auto_bfloat16", False)
     assert fit(precision="auto").precision_ == "float32"
     assert fit(precision="bfloat16").precision_ == "bfloat16"
+
+
+def test_of_tiny_images_auto_is_float32(hardware):
+    """In bfloat16 the gradient of a layer that gets one pixel is partly undefined: weights were not finite."""
+    hardware(True)
+    for side, expected in ((3, "float32"), (4, "bfloat16")):
+        detector = advad.OLED(epochs=1, batch_size=8, device="cpu").fit(noise(16, (1, side, 9)), progress=False)
+        assert detector.precision_ == expected
 
 
 def test_a_saved_detector_tells_what_it_was_trained_in(hardware, tmp_path):
