@@ -112,7 +112,8 @@ def grid(
     captions, gap, scale = captions or {}, 6, 2  # drawn at twice the size: sharp on a dense screen
     font = _font(12 * scale)
     side, margin, text_height = tile * scale, gap * scale, 18 * scale
-    label_width = max([round(font.getlength(typeset(label))) for label in rows], default=0) + 2 * margin
+    lines_of_labels = [line for label in rows for line in typeset(label).split("\n")]
+    label_width = max([round(font.getlength(line)) for line in lines_of_labels], default=0) + 2 * margin
     n = max(len(images) for images in rows.values())
     captions = {name: [_broken(text, font, side + margin // 2) for text in texts] for name, texts in captions.items()}
     lines = {label: max((text.count("\n") for text in texts), default=0) + 1 for label, texts in captions.items()}
