@@ -324,7 +324,7 @@ def test_the_profile_paper_is_the_papers(number, cells, tmp_path):
     assert detectors["ARAE"].latent_dim == advad.ARAE().latent_dim, "no setting of a smaller profile is left"
 
 
-def test_the_papers_settings_in_the_sweep_of_lesson_10(tmp_path):
+def test_the_papers_settings_in_the_sweep_of_lesson_10(tmp_path, real_data):  # a plan is read where its images are
     methods = in_paper_profile("10", tmp_path, "settings", "spec")["spec"]["methods"]
     for method in methods:
         assert method == {"method": method["method"]} | getattr(advad, method["method"]).paper_settings("MNIST")
